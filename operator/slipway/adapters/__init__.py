@@ -1,0 +1,1 @@
+"""The outside world behind small protocols: the Kubernetes API and model registries."""

@@ -1,0 +1,159 @@
+"""The Kubernetes API as the operator uses it: plain dicts in and out, server-side apply, three kinds of errors."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from ..api.base import API_VERSION
+from .errors import AdapterError, Conflict, NotFound, Rejected, Unauthorized, Unreachable
+
+FIELD_MANAGER = "slipway"
+TIMEOUT_SECONDS = 15
+PAGE = 500
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One resource type of the API server."""
+
+    api_version: str
+    kind: str
+    plural: str
+    selector: str = ""  # label selector of the objects that concern the operator
+
+    def path(self, namespace: str = "", name: str = "", sub: str = "") -> str:
+        """URL path of a collection, an object or a subresource."""
+        root = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
+        parts = [root, f"namespaces/{namespace}" if namespace else "", self.plural, name, sub]
+        return "/".join(part for part in parts if part)
+
+
+OURS = "app.kubernetes.io/managed-by=slipway"
+REGISTRY = Kind(API_VERSION, "ModelRegistry", "modelregistries")
+MODEL = Kind(API_VERSION, "RegisteredModel", "registeredmodels")
+VERSION = Kind(API_VERSION, "ModelVersion", "modelversions")
+JOB = Kind("batch/v1", "Job", "jobs", OURS)
+POD = Kind("v1", "Pod", "pods", OURS)
+DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments", OURS)
+SERVICE = Kind("v1", "Service", "services", OURS)
+RECORD = Kind("apps/v1", "ControllerRevision", "controllerrevisions", OURS)
+SECRET = Kind("v1", "Secret", "secrets")
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+NAMESPACE = Kind("v1", "Namespace", "namespaces")
+EVENT = Kind("v1", "Event", "events")
+WATCHED = (REGISTRY, MODEL, VERSION, JOB, POD, DEPLOYMENT, SERVICE, RECORD)
+_KINDS = {(one.api_version, one.kind): one for one in (*WATCHED, SECRET, CONFIG_MAP, NAMESPACE, EVENT)}
+
+
+def kind_of(manifest: Mapping[str, Any]) -> Kind:
+    """The resource type of a manifest."""
+    return _KINDS[(manifest["apiVersion"], manifest["kind"])]
+
+
+class Cluster:
+    """A connection to the API server. Every method raises only errors of `adapters.errors`."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+
+    @classmethod
+    async def connect(cls) -> "Cluster":
+        """Connected as the pod's ServiceAccount, or by $KUBECONFIG outside a cluster."""
+        settings = client.Configuration()
+        try:
+            config.load_incluster_config(client_configuration=settings)
+        except config.ConfigException:
+            await config.load_kube_config(client_configuration=settings)
+        return cls(client.ApiClient(settings))
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._api.close()
+
+    async def every(self, kind: Kind, namespace: str = "", fields: str = "") -> list[Object]:
+        """All objects of a kind that concern the operator, a page at a time."""
+        found: list[Object] = []
+        query = [("limit", str(PAGE)), ("labelSelector", kind.selector), ("fieldSelector", fields)]
+        token = ""
+        while True:
+            page = await self._json("GET", kind.path(namespace), [*query, ("continue", token)])
+            found += [one | {"apiVersion": kind.api_version, "kind": kind.kind} for one in page["items"]]
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return found
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Object:
+        """One object; NotFound if there is none."""
+        return await self._json("GET", kind.path(namespace, name))
+
+    async def apply(self, manifest: Mapping[str, Any], sub: str = "") -> Object:
+        """The object after a server-side apply of the manifest: what we say is so, what we do not say is others'."""
+        meta = manifest["metadata"]
+        path = kind_of(manifest).path(meta.get("namespace", ""), meta["name"], sub)
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        return await self._json("PATCH", path, query, manifest, "application/apply-patch+yaml")
+
+    async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> None:
+        """So many replicas are asked for, through the scale subresource."""
+        body = {"spec": {"replicas": replicas}}
+        path = kind.path(namespace, name, "scale")
+        await self._json("PATCH", path, [("fieldManager", FIELD_MANAGER)], body, "application/merge-patch+json")
+
+    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+        """The object is gone or going, its dependants after it; gone already is success."""
+        try:
+            await self._json("DELETE", kind.path(namespace, name), [("propagationPolicy", "Background")])
+        except NotFound:
+            return
+
+    async def create(self, manifest: Mapping[str, Any]) -> Object:
+        """A new object."""
+        return await self._json("POST", kind_of(manifest).path(manifest["metadata"].get("namespace", "")), [], manifest)
+
+    async def log(self, namespace: str, pod: str, container: str, limit_bytes: int = 256 * 1024) -> str:
+        """The end of a container's log; "" if it is gone."""
+        query = [("container", container), ("tailLines", "200"), ("limitBytes", str(limit_bytes))]
+        try:
+            return (await self._request("GET", POD.path(namespace, pod, "log"), query)).decode(errors="replace")
+        except Rejected:
+            return ""
+
+    async def _json(
+        self, method: str, path: str, query: list[tuple[str, str]] | None = None, body: Any = None, media: str = ""
+    ) -> Object:
+        content = await self._request(method, path, query, body, media)
+        found: Object = json.loads(content) if content else {}
+        return found
+
+    async def _request(
+        self, method: str, path: str, query: list[tuple[str, str]] | None = None, body: Any = None, media: str = ""
+    ) -> bytes:
+        headers = {"Accept": "application/json", "Content-Type": media or "application/json"}
+        given = [(key, value) for key, value in query or [] if value]
+        try:
+            request = await self._api.param_serialize(
+                method, path, query_params=given, header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            answer = await self._api.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
+            content: bytes = await answer.response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"the API server does not answer: {type(error).__name__}") from error
+        if 200 <= answer.status <= 299:
+            return content
+        raise _refusal(answer.status, content)
+
+
+def _refusal(status: int, content: bytes) -> AdapterError:
+    try:
+        message = str(json.loads(content).get("message", ""))
+    except (ValueError, AttributeError):
+        message = content[:300].decode(errors="replace")
+    kinds: dict[int, type[AdapterError]] = {401: Unauthorized, 403: Unauthorized, 404: NotFound, 409: Conflict}
+    if status == 429 or status >= 500:
+        return Unreachable(f"HTTP {status}: {message}")
+    return kinds.get(status, Rejected)(message or f"HTTP {status}")

@@ -1,0 +1,33 @@
+"""Every way in which the outside world can say no.
+
+AdapterError
+├── Unreachable   no answer, or a server's error: ask again later
+├── Rejected      it understood and refused: wait for a change
+│   ├── Unauthorized   the credential is wrong or missing
+│   └── NotFound       it does not exist
+└── Conflict      somebody else wrote first: observe again
+"""
+
+
+class AdapterError(Exception):
+    """The outside world said no; the message is for a person and holds no secret."""
+
+
+class Unreachable(AdapterError):
+    """No answer, or a server's error: ask again later."""
+
+
+class Rejected(AdapterError):
+    """It understood and refused: asking again without a change is of no use."""
+
+
+class Unauthorized(Rejected):
+    """The credential is wrong, missing, or may not do this."""
+
+
+class NotFound(Rejected):
+    """It does not exist."""
+
+
+class Conflict(AdapterError):
+    """Somebody else wrote first: observe again."""

@@ -1,0 +1,64 @@
+"""What every resource type is built from: frozen values, Kubernetes spelling, bounded scalars."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+GROUP = "slipway.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+
+class Value(BaseModel):
+    """An immutable value; spelled in camelCase outside, in snake_case inside."""
+
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, populate_by_name=True, protected_namespaces=(), extra="ignore"
+    )
+
+    def wire(self) -> dict[str, Any]:
+        """As Kubernetes stores it: camelCase, without what was never set."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def rules(*pairs: tuple[str, str], **schema: Any) -> ConfigDict:
+    """A model config carrying CEL rules, as (rule, the sentence that a person reads when it is broken)."""
+    found: Any = [{"rule": rule, "message": message} for rule, message in pairs]
+    return ConfigDict(json_schema_extra={"x-kubernetes-validations": found, **schema})
+
+
+def exactly_one(*members: str) -> tuple[str, str]:
+    """The CEL rule of a union: one member is given, and no other."""
+    present = ", ".join(f"has(self.{member})" for member in members)
+    named = " or ".join(f"'{member}'" for member in members)
+    return f"[{present}].filter(given, given).size() == 1", f"give exactly one of {named}"
+
+
+def keyed_by(key: str) -> dict[str, Any]:
+    """Schema of a list whose entries are merged by a key (`x-kubernetes-list-type: map`)."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+
+
+IMMUTABLE = ("self == oldSelf", "cannot be changed: delete the object and apply it anew")
+
+ResourceName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+Namespace = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+ItemName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+ModelName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$")]
+Digest = Annotated[str, Field(min_length=71, max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
+Duration = Annotated[str, Field(max_length=20, pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", min_length=2)]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$")]
+Text = Annotated[str, Field(max_length=1024)]
+
+_DURATION = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
+
+
+def seconds(duration: str) -> int:
+    """Seconds in a duration such as `1h30m`; ValueError if it is not one."""
+    found = _DURATION.match(duration)
+    if not found or not duration:
+        raise ValueError(f"{duration!r} is not a duration such as 90s, 10m or 1h30m")
+    hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return hours * 3600 + minutes * 60 + rest

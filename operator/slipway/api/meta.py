@@ -1,0 +1,21 @@
+"""The part of object metadata that the operator reads."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import Value
+
+
+class Meta(Value):
+    """Name, place and identity of an object."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: str = ""
+    deletion_timestamp: str | None = None
+    labels: Annotated[dict[str, str], Field(default_factory=dict)]
+    annotations: Annotated[dict[str, str], Field(default_factory=dict)]

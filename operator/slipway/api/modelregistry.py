@@ -1,0 +1,179 @@
+"""ModelRegistry: an MLflow server, how to reach it, and who may use it."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from .base import Duration, LabelValue, ResourceName, Value, exactly_one, rules
+from .condition import ObjectStatus
+from .meta import Meta
+
+RegistryStage = Literal["None", "Staging", "Production", "Archived"]
+
+
+class SecretRef(Value):
+    """A Secret beside the ModelRegistry; it must carry the label `slipway.dev/registry`."""
+
+    name: Annotated[ResourceName, Field(description="Name of the Secret.")]
+
+
+class BasicAuth(Value):
+    """HTTP basic authentication, as MLflow's `basic-auth` app takes it."""
+
+    secret_ref: Annotated[
+        SecretRef,
+        Field(
+            description="A Secret with the keys `username` and `password`, beside the ModelRegistry and labelled "
+            "`slipway.dev/registry`."
+        ),
+    ]
+
+
+class BearerAuth(Value):
+    """A bearer token, for a proxy in front of MLflow."""
+
+    secret_ref: Annotated[
+        SecretRef,
+        Field(
+            description="A Secret with the key `token`, beside the ModelRegistry and labelled `slipway.dev/registry`."
+        ),
+    ]
+
+
+class Auth(Value):
+    """How the operator proves who it is to the registry: exactly one of the members."""
+
+    model_config = rules(exactly_one("basic", "bearer"))
+
+    basic: Annotated[BasicAuth | None, Field(description="HTTP basic authentication.")] = None
+    bearer: Annotated[BearerAuth | None, Field(description="A bearer token.")] = None
+
+
+class ConfigMapKeyRef(Value):
+    """One key of a ConfigMap beside the ModelRegistry."""
+
+    name: Annotated[ResourceName, Field(description="Name of the ConfigMap.")]
+    key: Annotated[str, Field(min_length=1, max_length=253, description="Key inside it.")]
+
+
+class CABundle(Value):
+    """Certificates (PEM) that the registry's own is checked against."""
+
+    config_map_key_ref: Annotated[ConfigMapKeyRef, Field(description="Where the certificates are.")]
+
+
+class MLflow(Value):
+    """An MLflow tracking server with its model registry."""
+
+    uri: Annotated[
+        str,
+        Field(
+            min_length=8,
+            max_length=2048,
+            pattern=r"^https?://[^\s@?#]+$",
+            description="Base URL of the MLflow server, without credentials.",
+        ),
+    ]
+    auth: Annotated[Auth | None, Field(description="Credentials; without it, requests are anonymous.")] = None
+    ca_bundle: Annotated[CABundle | None, Field(description="Certificates of a private authority.")] = None
+
+
+class Backend(Value):
+    """Which registry it is: exactly one of the members."""
+
+    model_config = rules(exactly_one("mlflow"))
+
+    mlflow: Annotated[MLflow | None, Field(description="An MLflow server.")] = None
+
+
+class LabelSelector(Value):
+    """Labels that an object must carry, all of them."""
+
+    match_labels: Annotated[
+        dict[str, LabelValue],
+        Field(min_length=1, max_length=16, description="Label keys and the values that they must have."),
+    ]
+
+
+class AllowedNamespaces(Value):
+    """Which namespaces may use this registry; its own always may."""
+
+    selector: Annotated[LabelSelector, Field(description="Labels of the namespaces that may use it.")]
+
+
+class Marks(Value):
+    """What the registry is told about a version in one stage."""
+
+    stage: Annotated[RegistryStage | None, Field(description="MLflow stage to set.")] = None
+    alias: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[A-Za-z_][\w-]*$",
+            description="MLflow alias that follows the version.",
+            json_schema_extra={
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "self != 'latest' && !self.matches('^[vV][0-9]+$')",
+                        "message": "'latest' and 'v<number>' are reserved by MLflow; choose another alias",
+                    }
+                ]
+            },
+        ),
+    ] = None
+
+
+class Stages(Value):
+    """Which stage and alias each of Slipway's stages becomes in the registry."""
+
+    staging: Annotated[Marks, Field(alias="Staging", description="For a version in Staging.")] = Marks(
+        stage="Staging", alias="challenger"
+    )
+    production: Annotated[Marks, Field(alias="Production", description="For the version in Production.")] = Marks(
+        stage="Production", alias="champion"
+    )
+    archived: Annotated[Marks, Field(alias="Archived", description="For a version that was replaced.")] = Marks(
+        stage="Archived"
+    )
+
+
+class Sync(Value):
+    """How often the registry is asked."""
+
+    interval: Annotated[Duration, Field(description="Time between two polls, such as 30s.")] = "30s"
+
+
+class ModelRegistrySpec(Value):
+    """An MLflow server, how to reach it, and who may use it."""
+
+    backend: Annotated[Backend, Field(description="The server.")]
+    allowed_namespaces: Annotated[
+        AllowedNamespaces | None, Field(description="Other namespaces that may use it; default: none.")
+    ] = None
+    stages: Annotated[Stages, Field(description="Label mapping.")] = Stages()
+    sync: Annotated[Sync, Field(description="Polling.")] = Sync()
+
+
+class ModelRegistryStatus(ObjectStatus):
+    """What was last seen of the registry."""
+
+    version: Annotated[str | None, Field(max_length=64, description="Version of the MLflow server.")] = None
+
+
+class ModelRegistry(Value):
+    """An MLflow server that holds models."""
+
+    plural: ClassVar[str] = "modelregistries"
+    short: ClassVar[str] = "mreg"
+    columns: ClassVar[tuple[tuple[str, str, str, int], ...]] = (
+        ("URI", "string", ".spec.backend.mlflow.uri", 0),
+        ("MLflow", "string", ".status.version", 0),
+        ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+        ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
+        ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
+    )
+
+    metadata: Meta
+    spec: ModelRegistrySpec
+    status: ModelRegistryStatus = ModelRegistryStatus()

@@ -1,0 +1,140 @@
+"""ModelVersion: one version of a model, and the stage that it should be in."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from .base import IMMUTABLE, Digest, ModelName, Value, keyed_by, rules
+from .condition import ObjectStatus
+from .meta import Meta
+from .validation import VersionValidation
+
+Stage = Literal["None", "Staging", "Production", "Archived"]
+_IMMUTABLE = {"x-kubernetes-validations": [{"rule": IMMUTABLE[0], "message": IMMUTABLE[1]}]}
+
+
+class ModelVersionSpec(Value):
+    """Which version, and the stage that it should be in."""
+
+    model_config = rules(
+        (
+            "!has(oldSelf.digest) || (has(self.digest) && self.digest == oldSelf.digest)",
+            "digest cannot be changed once it is set: it pins what was reviewed",
+        )
+    )
+
+    model: Annotated[ModelName, Field(description="Name of the RegisteredModel.", json_schema_extra=_IMMUTABLE)]
+    version: Annotated[
+        int,
+        Field(
+            ge=1, le=2_147_483_647, description="Number of the version in the registry.", json_schema_extra=_IMMUTABLE
+        ),
+    ]
+    stage: Annotated[Stage, Field(description="The stage that it should be in.")] = "None"
+    digest: Annotated[Digest | None, Field(description="Digest of the artifacts that were reviewed.")] = None
+    validation: Annotated[VersionValidation | None, Field(description="What this version adds to the policy.")] = None
+
+
+class GateResult(Value):
+    """What one gate said."""
+
+    name: Annotated[str, Field(max_length=63, description="Name of the gate.")]
+    result: Annotated[Literal["Passed", "Failed", "Skipped"], Field(description="Passed, Failed or Skipped.")]
+    metric: Annotated[str, Field(max_length=128, description="The metric that was compared.")] = ""
+    candidate: Annotated[float | None, Field(description="Value of the candidate.")] = None
+    champion: Annotated[float | None, Field(description="Value of the champion, if there was one.")] = None
+    message: Annotated[str, Field(max_length=512, description="The comparison, in words.")] = ""
+
+
+class Attempt(Value):
+    """How far a Job for one revision came; kept so that a finished one is never repeated."""
+
+    key: Annotated[str, Field(max_length=64, description="Hash of everything that the Job's result depends on.")]
+    attempt: Annotated[int, Field(ge=1, le=100, description="Which attempt it is.")] = 1
+    outcome: Annotated[
+        Literal["Running", "Passed", "Failed"], Field(description="Whether it is running, passed or failed.")
+    ] = "Running"
+    reason: Annotated[str, Field(max_length=128, description="Why it failed.")] = ""
+    message: Annotated[str, Field(max_length=2048, description="What was last seen of it.")] = ""
+    started_at: Annotated[str | None, Field(max_length=32, description="When this attempt began.")] = None
+    finished_at: Annotated[str | None, Field(max_length=32, description="When this attempt ended.")] = None
+
+
+class ImportRecord(Attempt):
+    """The import of a version's files into the artifact store."""
+
+    digest: Annotated[str | None, Field(max_length=71, description="Digest of the imported files.")] = None
+    size_bytes: Annotated[int | None, Field(description="Size of the imported files.")] = None
+    data_digest: Annotated[str | None, Field(max_length=71, description="Digest of the imported data.")] = None
+
+
+class ValidationRecord(Attempt):
+    """The validation of a version against the champion of its time."""
+
+    revision: Annotated[str, Field(max_length=64, description="Hash of what invalidates this evidence.")] = ""
+    champion_version: Annotated[int | None, Field(description="The champion that it was compared with.")] = None
+    champion_digest: Annotated[str | None, Field(max_length=71, description="Digest of that champion.")] = None
+    data_digest: Annotated[str | None, Field(max_length=71, description="Digest of the data.")] = None
+    rows: Annotated[int | None, Field(description="Rows of the data.")] = None
+    gates: Annotated[
+        tuple[GateResult, ...],
+        Field(max_length=64, json_schema_extra=keyed_by("name"), description="What each gate said."),
+    ] = ()
+    pool: Annotated[str, Field(max_length=63, description="The pool that it ran on.")] = ""
+
+
+class Resolved(Value):
+    """What the registry says of the version, pinned when it was first read."""
+
+    source: Annotated[str, Field(max_length=2048, description="Where the registry keeps the files.")]
+    model_id: Annotated[str | None, Field(max_length=256, description="MLflow's id of the logged model.")] = None
+    run_id: Annotated[str | None, Field(max_length=256, description="The run that made it.")] = None
+    mlmodel_digest: Annotated[str, Field(max_length=71, description="Digest of the MLmodel file.")]
+    mlflow_version: Annotated[str | None, Field(max_length=64, description="The MLflow that logged it.")] = None
+    flavors: Annotated[
+        tuple[Annotated[str, Field(max_length=64)], ...],
+        Field(max_length=32, description="Flavors that it can be loaded as."),
+    ] = ()
+    size_bytes: Annotated[int | None, Field(description="Size that the MLmodel file states.")] = None
+
+
+class ModelVersionStatus(ObjectStatus):
+    """What is known of the version."""
+
+    resolved: Annotated[Resolved | None, Field(description="What the registry says of it.")] = None
+    digest: Annotated[str | None, Field(max_length=71, description="Digest of its files in the artifact store.")] = None
+    serving: Annotated[bool, Field(description="Whether it has the model's traffic.")] = False
+    imported: Annotated[ImportRecord | None, Field(description="Its import.")] = None
+    validation: Annotated[ValidationRecord | None, Field(description="Its latest validation.")] = None
+    url: Annotated[str | None, Field(max_length=512, description="Where it is served, while it is.")] = None
+    last_handled_retry: Annotated[
+        str | None, Field(max_length=256, description="Value of the last slipway.dev/retry that was acted on.")
+    ] = None
+
+
+class ModelVersion(Value):
+    """One version of a model, and the stage that it should be in."""
+
+    plural: ClassVar[str] = "modelversions"
+    short: ClassVar[str] = "mv"
+    columns: ClassVar[tuple[tuple[str, str, str, int], ...]] = (
+        ("Model", "string", ".spec.model", 0),
+        ("Version", "integer", ".spec.version", 0),
+        ("Stage", "string", ".spec.stage", 0),
+        ("Serving", "boolean", ".status.serving", 0),
+        ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+        ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
+        ("Age", "date", ".metadata.creationTimestamp", 0),
+        ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
+    )
+    root_rules: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "self.metadata.name.matches('-v[1-9][0-9]*$') && self.metadata.name.startsWith(self.spec.model + '-v') && "
+            "int(self.metadata.name.substring(self.spec.model.size() + 2)) == self.spec.version",
+            "the name must be <model>-v<version>, such as flights-v3 for version 3 of the model flights",
+        ),
+    )
+
+    metadata: Meta
+    spec: ModelVersionSpec
+    status: ModelVersionStatus = ModelVersionStatus()

@@ -1,0 +1,212 @@
+"""RegisteredModel: one model, how its versions are proven, rolled out and served."""
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from .base import Duration, ItemName, LabelValue, Namespace, ResourceName, Value, exactly_one, keyed_by, rules
+from .condition import ObjectStatus, Status
+from .meta import Meta
+from .validation import Pool, Validation
+
+_QUANTITY: dict[str, Any] = {
+    "x-kubernetes-int-or-string": True,
+    "anyOf": [{"type": "integer"}, {"type": "string"}],
+    "maxLength": 32,
+    "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
+}
+Quantities = dict[
+    Annotated[str, Field(max_length=128)],
+    Annotated[int | str, Field(json_schema_extra=_QUANTITY)],
+]
+
+
+class RegistryRef(Value):
+    """A ModelRegistry, here or in another namespace that allows it."""
+
+    name: Annotated[ResourceName, Field(description="Name of the ModelRegistry.")]
+    namespace: Annotated[Namespace | None, Field(description="Its namespace; default: this one.")] = None
+
+
+class Source(Value):
+    """Where the model is registered."""
+
+    registry_ref: Annotated[
+        RegistryRef | None, Field(description="The registry; default: the operator's default registry.")
+    ] = None
+    name: Annotated[
+        str | None,
+        Field(min_length=1, max_length=256, description="Its name in the registry; default: metadata.name."),
+    ] = None
+
+
+class Scoring(Value):
+    """MLflow's own scoring server: `/invocations`, `/ping`, `/version`."""
+
+
+class Runtime(Value):
+    """What serves the model: exactly one of the members."""
+
+    model_config = rules(exactly_one("scoring"))
+
+    scoring: Annotated[Scoring | None, Field(description="MLflow's scoring server.")] = None
+
+
+class Fixed(Value):
+    """A constant number of replicas."""
+
+    replicas: Annotated[int, Field(ge=1, le=1000, description="Number of serving pods.")] = 1
+
+
+class Scaling(Value):
+    """How many pods serve: exactly one of the members."""
+
+    model_config = rules(exactly_one("fixed"))
+
+    fixed: Annotated[Fixed | None, Field(description="A constant number.")] = None
+
+
+class Resources(Value):
+    """Compute resources of a serving pod, as in a container."""
+
+    requests: Annotated[Quantities, Field(default_factory=dict, max_length=16, description="What is reserved.")]
+    limits: Annotated[Quantities, Field(default_factory=dict, max_length=16, description="What is never exceeded.")]
+
+
+class PodExtras(Value):
+    """What a serving pod carries beyond what Slipway needs."""
+
+    labels: Annotated[
+        dict[str, LabelValue],
+        Field(
+            default_factory=dict,
+            max_length=16,
+            description="More labels.",
+            json_schema_extra={
+                "x-kubernetes-validations": [
+                    {
+                        "rule": "self.all(key, !key.startsWith('slipway.dev/') && !key.startsWith('app.kubernetes.io/'))",
+                        "message": "labels under slipway.dev/ and app.kubernetes.io/ are Slipway's own",
+                    }
+                ]
+            },
+        ),
+    ]
+    priority_class_name: Annotated[ResourceName | None, Field(description="PriorityClass of the pods.")] = None
+
+
+class Serving(Value):
+    """How released versions are served."""
+
+    pool: Annotated[Pool | None, Field(description="Where it runs; default: the operator's default pool.")] = None
+    runtime: Annotated[Runtime, Field(description="What serves the model.")] = Runtime(scoring=Scoring())
+    scaling: Annotated[Scaling, Field(description="How many pods serve.")] = Scaling(fixed=Fixed())
+    resources: Annotated[Resources | None, Field(description="Compute resources of a serving pod.")] = None
+    pod: Annotated[PodExtras | None, Field(description="Labels and priority of the pods.")] = None
+
+
+class Rolling(Value):
+    """The candidate is brought up beside the champion and takes over when all its pods are ready."""
+
+
+class Strategy(Value):
+    """How traffic moves from the champion to the candidate: exactly one of the members."""
+
+    model_config = rules(exactly_one("rolling"))
+
+    rolling: Annotated[Rolling | None, Field(description="All at once, when the candidate is ready.")] = None
+
+
+class Rollout(Value):
+    """How one version replaces another."""
+
+    strategy: Annotated[Strategy, Field(description="How traffic moves.")] = Strategy(rolling=Rolling())
+    keep_warm: Annotated[Duration, Field(description="How long the predecessor's pods stay up for a rollback.")] = "1h"
+    history_limit: Annotated[
+        int, Field(ge=1, le=50, description="How many released versions stay known as safe to go back to.")
+    ] = 5
+
+
+class RegisteredModelSpec(Value):
+    """One model: where it is registered, how its versions are proven, rolled out and served."""
+
+    suspend: Annotated[bool, Field(description="Stop acting on this model; what serves goes on serving.")] = False
+    source: Annotated[Source, Field(description="Where the model is registered.")] = Source()
+    validation: Annotated[Validation, Field(description="How versions are proven.")] = Validation()
+    serving: Annotated[Serving, Field(description="How versions are served.")] = Serving()
+    rollout: Annotated[Rollout, Field(description="How versions replace each other.")] = Rollout()
+
+
+class Live(Value):
+    """A version that has pods."""
+
+    version: Annotated[int, Field(description="Number of the version.")]
+    digest: Annotated[str, Field(max_length=71, description="Digest of what it serves.")] = ""
+    since: Annotated[str | None, Field(max_length=32, description="Since when it has had the traffic.")] = None
+    until: Annotated[str | None, Field(max_length=32, description="Until when it is kept warm.")] = None
+    ready: Annotated[str, Field(max_length=32, description="Ready pods of wanted pods, such as 2/2.")] = ""
+
+
+class Verdict(Value):
+    """One condition that the model's reconciler hands to a version's."""
+
+    status: Annotated[Status, Field(description="True, False or Unknown.")]
+    reason: Annotated[str, Field(max_length=128, description="One word of the reason catalogue.")]
+    message: Annotated[str, Field(max_length=512, description="What happened and what to do next.")] = ""
+
+
+class VersionVerdicts(Value):
+    """What became of one version that asked to be released."""
+
+    version: Annotated[int, Field(description="Number of the version.")]
+    released: Annotated[Verdict, Field(description="Its Released condition.")]
+    synced: Annotated[Verdict | None, Field(description="Its Synced condition.")] = None
+
+
+class RegisteredModelStatus(ObjectStatus):
+    """What serves, what is on its way, and what the registry was told."""
+
+    url: Annotated[str | None, Field(max_length=512, description="Where predictions are served in the cluster.")] = None
+    champion: Annotated[Live | None, Field(description="The version that has the traffic.")] = None
+    candidate: Annotated[Live | None, Field(description="The version that is being rolled out.")] = None
+    predecessor: Annotated[Live | None, Field(description="The version that a rollback returns to.")] = None
+    versions: Annotated[
+        tuple[VersionVerdicts, ...],
+        Field(
+            max_length=32,
+            json_schema_extra=keyed_by("version"),
+            description="Verdicts on the versions that asked to be released, the newest 32.",
+        ),
+    ] = ()
+    last_handled_rollback: Annotated[
+        str | None, Field(max_length=256, description="Value of the last slipway.dev/rollback that was carried out.")
+    ] = None
+
+
+class RegisteredModel(Value):
+    """One model and everything that serves it."""
+
+    plural: ClassVar[str] = "registeredmodels"
+    short: ClassVar[str] = "rmodel"
+    columns: ClassVar[tuple[tuple[str, str, str, int], ...]] = (
+        ("Serving", "string", ".status.champion.version", 0),
+        ("Pods", "string", ".status.champion.ready", 0),
+        ("Candidate", "string", ".status.candidate.version", 0),
+        ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+        ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
+        ("URL", "string", ".status.url", 0),
+        ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
+    )
+    root_rules: ClassVar[tuple[tuple[str, str], ...]] = (
+        (
+            "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')",
+            "the name becomes the Service's: at most 40 lower-case letters, digits and '-', beginning with a letter",
+        ),
+    )
+
+    metadata: Meta
+    spec: RegisteredModelSpec = RegisteredModelSpec()
+    status: RegisteredModelStatus = RegisteredModelStatus()
+
+
+__all__ = ["ItemName", "RegisteredModel", "RegisteredModelSpec", "RegisteredModelStatus"]

@@ -1,0 +1,100 @@
+"""The task that each in-pod program is given: one JSON document in the environment variable SLIPWAY_TASK.
+
+`ImportTask` goes to the pod beside the operator that holds the registry's credential; the others go to pods in the
+user's namespace, which hold none.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .base import Value
+
+VARIABLE = "SLIPWAY_TASK"
+
+# Where the programs of a validation or serving pod find each other's files.
+CANDIDATE = "/work/candidate"  # the model's files; also the model of a serving pod
+CHAMPION = "/work/champion"
+FEATURES = "/work/features"  # data.parquet, without the target column
+TRUTH = "/work/truth"  # target.parquet and facts.json; only fetch and judge see it
+CANDIDATE_PREDICTIONS = "/work/candidate-predictions"  # predictions.json
+CHAMPION_PREDICTIONS = "/work/champion-predictions"
+DATA = "/work/data"  # mount of the claim of pvc:// data, read-only
+IMPORT = "/work/import"  # scratch of the import: the model's files and the data
+CREDENTIALS = "/run/slipway/registry"  # files: username, password, token, ca.crt (each optional)
+DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+
+
+class Store(Value):
+    """The artifact store: an OCI registry (distribution-spec 1.1)."""
+
+    url: str  # http(s)://host:port
+    repository: str = "slipway"
+
+
+class DataSource(Value):
+    """Evaluation data as a validation pod gets it."""
+
+    uri: str  # http(s), s3, pvc as in the API; store: data that the import put into the artifact store
+    digest: str | None = None  # sha256:… of the file
+    target: str
+    endpoint: str | None = None  # of an S3 store other than AWS
+
+
+class ImportTask(Value):
+    """Copy a version's files (and its data, where the registry holds that) from the registry into the store."""
+
+    registry_uri: str
+    source: str  # of the model version: models:/m-…, runs:/… or mlflow-artifacts:/…
+    model_name: str
+    version: int
+    mlmodel_digest: str  # sha256:… of the MLmodel file that was resolved
+    expected_digest: str | None = None  # digest that the user pinned
+    data_uri: str | None = None  # runs:/… or mlflow-artifacts:/…
+    data_digest: str | None = None  # digest that the user pinned
+    max_bytes: int = 20 * 1024**3
+    store: Store
+
+
+class ImportResult(Value):
+    """Termination message of a successful import."""
+
+    digest: str
+    size_bytes: int
+    data_digest: str | None = None
+
+
+class FetchTask(Value):
+    """Bring models and data from the store into the pod's volumes, each checked against its digest."""
+
+    store: Store
+    candidate_digest: str
+    champion_digest: str | None = None
+    data: DataSource | None = None
+    check_environment: bool = True  # compare the model's requirements with what this image has
+
+
+class ScoreTask(Value):
+    """Load one model and write its predictions."""
+
+    model: str  # folder of the model
+    features: str | None  # folder with data.parquet; None: use the model's own input example
+    predictions: str  # folder for predictions.json
+
+
+class JudgeTask(Value):
+    """Compare predictions with the truth and report the metrics."""
+
+    revision: str
+    candidate_digest: str
+    champion_digest: str | None = None
+    model_type: Literal["regressor", "classifier"] | None = None
+    with_data: bool = False
+    metrics: tuple[str, ...] = ()  # the metrics that gates will ask for
+
+
+class Problem(Value):
+    """Termination message of a program that failed; read only from programs that run no model code."""
+
+    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z]{2,63}$")]
+    message: Annotated[str, Field(max_length=1500)]

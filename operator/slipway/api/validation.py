@@ -1,0 +1,127 @@
+"""Validation policy: on what data, on which pool, and past which gates a version must come."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .base import Digest, Duration, ItemName, ResourceName, Value, exactly_one, keyed_by, rules
+
+
+class Pool(Value):
+    """A node pool, by the name that the operator's settings give it."""
+
+    name: Annotated[ItemName, Field(description="Name of the pool.")]
+
+
+class PolicyPool(Pool):
+    """The pool that a policy chooses, and whether a version may choose another."""
+
+    overridable: Annotated[bool, Field(description="Whether a ModelVersion may choose another pool.")] = False
+
+
+class LocalSecretRef(Value):
+    """A Secret beside the object that names it."""
+
+    name: Annotated[ResourceName, Field(description="Name of the Secret.")]
+
+
+class Data(Value):
+    """The evaluation data: one parquet or CSV file with the target in a column."""
+
+    model_config = rules(
+        ("!has(self.secretRef) || self.uri.startsWith('s3://')", "secretRef is read for s3:// data only; remove it"),
+        ("!has(self.endpoint) || self.uri.startsWith('s3://')", "endpoint is read for s3:// data only; remove it"),
+    )
+
+    uri: Annotated[
+        str,
+        Field(
+            min_length=8,
+            max_length=2048,
+            pattern=r"^(runs:/|mlflow-artifacts:/|https?://|s3://|pvc://)[^\s]+\.(parquet|csv)$",
+            description="`runs:/<run>/<path>`, `mlflow-artifacts:/<path>`, `http(s)://…`, `s3://<bucket>/<key>` or "
+            "`pvc://<claim>/<path>`, ending in .parquet or .csv.",
+        ),
+    ]
+    digest: Annotated[
+        Digest | None, Field(description="sha256 of the file; other content is refused (DigestMismatch).")
+    ] = None
+    target: Annotated[str, Field(min_length=1, max_length=256, description="Column that the model predicts.")]
+    secret_ref: Annotated[
+        LocalSecretRef | None,
+        Field(description="For s3: a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."),
+    ] = None
+    endpoint: Annotated[
+        str | None,
+        Field(max_length=2048, pattern=r"^https?://[^\s]+$", description="For s3: URL of an S3 store other than AWS."),
+    ] = None
+
+
+class MetricGate(Value):
+    """A bound on one of MLflow's metrics, in the words of `mlflow.models.MetricThreshold`."""
+
+    model_config = rules(
+        (
+            "has(self.threshold) || has(self.minAbsoluteChange) || has(self.minRelativeChange)",
+            "give at least one of 'threshold', 'minAbsoluteChange' or 'minRelativeChange'",
+        )
+    )
+
+    name: Annotated[
+        str, Field(min_length=1, max_length=128, description="MLflow's metric name, such as root_mean_squared_error.")
+    ]
+    threshold: Annotated[float | None, Field(description="The candidate must be at least (or at most) this good.")] = (
+        None
+    )
+    min_absolute_change: Annotated[
+        float | None, Field(ge=0, description="The candidate must beat the champion by at least this much.")
+    ] = None
+    min_relative_change: Annotated[
+        float | None, Field(ge=0, description="The candidate must beat the champion by at least this fraction.")
+    ] = None
+    greater_is_better: Annotated[bool, Field(description="Whether a higher value of the metric is a better one.")]
+
+
+class Gate(Value):
+    """One thing that must hold before a version is released: exactly one of the kinds."""
+
+    model_config = rules(exactly_one("metric"))
+
+    name: Annotated[ItemName, Field(description="Name of the gate, unique in its list.")]
+    overridable: Annotated[bool, Field(description="Whether a ModelVersion may replace this gate.")] = False
+    metric: Annotated[MetricGate | None, Field(description="A bound on a metric.")] = None
+
+
+Gates = Annotated[
+    tuple[Gate, ...],
+    Field(max_length=32, json_schema_extra=keyed_by("name"), description="What must hold; every gate must pass."),
+]
+
+
+class Validation(Value):
+    """How a version of a model is proven before it is released."""
+
+    model_config = rules(
+        ("!has(self.gates) || self.gates.size() == 0 || has(self.data)", "gates need 'data' to be judged on"),
+        ("!has(self.data) || has(self.modelType)", "'data' needs 'modelType': regressor or classifier"),
+    )
+
+    pool: Annotated[PolicyPool | None, Field(description="Where it runs; default: the operator's default pool.")] = None
+    timeout: Annotated[Duration, Field(description="Longest running time of one validation.")] = "30m"
+    pending_timeout: Annotated[Duration, Field(description="Longest wait for a node.")] = "10m"
+    model_type: Annotated[
+        Literal["regressor", "classifier"] | None, Field(description="Which of MLflow's metrics apply.")
+    ] = None
+    data: Annotated[Data | None, Field(description="The evaluation data.")] = None
+    gates: Gates = ()
+    evaluation: Annotated[
+        int | None,
+        Field(ge=1, le=1_000_000, description="Bump it to have every unreleased version validated once more."),
+    ] = None
+
+
+class VersionValidation(Value):
+    """What one version adds to its model's policy."""
+
+    pool: Annotated[Pool | None, Field(description="Validate on another pool.")] = None
+    gates: Gates = ()

@@ -1,0 +1,108 @@
+"""What the operator last saw of the cluster, by model: watches, lists and its own writes feed it.
+
+An older resource version never replaces a newer one (they compare as integers, KEP-5504), so a pass always sees the
+writes of the pass before it; an object that was deleted does not come back by an event that was late. Whatever
+changes what is known, whoever found out, tells the listener.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ..adapters.cluster import MODEL, REGISTRY, VERSION, Kind, Object
+from ..api import names
+
+Place = tuple[str, str]  # namespace, name
+Family = tuple[str, str]  # namespace of the model, name of the model
+GRAVES = 4096
+
+
+class Cache:
+    """Objects by kind and place, and the families of models that they belong to."""
+
+    def __init__(self) -> None:
+        self._listener: Callable[[Kind, Object], None] = lambda _kind, _found: None
+        self._objects: dict[str, dict[Place, Object]] = {}
+        self._families: dict[Family, dict[str, dict[Place, Object]]] = {}
+        self._graves: OrderedDict[str, None] = OrderedDict()
+
+    def listen(self, listener: Callable[[Kind, Object], None]) -> None:
+        """Call this with every object that changed, came or went."""
+        self._listener = listener
+
+    def put(self, kind: Kind, found: Mapping[str, Any]) -> bool:
+        """Remember the object; False if something as new is known, or that it is gone."""
+        meta = found["metadata"]
+        place = (meta.get("namespace", ""), meta["name"])
+        if meta.get("uid") in self._graves:
+            return False
+        before = self._objects.get(kind.kind, {}).get(place)
+        if before is not None and _version(before) >= _version(found) and _uid(before) == _uid(found):
+            return False
+        if before is not None:
+            self._forget(kind, place, before)
+        slim = {**found, "metadata": {k: v for k, v in meta.items() if k != "managedFields"}}
+        self._objects.setdefault(kind.kind, {})[place] = slim
+        family = family_of(kind, slim)
+        if family:
+            self._families.setdefault(family, {}).setdefault(kind.kind, {})[place] = slim
+        self._listener(kind, slim)
+        return True
+
+    def remove(self, kind: Kind, namespace: str, name: str, uid: str = "") -> bool:
+        """Forget the object; True if it was known (and is the one with that uid, where one is given)."""
+        place = (namespace, name)
+        before = self._objects.get(kind.kind, {}).get(place)
+        if before is None or (uid and _uid(before) != uid):
+            return False
+        self._forget(kind, place, before)
+        self._graves[_uid(before)] = None
+        while len(self._graves) > GRAVES:
+            self._graves.popitem(last=False)
+        self._listener(kind, before)
+        return True
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """The object, if it is known."""
+        return self._objects.get(kind.kind, {}).get((namespace, name))
+
+    def all(self, kind: Kind) -> Iterator[Object]:
+        """Every object of a kind."""
+        return iter(list(self._objects.get(kind.kind, {}).values()))
+
+    def family(self, namespace: str, model: str, kind: Kind) -> list[Object]:
+        """The objects of a kind that belong to a model, by name."""
+        found = self._families.get((namespace, model), {}).get(kind.kind, {})
+        return [found[place] for place in sorted(found)]
+
+    def _forget(self, kind: Kind, place: Place, before: Object) -> None:
+        del self._objects[kind.kind][place]
+        family = family_of(kind, before)
+        if family:
+            kinds = self._families[family]
+            del kinds[kind.kind][place]
+            if not any(kinds.values()):
+                del self._families[family]
+
+
+def family_of(kind: Kind, found: Mapping[str, Any]) -> Family | None:
+    """The model that an object belongs to."""
+    meta = found["metadata"]
+    namespace, labels = meta.get("namespace", ""), meta.get("labels") or {}
+    if kind is REGISTRY:
+        return None
+    if kind is MODEL:
+        return namespace, meta["name"]
+    if kind is VERSION:
+        return namespace, found.get("spec", {}).get("model", "")
+    model = labels.get(names.MODEL)
+    return (labels.get(names.OWNER_NAMESPACE, namespace), model) if model else None
+
+
+def _version(found: Mapping[str, Any]) -> int:
+    text = found["metadata"].get("resourceVersion", "0")
+    return int(text) if text.isdigit() else 0
+
+
+def _uid(found: Mapping[str, Any]) -> str:
+    return str(found["metadata"].get("uid", ""))

@@ -1,0 +1,28 @@
+"""What Prometheus is told. Every metric of the operator is declared here."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+
+
+class Telemetry:
+    """All metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.depth = Gauge("slipway_queue_depth", "Keys that wait for a pass.", registry=self.registry)
+        self.waited = self._histogram("slipway_queue_wait_seconds", "How long a due key waited for a worker.")
+        self.passes = self._counter("slipway_passes", "Passes by reconciler and result.", "reconciler", "result")
+        self.took = self._histogram("slipway_pass_seconds", "How long a pass takes.", "reconciler")
+        self.actions = self._counter("slipway_actions", "Writes to the cluster and the registry, by verb.", "verb")
+        self.promotions = self._counter("slipway_promotions", "Promotions by result and reason.", "result", "reason")
+        self.phases = self._histogram("slipway_phase_seconds", "How long an import or a validation takes.", "phase")
+        self.calls = self._counter("slipway_registry_calls", "Calls of the registry.", "operation", "result")
+        self.called = self._histogram("slipway_registry_call_seconds", "How long a call takes.", "operation")
+        self.missed = self._counter("slipway_watch_missed", "Changes that only a relist found.", "kind")
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(name, help_text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, *labels: str) -> Histogram:
+        return Histogram(name, help_text, labels, buckets=_BUCKETS, registry=self.registry)

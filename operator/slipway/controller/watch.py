@@ -1,0 +1,165 @@
+"""Events wake keys. kopf carries them, in a thread of its own; a periodic relist finds what a watch has missed."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import kopf
+
+from ..adapters.cluster import JOB, MODEL, POD, REGISTRY, VERSION, WATCHED, Cluster, Kind, Object
+from ..api import names
+from .cache import Cache, family_of
+from .queue import Key
+from .telemetry import Telemetry
+
+log = logging.getLogger("slipway")
+Wake = Callable[[Key], None]
+STALE_RELISTS = 2  # so many relists in a row that found what a watch should have told: the watch is dead
+
+
+class Watch:
+    """Feeds the cache and wakes the keys that an object concerns."""
+
+    def __init__(self, cluster: Cluster, cache: Cache, wake: Wake, telemetry: Telemetry) -> None:
+        self._cluster, self._cache, self._wake, self._telemetry = cluster, cache, wake, telemetry
+        self._missed: dict[str, int] = {}
+        cache.listen(self.wake)
+        self.listed_at: float | None = None
+
+    def saw(self, kind: Kind, event: str | None, found: Object) -> None:
+        """An event from a watch: believed for what it is about, not for when it came."""
+        meta = found["metadata"]
+        if event == "DELETED":
+            self._cache.remove(kind, meta.get("namespace", ""), meta["name"], meta.get("uid", ""))
+        else:
+            self._cache.put(kind, found)
+
+    def wake(self, kind: Kind, found: Object) -> None:
+        """Wake every key whose decision may depend on the object."""
+        meta = found["metadata"]
+        namespace, name = meta.get("namespace", ""), meta["name"]
+        if kind is REGISTRY:
+            self._wake(Key("registry", namespace, name))
+            for model in self._cache.all(MODEL):
+                self.wake(MODEL, model)
+            return
+        family = family_of(kind, found)
+        if family is None:
+            return
+        if kind not in (JOB, POD) or names.TRACK in (meta.get("labels") or {}):
+            self._wake(Key("model", *family))
+        number = (meta.get("labels") or {}).get(names.MODEL_VERSION)
+        for version in self._cache.family(*family, VERSION):
+            if kind is VERSION and version["metadata"]["name"] != name:
+                continue
+            if number is None or str(version["spec"]["version"]) == number:
+                self._wake(Key("version", version["metadata"]["namespace"], version["metadata"]["name"]))
+
+    async def relist(self, namespaces: tuple[str, ...], operator_namespace: str) -> None:
+        """The cache is as the API server has it, deletions too; what the watch had not told is counted."""
+        first = self.listed_at is None
+        for kind in WATCHED:
+            places = namespaces or ("",)
+            if namespaces and kind in (JOB, POD, REGISTRY):
+                places = tuple(dict.fromkeys((*namespaces, operator_namespace)))
+            known = {(o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for o in self._cache.all(kind)}
+            found: dict[tuple[str, str], Object] = {}
+            for place in places:
+                for one in await self._cluster.every(kind, place):
+                    found[(one["metadata"].get("namespace", ""), one["metadata"]["name"])] = one
+            missed = 0
+            for one in found.values():
+                missed += self._cache.put(kind, one)
+            for place_name in known.keys() - found.keys():
+                gone = known[place_name]
+                missed += self._cache.remove(kind, *place_name, gone["metadata"].get("uid", ""))
+            self._judge(kind, missed, first)
+        self.listed_at = time.monotonic()
+
+    def _judge(self, kind: Kind, missed: int, first: bool) -> None:
+        """A few changes are always on their way; a watch that misses some at every relist is dead."""
+        if first:
+            return
+        self._missed[kind.plural] = self._missed.get(kind.plural, 0) + 1 if missed else 0
+        if missed:
+            self._telemetry.missed.labels(kind.plural).inc(missed)
+            log.warning("the watch of %s had not told of %d changes", kind.plural, missed)
+
+    @property
+    def stale(self) -> list[str]:
+        """Kinds whose watch is dead."""
+        return [plural for plural, count in self._missed.items() if count >= STALE_RELISTS]
+
+
+class Kopf:
+    """kopf as the watch transport: it cancels every task of its loop when it ends, so it has a loop to itself."""
+
+    def __init__(self, namespaces: tuple[str, ...], operator_namespace: str) -> None:
+        self._namespaces, self._operator_namespace = namespaces, operator_namespace
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.failure: BaseException | None = None
+
+    def start(self, saw: Callable[[Kind, str | None, Object], None], ended: Callable[[], None]) -> None:
+        """Events are handed to `saw` in the loop that calls this."""
+        loop = asyncio.get_running_loop()
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(_login)
+        for kind in WATCHED:
+            self._register(registry, kind, lambda *event: loop.call_soon_threadsafe(saw, *event))
+        self._thread = threading.Thread(
+            target=self._run, args=(registry, lambda: loop.call_soon_threadsafe(ended)), name="kopf", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No event is handed over any more."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join(timeout=10)
+
+    def _register(self, registry: kopf.OperatorRegistry, kind: Kind, hand_over: Callable[..., Any]) -> None:
+        *group, version = kind.api_version.split("/")
+
+        async def saw(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name for it
+            hand_over(kind, type, dict(body) | {"apiVersion": kind.api_version, "kind": kind.kind})
+
+        kopf.on.event(group[0] if group else "", version, kind.plural, registry=registry, id=f"saw-{kind.plural}")(saw)
+
+    def _run(self, registry: kopf.OperatorRegistry, ended: Callable[[], None]) -> None:
+        settings = kopf.OperatorSettings()
+        settings.scanning.disabled = bool(self._namespaces)
+        settings.posting.enabled = False
+        settings.watching.chunk_size = 500
+        settings.peering.standalone = True
+        for kind in WATCHED:
+            if kind.selector:
+                settings.watching.label_selectors[_qualified(kind)] = kind.selector
+        places = tuple(dict.fromkeys((*self._namespaces, self._operator_namespace))) if self._namespaces else ()
+        try:
+            asyncio.run(
+                kopf.operator(
+                    registry=registry,
+                    settings=settings,
+                    clusterwide=not places,
+                    namespaces=places,
+                    stop_flag=self._stop,
+                    standalone=True,
+                )
+            )
+        except BaseException as error:  # noqa: BLE001 - the thread's last word: whoever waits must be told
+            self.failure = error
+        finally:
+            ended()
+
+
+def _qualified(kind: Kind) -> Any:
+    *group, version = kind.api_version.split("/")
+    return (group[0] if group else "", version, kind.plural)
+
+
+def _login(**arguments: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)

@@ -1,0 +1,1 @@
+"""What should be true next: facts in, decisions out. No I/O, no clock, no randomness."""

@@ -1,0 +1,132 @@
+"""One Job per attempt, and a record that remembers how it ended: a finished attempt is never repeated by accident.
+
+The record's key is a hash of all that the result depends on. Another key begins anew; the same key goes on, waits,
+or has ended. Only causes outside the model are tried again, three times in all.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..api.modelversion import Attempt
+from . import jobs
+from .conditions import Verdict, failed
+from .decision import Ref, Retire
+from .jobs import JobSeen
+from .pods import Trouble
+from .reasons import Reason, known
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the attempt has come."""
+
+    key: str
+    attempt: int
+    job_name: str
+    outcome: str  # Running, Passed, Failed
+    reason: str = ""
+    message: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    job: JobSeen | None = None  # the attempt's Job, if it exists
+    recorded: bool = False  # the outcome was already in the record
+    again_seconds: float | None = None  # when to look again
+    abandoned: bool = False  # the Job is to be removed although it has not ended
+
+    def ended(self, now: str, outcome: str, reason: str = "", message: str = "") -> "Progress":
+        """The same attempt, over."""
+        return replace(self, outcome=outcome, reason=reason, message=message, finished_at=now)
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of its record."""
+        return {
+            "key": self.key,
+            "attempt": self.attempt,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "message": self.message,
+            "started_at": self.started_at,
+            "finished_at": self.finished_at,
+        }
+
+
+def advance(
+    record: Attempt | None,
+    key: str,
+    name_of: Callable[[int], str],
+    seen_jobs: Mapping[str, JobSeen],
+    now: datetime,
+    pending_seconds: int,
+) -> Progress:
+    """Where the attempt for `key` stands. A Job that succeeded is left `Running`: the caller judges its result."""
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if record is None or record.key != key:
+        return _look(Progress(key, 1, name_of(1), "Running", started_at=stamp), seen_jobs, now, pending_seconds)
+    here = Progress(
+        key, record.attempt, name_of(record.attempt), record.outcome, record.reason, record.message,
+        record.started_at, record.finished_at, seen_jobs.get(name_of(record.attempt)), recorded=True,
+    )  # fmt: skip
+    if record.outcome == "Passed":
+        return here
+    if record.outcome == "Failed":
+        at = jobs.again_at(record, known(record.reason))
+        if at is None:
+            return here
+        if now < at:
+            return replace(here, again_seconds=(at - now).total_seconds())
+        number = record.attempt + 1
+        here = Progress(key, number, name_of(number), "Running", started_at=stamp)
+    return _look(here, seen_jobs, now, pending_seconds)
+
+
+def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pending_seconds: int) -> Progress:
+    job = seen_jobs.get(here.job_name)
+    here = replace(here, job=job, recorded=False)
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if job is None:
+        return replace(here, message="The Job is being created.")
+    if job.phase == "Failed":
+        trouble = job.trouble or Trouble(Reason.PodLost, "")
+        return here.ended(stamp, "Failed", trouble.reason, jobs.told(job, trouble))
+    if job.phase == "Waiting":
+        left = job.created + timedelta(seconds=pending_seconds) - now
+        trouble = job.trouble or Trouble(Reason.PodConfigInvalid, "The pod has not started.")
+        if left <= timedelta(0):
+            message = f"{trouble.message} Gave up after {pending_seconds} s."
+            return replace(here.ended(stamp, "Failed", trouble.reason, message), abandoned=True)
+        reason = job.trouble.reason if job.trouble else ""
+        message = job.trouble.message if job.trouble else "The pod is starting."
+        return replace(here, reason=reason, message=message, again_seconds=left.total_seconds() + 1)
+    return replace(here, message=f"Step '{job.step}' is running." if job.step else "")
+
+
+def verdict(progress: Progress, running: Reason) -> Verdict:
+    """What is known while the attempt runs, or why it failed."""
+    if progress.outcome == "Running":
+        reason = known(progress.reason) if progress.reason else running
+        attempt = f" (attempt {progress.attempt} of {jobs.ATTEMPTS})" if progress.attempt > 1 else ""
+        return Verdict("False", reason, f"{progress.message}{attempt}")
+    reason = known(progress.reason)
+    if progress.again_seconds is not None:
+        again = f" Attempt {progress.attempt} of {jobs.ATTEMPTS}; the next one follows."
+        return Verdict("False", reason, progress.message + again)
+    return failed(reason, progress.message)
+
+
+def leftovers(progress: Progress, seen_jobs: Mapping[str, JobSeen], purpose: str, namespace: str) -> tuple[Retire, ...]:
+    """Jobs that nobody waits for any more: of another key, or given up."""
+    stale = [
+        job.name
+        for job in seen_jobs.values()
+        if f"-{purpose}-" in job.name and job.phase in ("Waiting", "Running") and job.name != progress.job_name
+    ]
+    if progress.abandoned:
+        stale.append(progress.job_name)
+    return tuple(retire(name, namespace, "nobody waits for it any more") for name in stale)
+
+
+def retire(name: str, namespace: str, because: str) -> Retire:
+    """Remove a Job with its pods."""
+    return Retire(Ref("batch/v1", "Job", namespace, name), because)

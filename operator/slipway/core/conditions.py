@@ -1,0 +1,89 @@
+"""Verdicts become conditions: times move only when a status flips, Ready is derived and never set by hand."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..api.condition import Condition, Status
+from ..api.registeredmodel import Verdict as WireVerdict
+from .reasons import Reason, known
+
+MESSAGE_LIMIT = 1000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of one condition now."""
+
+    status: Status
+    reason: Reason
+    message: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the next condition can be looked at."""
+        return self.status == "True"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more is going to happen by itself."""
+        return self.holds or self.reason.course in ("Fine", "Stuck")
+
+    def wire(self) -> WireVerdict:
+        """As one reconciler hands it to another."""
+        return WireVerdict(status=self.status, reason=self.reason.value, message=clipped(self.message, 500))
+
+
+def passed(reason: Reason, message: str = "") -> Verdict:
+    """It holds."""
+    return Verdict("True", reason, message or reason.meaning)
+
+
+def failed(reason: Reason, message: str = "") -> Verdict:
+    """It does not hold; the message ends with what to do."""
+    said = message or reason.meaning
+    return Verdict("False", reason, f"{said} {reason.remedy}".strip() if reason.remedy not in said else said)
+
+
+def unknown(reason: Reason, message: str = "") -> Verdict:
+    """Nobody can tell: silence is not absence."""
+    return Verdict("Unknown", reason, message or reason.meaning)
+
+
+def received(verdict: WireVerdict) -> Verdict:
+    """A verdict that another reconciler handed over."""
+    return Verdict(verdict.status, known(verdict.reason), verdict.message)
+
+
+def clipped(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """At most `limit` characters; the end is kept, since that is where a log says what went wrong."""
+    text = text.strip()
+    return (
+        text if len(text) <= limit else text[: limit // 3].rstrip() + " … " + text[-(limit - limit // 3 - 3) :].lstrip()
+    )
+
+
+def judged(
+    previous: Sequence[Condition], verdicts: Mapping[str, Verdict], ready: Verdict, now: str, generation: int
+) -> tuple[Condition, ...]:
+    """All conditions: those of `verdicts`, and Ready, Reconciling and Stalled derived from `ready` (kstatus)."""
+    moving = not ready.holds and ready.reason.course in ("Moving", "Retrying")
+    stuck = not ready.holds and ready.reason.course == "Stuck"
+    everything = dict(verdicts) | {"Ready": ready}
+    if moving:
+        everything["Reconciling"] = Verdict("True", ready.reason, ready.message)
+    if stuck:
+        everything["Stalled"] = Verdict("True", ready.reason, ready.message)
+    before = {one.type: one for one in previous}
+    return tuple(_condition(kind, verdict, before.get(kind), now, generation) for kind, verdict in everything.items())
+
+
+def _condition(kind: str, verdict: Verdict, before: Condition | None, now: str, generation: int) -> Condition:
+    flipped = before is None or before.status != verdict.status
+    return Condition(
+        type=kind,
+        status=verdict.status,
+        reason=verdict.reason.value,
+        message=clipped(verdict.message),
+        last_transition_time=now if flipped or before is None else before.last_transition_time,
+        observed_generation=generation,
+    )

@@ -1,0 +1,86 @@
+"""Gates: a report's numbers against the bounds that were set. A number that is missing never passes.
+
+The meaning of a metric gate is MLflow's (`mlflow.models.MetricThreshold`, `validate_evaluation_results`):
+a threshold may be met exactly; a minimal change must be reached against the champion's value.
+"""
+
+import math
+from collections.abc import Sequence
+
+from ..api.modelversion import GateResult
+from ..api.report import Report
+from ..api.validation import Gate, MetricGate, Validation, VersionValidation
+
+
+def merged(policy: Validation, version: VersionValidation | None) -> tuple[Gate, ...] | str:
+    """The gates of a version: its model's and its own; a sentence if it replaces one that it may not."""
+    found = {gate.name: gate for gate in policy.gates}
+    for gate in version.gates if version else ():
+        if gate.name in found and not found[gate.name].overridable:
+            return f"gate '{gate.name}' belongs to the model and is not overridable."
+        found[gate.name] = gate
+    return tuple(found.values())
+
+
+def judge(gates: Sequence[Gate], report: Report) -> tuple[GateResult, ...]:
+    """One result per gate, in their order."""
+    return tuple(_metric(gate.name, gate.metric, report) for gate in gates if gate.metric)
+
+
+def metrics(gates: Sequence[Gate]) -> tuple[str, ...]:
+    """The metrics that the gates ask for."""
+    return tuple(sorted({gate.metric.name for gate in gates if gate.metric}))
+
+
+def _metric(name: str, gate: MetricGate, report: Report) -> GateResult:
+    candidate = report.candidate.metrics.get(gate.name)
+    champion = report.champion.metrics.get(gate.name) if report.champion else None
+
+    def result(word: str, message: str) -> GateResult:
+        return GateResult.model_validate(
+            {"name": name, "result": word, "metric": gate.name, "candidate": candidate, "champion": champion,
+             "message": message}
+        )  # fmt: skip
+
+    if candidate is None or not math.isfinite(candidate):
+        return result("Failed", f"{gate.name} was not measured")
+    relative = gate.min_absolute_change is not None or gate.min_relative_change is not None
+    if relative and report.champion is not None and (champion is None or not math.isfinite(champion)):
+        return result("Failed", f"{gate.name} of the champion was not measured")
+    missed = [*_threshold(gate, candidate), *(_change(gate, candidate, champion) if champion is not None else [])]
+    if missed:
+        return result("Failed", "; ".join(missed))
+    if relative and champion is None and gate.threshold is None:
+        return result("Skipped", f"{gate.name} is {candidate:.6g}; there is no champion to compare with")
+    against = f", the champion's is {champion:.6g}" if champion is not None else ""
+    return result("Passed", f"{gate.name} is {candidate:.6g}{against}")
+
+
+def _threshold(gate: MetricGate, candidate: float) -> list[str]:
+    if gate.threshold is None:
+        return []
+    good = candidate >= gate.threshold if gate.greater_is_better else candidate <= gate.threshold
+    bound = "at least" if gate.greater_is_better else "at most"
+    return [] if good else [f"{gate.name} is {candidate:.6g}, must be {bound} {gate.threshold:.6g}"]
+
+
+def _change(gate: MetricGate, candidate: float, champion: float) -> list[str]:
+    better = "higher" if gate.greater_is_better else "lower"
+    both = f"{gate.name} is {candidate:.6g}, the champion's is {champion:.6g}"
+    missed = []
+    if gate.min_absolute_change is not None and not _beats(gate, candidate, champion, gate.min_absolute_change):
+        missed.append(f"{both}: must be {better} by at least {gate.min_absolute_change:.6g}")
+    if gate.min_relative_change is not None and not _gains(gate, candidate, champion, gate.min_relative_change):
+        missed.append(f"{both}: must be {better} by at least {gate.min_relative_change:.3%}")
+    return missed
+
+
+def _beats(gate: MetricGate, candidate: float, champion: float, change: float) -> bool:
+    return candidate >= champion + change if gate.greater_is_better else candidate <= champion - change
+
+
+def _gains(gate: MetricGate, candidate: float, champion: float, fraction: float) -> bool:
+    if champion == 0:  # no fraction of nothing: MLflow asks for any gain at all
+        return _beats(gate, candidate, champion, 1e-10)
+    gain = candidate - champion if gate.greater_is_better else champion - candidate
+    return gain / abs(champion) >= fraction

@@ -1,0 +1,85 @@
+"""What a Job has come to: waiting, running, succeeded or failed, and why."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from ..api.modelversion import Attempt
+from . import pods
+from .conditions import clipped
+from .pods import Object, Trouble
+from .reasons import Reason
+
+ATTEMPTS = 3  # of a Job that failed for a reason outside the model
+
+
+@dataclass(frozen=True)
+class JobSeen:
+    """One Job, as its own and its pod's status tell."""
+
+    name: str
+    uid: str
+    created: datetime
+    phase: Literal["Waiting", "Running", "Succeeded", "Failed"]
+    step: str = ""  # the container that is running
+    trouble: Trouble | None = None  # why it waits or failed
+    result: str = ""  # termination message of the main container
+    log: str = ""  # the end of the log of the container that matters
+
+
+def read(job: Object, its_pods: Iterable[Object], events: Iterable[Object] = (), log: str = "") -> JobSeen:
+    """The Job in our words. `log` is that of the main container, or of the one that failed."""
+    meta = job["metadata"]
+    main = job["spec"]["template"]["spec"]["containers"][0]["name"]
+    pod = max(its_pods, key=lambda one: str(one["metadata"].get("creationTimestamp", "")), default=None)
+    created = time(meta["creationTimestamp"])
+
+    def seen(phase: Literal["Waiting", "Running", "Succeeded", "Failed"], **more: str | Trouble | None) -> JobSeen:
+        return JobSeen(meta["name"], meta.get("uid", ""), created, phase, log=log, **more)  # type: ignore[arg-type]
+
+    finished = {c["type"]: c for c in job.get("status", {}).get("conditions", []) if c.get("status") == "True"}
+    if pod is None:
+        if "Failed" in finished or "Complete" in finished:
+            return seen("Failed", trouble=Trouble(Reason.PodLost, "The Job's pod vanished before it was read."))
+        return seen("Waiting", trouble=pods.refusal(events))
+    phase = pod.get("status", {}).get("phase")
+    if phase == "Succeeded":
+        return seen("Succeeded", result=pods.result_of(pod, main))
+    if phase == "Failed":
+        return seen("Failed", trouble=pods.failed(pod))
+    if "Failed" in finished:
+        return seen("Failed", trouble=Trouble(Reason.PodLost, str(finished["Failed"].get("message", ""))))
+    if pod["metadata"].get("deletionTimestamp"):
+        return seen("Waiting", trouble=Trouble(Reason.PodLost, "The pod is being deleted."))
+    step = pods.step(pod)
+    return seen("Running" if step else "Waiting", step=step, trouble=pods.waiting(pod))
+
+
+def log_container(job: Object, its_pods: Iterable[Object]) -> str | None:
+    """The container whose log is worth reading once the Job's pod has ended; None while it has not."""
+    for pod in its_pods:
+        phase = pod.get("status", {}).get("phase")
+        if phase == "Succeeded":
+            return str(job["spec"]["template"]["spec"]["containers"][0]["name"])
+        if phase == "Failed":
+            return pods.failed(pod).container or None
+    return None
+
+
+def again_at(record: Attempt, reason: Reason) -> datetime | None:
+    """When a failed attempt is repeated; None if it is not: only causes outside the model are, and only so often."""
+    if reason.course != "Retrying" or record.attempt >= ATTEMPTS or record.finished_at is None:
+        return None
+    return time(record.finished_at) + timedelta(seconds=10 * 3 ** (record.attempt - 1))
+
+
+def told(seen: JobSeen, trouble: Trouble) -> str:
+    """The trouble, with the end of the log where it helps."""
+    lines = [line for line in seen.log.splitlines() if line.strip()][-6:]
+    return trouble.message + ("\nLast lines of the log:\n" + clipped("\n".join(lines), 600) if lines else "")
+
+
+def time(text: str) -> datetime:
+    """A Kubernetes timestamp."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

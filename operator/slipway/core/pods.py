@@ -1,0 +1,126 @@
+"""What a pod's status says in the words of the catalogue: why it waits, why it died, whose fault it is."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..api.tasks import Problem
+from .reasons import Reason, known
+
+Object = Mapping[str, Any]
+
+_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+# Exit codes of the score program (it runs model code, so nothing else that it says is believed).
+_SCORE = {10: Reason.ModelDoesNotLoad, 11: Reason.PredictionFailed, 12: Reason.PredictionsInvalid}
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a pod does not do what it should."""
+
+    reason: Reason
+    message: str
+    container: str = ""  # the container whose log tells more
+
+
+def waiting(pod: Object) -> Trouble | None:
+    """Why a pod that has not ended is not getting on; None if it is."""
+    status = pod.get("status", {})
+    for condition in status.get("conditions", []):
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            return Trouble(Reason.Unschedulable, f"Waiting for a node: {condition.get('message', '')}")
+    for container in _containers(pod):
+        stuck = container.get("state", {}).get("waiting", {})
+        why, detail = stuck.get("reason", ""), stuck.get("message", "")
+        if why in _PULL:
+            return Trouble(Reason.ImagePullFailed, f"{container.get('image')}: {detail or why}", container["name"])
+        if why in _CONFIG:
+            return Trouble(Reason.PodConfigInvalid, detail or why, container["name"])
+        if why == "CrashLoopBackOff":
+            last = container.get("lastState", {}).get("terminated", {})
+            return ended(container["name"], last) or Trouble(Reason.ModelCrashed, detail, container["name"])
+    return None
+
+
+def failed(pod: Object) -> Trouble:
+    """Why a failed pod failed."""
+    status = pod.get("status", {})
+    if status.get("reason") == "DeadlineExceeded":
+        return Trouble(Reason.DeadlineExceeded, f"Ran longer than {pod['spec'].get('activeDeadlineSeconds')} s.")
+    disrupted = [c for c in status.get("conditions", []) if c["type"] == "DisruptionTarget" and c["status"] == "True"]
+    if not status.get("reason") and not disrupted:
+        for container in _containers(pod):
+            trouble = ended(container["name"], container.get("state", {}).get("terminated") or {})
+            if trouble:
+                return trouble
+    return Trouble(Reason.PodLost, f"{status.get('reason', 'The pod ended')}: {status.get('message', '')}".strip(": "))
+
+
+def ended(container: str, state: Object) -> Trouble | None:
+    """What a container's end means; None if it ended well or has not ended.
+
+    A score step runs model code: of all that it says, only its exit code is read, and that only into reasons that
+    speak of the model. The other programs run none, so their termination message is believed.
+    """
+    code = state.get("exitCode", 0)
+    if code == 0:
+        return None
+    if state.get("reason") == "OOMKilled":
+        return Trouble(Reason.OutOfMemory, f"Step '{container}' exceeded its memory limit.", container)
+    if container == "score-champion":
+        return Trouble(Reason.ChampionFailed, f"Step '{container}' ended with code {code}.", container)
+    if container == "score-candidate":
+        reason = _SCORE.get(code, Reason.ModelCrashed)
+        return Trouble(reason, f"Step '{container}' ended with code {code}.", container)
+    problem = problem_in(str(state.get("message", "")))
+    if problem:
+        return Trouble(known(problem[0]), problem[1], container)
+    if code in (137, 143) or state.get("reason") in ("ContainerStatusUnknown", "Unknown"):
+        return Trouble(Reason.PodLost, f"Step '{container}' was ended from outside (code {code}).", container)
+    return Trouble(Reason.InternalError, f"Step '{container}' ended with code {code}.", container)
+
+
+def problem_in(message: str) -> tuple[str, str] | None:
+    """Reason and message of a program's termination message, if it is one."""
+    try:
+        problem = Problem.model_validate_json(message)
+    except ValueError:
+        return None
+    return problem.reason, problem.message
+
+
+def result_of(pod: Object, container: str) -> str:
+    """Termination message of a container that ended well; "" if there is none."""
+    for one in _containers(pod):
+        state = one.get("state", {}).get("terminated") or {}
+        if one.get("name") == container and state.get("exitCode") == 0:
+            return str(state.get("message", ""))
+    return ""
+
+
+def step(pod: Object) -> str:
+    """Name of the container that is running, "" if none is."""
+    running = [one["name"] for one in _containers(pod) if one.get("state", {}).get("running")]
+    return running[0] if running else ""
+
+
+def ready(pod: Object) -> bool:
+    """Whether the pod is ready to answer."""
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+
+
+def refusal(events: Iterable[Object]) -> Trouble | None:
+    """Why the pods of a Job or ReplicaSet were not let in, from the events of its controller."""
+    for event in events:
+        if event.get("reason") == "FailedCreate":
+            message = str(event.get("message", ""))
+            reason = Reason.QuotaExceeded if "exceeded quota" in message else Reason.AdmissionDenied
+            return Trouble(reason, message)
+    return None
+
+
+def _containers(pod: Object) -> list[Any]:
+    status = pod.get("status", {})
+    return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]

@@ -1,0 +1,290 @@
+"""The catalogue of reasons: every word that a condition can give, what it means, and what a person does next."""
+
+from enum import StrEnum
+from typing import Literal
+
+Course = Literal["Fine", "Moving", "Retrying", "Stuck"]
+
+
+class Reason(StrEnum):
+    """Why a condition is as it is; `course` tells what happens next without anybody's help.
+
+    Fine: nothing is wrong. Moving: work is under way. Retrying: a cause outside the model, tried again within limits.
+    Stuck: it stays so until somebody changes something.
+    """
+
+    meaning: str
+    remedy: str
+    course: Course
+
+    def __new__(cls, value: str, course: Course, meaning: str, remedy: str = "") -> "Reason":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.course, member.meaning, member.remedy = course, meaning, remedy
+        return member
+
+    # Nothing is wrong.
+    Registered = "Registered", "Fine", "The registry knows the version; nothing more was asked for."
+    Imported = "Imported", "Fine", "The files are in the artifact store under their digest."
+    GatesPassed = "GatesPassed", "Fine", "Every gate passed."
+    LoadsAndPredicts = "LoadsAndPredicts", "Fine", "No gates are set: the model loads and predicts."
+    AlreadyReleased = "AlreadyReleased", "Fine", "The version was released before; its evidence stands."
+    Serving = "Serving", "Fine", "The version has the model's traffic."
+    Validated = "Validated", "Fine", "The version is proven; its stage asks for no traffic."
+    Superseded = "Superseded", "Fine", "A higher version that also wants Production comes first."
+    Archived = "Archived", "Fine", "The version is out of use."
+    LabelsWritten = "LabelsWritten", "Fine", "The registry's labels say what is running."
+    NothingToServe = "NothingToServe", "Fine", "No version of the model asks for Production."
+    RegistryReachable = "RegistryReachable", "Fine", "The registry answers."
+    NotRequested = "NotRequested", "Fine", "The stage does not ask for it."
+
+    # Work is under way.
+    Resolving = "Resolving", "Moving", "The registry is being asked."
+    ImportRunning = "ImportRunning", "Moving", "The files are being copied into the artifact store."
+    ValidationRunning = "ValidationRunning", "Moving", "The validation Job is at work."
+    EvidenceStale = "EvidenceStale", "Moving", "The champion changed since the validation; it is judged again."
+    RolloutProgressing = "RolloutProgressing", "Moving", "The candidate's pods are coming up; the champion serves."
+    LabelsPending = "LabelsPending", "Moving", "The registry's labels are about to be written."
+    Suspended = "Suspended", "Moving", "spec.suspend is set on the RegisteredModel.", "Set suspend to false."
+
+    # A cause outside the model: tried again within limits.
+    RegistryUnreachable = (
+        "RegistryUnreachable",
+        "Retrying",
+        "The registry does not answer; what serves goes on serving.",
+        "Check that the MLflow server runs and that its URI is right.",
+    )
+    StoreUnreachable = (
+        "StoreUnreachable",
+        "Retrying",
+        "The artifact store does not answer.",
+        "Check the slipway-store Deployment.",
+    )
+    Unschedulable = (
+        "Unschedulable",
+        "Retrying",
+        "No node of the pool takes the pod.",
+        "Free or add a node in the pool, or name another pool; annotate slipway.dev/retry to ask again.",
+    )
+    ImagePullFailed = (
+        "ImagePullFailed",
+        "Retrying",
+        "The image cannot be pulled.",
+        "Check the image's name and the pull secrets in the operator's values.",
+    )
+    OutOfMemory = (
+        "OutOfMemory",
+        "Stuck",
+        "The container was killed because it exceeded its memory limit.",
+        "Raise the memory of the pool's resources, then annotate slipway.dev/retry.",
+    )
+    DeadlineExceeded = (
+        "DeadlineExceeded",
+        "Stuck",
+        "The step ran longer than its timeout.",
+        "Raise validation.timeout or shrink the data, then annotate slipway.dev/retry.",
+    )
+    QuotaExceeded = (
+        "QuotaExceeded",
+        "Retrying",
+        "A ResourceQuota of the namespace does not let the pod in.",
+        "Raise the quota or free some of it; annotate slipway.dev/retry to ask again.",
+    )
+    AdmissionDenied = (
+        "AdmissionDenied",
+        "Stuck",
+        "The cluster's admission refused the pod.",
+        "Read the message: a policy, a LimitRange or Pod Security refused it.",
+    )
+    PodLost = (
+        "PodLost",
+        "Retrying",
+        "The pod vanished or was evicted, preempted or deleted before it had ended.",
+        "Nothing, if it does not repeat; otherwise look at the node.",
+    )
+    PodConfigInvalid = (
+        "PodConfigInvalid",
+        "Retrying",
+        "The kubelet cannot set the container up, such as for a missing Secret or claim.",
+        "Create what the message names.",
+    )
+    InsufficientCapacity = (
+        "InsufficientCapacity",
+        "Retrying",
+        "The candidate's pods do not become ready; the champion serves.",
+        "Read the message; look at the pods of the candidate's Deployment.",
+    )
+    InternalError = (
+        "InternalError",
+        "Retrying",
+        "A program of Slipway failed in a way that nobody foresaw.",
+        "Please report it with the message.",
+    )
+
+    # It stays so until somebody changes something.
+    RegistryNotFound = (
+        "RegistryNotFound",
+        "Stuck",
+        "The ModelRegistry that the model names does not exist.",
+        "Create it, or name another in spec.source.registryRef.",
+    )
+    RegistryNotAllowed = (
+        "RegistryNotAllowed",
+        "Stuck",
+        "The ModelRegistry does not allow this namespace.",
+        "Have its owner extend spec.allowedNamespaces.",
+    )
+    RegistryUnauthorized = (
+        "RegistryUnauthorized",
+        "Stuck",
+        "The registry refuses the credential.",
+        "Correct the Secret that the ModelRegistry names; it is read again at each poll.",
+    )
+    RegistryRejected = (
+        "RegistryRejected",
+        "Stuck",
+        "The registry refuses the request.",
+        "Read the message: it is the registry's.",
+    )
+    SecretNotFound = (
+        "SecretNotFound",
+        "Stuck",
+        "The credential that the ModelRegistry names cannot be read.",
+        "Create the Secret with the label slipway.dev/registry, in a namespace that the chart lists.",
+    )
+    VersionNotFound = (
+        "VersionNotFound",
+        "Stuck",
+        "The registry has no such model or version.",
+        "Register it, or correct the number.",
+    )
+    ArtifactMissing = (
+        "ArtifactMissing",
+        "Stuck",
+        "The files of the version are not where the registry says.",
+        "Log the model again and register it as a new version.",
+    )
+    ModelInvalid = (
+        "ModelInvalid",
+        "Stuck",
+        "The MLmodel file is not one.",
+        "Log the model again and register it as a new version.",
+    )
+    DigestMismatch = (
+        "DigestMismatch",
+        "Stuck",
+        "The content is not what was pinned.",
+        "Find out who changed it; a new content is a new version.",
+    )
+    ArtifactTooLarge = "ArtifactTooLarge", "Stuck", "The files exceed the size limit.", "Shrink the model."
+    UnsafeArtifact = (
+        "UnsafeArtifact",
+        "Stuck",
+        "The files hold a link or a path that leads outside.",
+        "Log the model without it.",
+    )
+    GateFailed = (
+        "GateFailed",
+        "Stuck",
+        "The version misses a gate.",
+        "Train a better one; the numbers are in status.validation.",
+    )
+    GateNotOverridable = (
+        "GateNotOverridable",
+        "Stuck",
+        "The version replaces a gate or a pool that its model does not let it replace.",
+        "Rename the gate, or have the model's owner mark it overridable.",
+    )
+    MetricNotComputed = (
+        "MetricNotComputed",
+        "Stuck",
+        "A gate asks for a metric that MLflow does not compute here.",
+        "Choose one of the metrics that the message lists.",
+    )
+    DataUnreadable = "DataUnreadable", "Stuck", "The evaluation data cannot be read.", "Correct validation.data."
+    DataUnreachable = (
+        "DataUnreachable",
+        "Retrying",
+        "The evaluation data cannot be reached.",
+        "Check the address and the network.",
+    )
+    DataColumnMissing = "DataColumnMissing", "Stuck", "The data has no such column.", "Correct validation.data.target."
+    DataEmpty = "DataEmpty", "Stuck", "The data has no rows.", "Give data with rows."
+    DataInvalid = "DataInvalid", "Stuck", "The target holds values that are no numbers.", "Clean the data."
+    EnvironmentNotReproducible = (
+        "EnvironmentNotReproducible",
+        "Stuck",
+        "The runner image does not satisfy the model's requirements.",
+        "Log the model with versions that the image has, or build the image with the model's.",
+    )
+    ModelDoesNotLoad = (
+        "ModelDoesNotLoad",
+        "Stuck",
+        "The model cannot be loaded.",
+        "Read the end of the log in the message.",
+    )
+    PredictionFailed = (
+        "PredictionFailed",
+        "Stuck",
+        "The model fails to predict the data.",
+        "Read the end of the log in the message.",
+    )
+    ModelCrashed = (
+        "ModelCrashed",
+        "Stuck",
+        "The model's process died.",
+        "Read the end of the log in the message.",
+    )
+    PredictionsInvalid = (
+        "PredictionsInvalid",
+        "Stuck",
+        "The model's predictions are not one finite value per row.",
+        "Check the model's output on the data.",
+    )
+    ChampionFailed = (
+        "ChampionFailed",
+        "Stuck",
+        "The champion could not be scored on this data, so nothing can be compared.",
+        "Check that the data fits the champion too.",
+    )
+    ReportMissing = (
+        "ReportMissing",
+        "Retrying",
+        "The Job ended without a report that belongs to it.",
+        "Annotate slipway.dev/retry; report it if it repeats.",
+    )
+    PoolNotFound = (
+        "PoolNotFound",
+        "Stuck",
+        "The operator's settings name no such pool.",
+        "Use one of the pools in the message.",
+    )
+    RolledBack = (
+        "RolledBack",
+        "Stuck",
+        "Somebody rolled the version back.",
+        "Release a new version, or annotate slipway.dev/retry to try this one again.",
+    )
+    StillServing = (
+        "StillServing",
+        "Stuck",
+        "Its stage was withdrawn, and no other version can take over; it goes on serving.",
+        "Promote another version, or set the stage to Archived to stop serving.",
+    )
+    RegistryDrifted = (
+        "RegistryDrifted",
+        "Stuck",
+        "Somebody changed the labels in the registry after they were written.",
+        "Promote through Kubernetes, or set the labels back.",
+    )
+    InvalidSpec = (
+        "InvalidSpec",
+        "Stuck",
+        "The object cannot be read.",
+        "Read the message and correct the object.",
+    )
+
+
+def known(word: str) -> Reason:
+    """The reason of that name; `InternalError` for a word that is not in the catalogue."""
+    return Reason.__members__.get(word, Reason.InternalError)

@@ -1,0 +1,193 @@
+"""The rule of the Validated condition: a chain of steps on the pool, a report, and the gates' word on it."""
+
+import hashlib
+from typing import Any
+
+from ..api import names, report, tasks
+from ..api.base import seconds
+from ..api.modelversion import ValidationRecord
+from ..api.validation import Data, Gate
+from ..resources import jobs as builders
+from ..resources import naming
+from ..resources.platform import Manifest, PoolSettings
+from . import attempts, gates
+from .attempts import Progress
+from .conditions import Verdict, failed, passed
+from .decision import Document
+from .imports import registry_data
+from .observed import VersionSeen
+from .reasons import Reason
+from .step import Step
+
+PURPOSE = "validate"
+
+
+def decide(seen: VersionSeen) -> Step:
+    """Every gate passed on a report made for this revision and this champion, or why not."""
+    policy = plan(seen)
+    if isinstance(policy, Verdict):
+        return Step(policy)
+    pool, asked = policy
+    status, model = seen.version.status, seen.model
+    assert model is not None and status.digest is not None
+    revision = revision_of(seen, asked)
+    key = naming.short_hash([revision, seen.traffic.digest, seen.version.metadata.annotations.get(names.RETRY, "")])
+    before = status.validation
+    stale = before is not None and before.outcome == "Passed" and before.revision == revision and before.key != key
+    progress = attempts.advance(
+        before, key, lambda n: naming.job(seen.version.metadata.name, PURPOSE, key, n),
+        seen.jobs, seen.now, seconds(model.spec.validation.pending_timeout),
+    )  # fmt: skip
+    leftovers = attempts.leftovers(progress, seen.jobs, PURPOSE, seen.version.metadata.namespace)
+    if progress.recorded and progress.outcome == "Passed" and before:
+        return Step(_proven(before), retire=leftovers)
+    facts = {
+        "revision": revision,
+        "champion_version": seen.traffic.champion,
+        "champion_digest": seen.traffic.digest or None,
+        "pool": pool.name,
+    }
+    if progress.job and progress.job.phase == "Succeeded" and progress.outcome == "Running":
+        return _result(seen, progress, revision, asked, facts)
+    results = before.gates if before and progress.recorded else ()
+    record = ValidationRecord(**progress.fields(), **facts, gates=results)
+    ensure: tuple[Manifest, ...] = ()
+    if progress.outcome == "Running":
+        ensure = (builders.validation_job(seen.platform, seen.version, _trial(seen, progress, revision, asked, pool)),)
+    verdict = attempts.verdict(progress, Reason.EvidenceStale if stale else Reason.ValidationRunning)
+    return Step(verdict, {"validation": record}, ensure, leftovers, again_seconds=progress.again_seconds)
+
+
+def plan(seen: VersionSeen) -> tuple[PoolSettings, tuple[Gate, ...]] | Verdict:
+    """Pool and gates of this version, or why its own wishes cannot be granted."""
+    assert seen.model is not None
+    policy, own = seen.model.spec.validation, seen.version.spec.validation
+    merged = gates.merged(policy, own)
+    if isinstance(merged, str):
+        return failed(Reason.GateNotOverridable, merged)
+    if merged and policy.data is None:
+        return failed(Reason.InvalidSpec, "Gates need spec.validation.data in the RegisteredModel to be judged on.")
+    name = policy.pool.name if policy.pool else None
+    if own and own.pool and own.pool.name != name:
+        if policy.pool and not policy.pool.overridable:
+            return failed(Reason.GateNotOverridable, f"pool '{name}' is the model's choice and is not overridable.")
+        name = own.pool.name
+    pool = seen.platform.pool(name)
+    if pool is None:
+        there = ", ".join(one.name for one in seen.platform.pools)
+        wanted = name or seen.platform.default_pool
+        return failed(Reason.PoolNotFound, f"There is no pool '{wanted}'; the operator's settings name: {there}.")
+    return pool, merged
+
+
+def revision_of(seen: VersionSeen, asked: tuple[Gate, ...]) -> str:
+    """Hash of what invalidates evidence: what the user set and the files; never an image, never a default."""
+    assert seen.model is not None
+    policy = seen.model.spec.validation
+    own = seen.version.spec.validation
+    chosen: dict[str, Any] = {
+        "digest": seen.version.status.digest,
+        "data": policy.data.model_dump(mode="json", exclude_defaults=True) if policy.data else None,
+        "modelType": policy.model_type,
+        "gates": sorted(
+            (gate.model_dump(mode="json", exclude_defaults=True) for gate in asked), key=lambda g: g["name"]
+        ),
+        "pool": [pool.name if pool else None for pool in (policy.pool, own.pool if own else None)],
+        "evaluation": policy.evaluation,
+    }
+    return naming.short_hash(chosen)
+
+
+def _trial(
+    seen: VersionSeen, progress: Progress, revision: str, asked: tuple[Gate, ...], pool: PoolSettings
+) -> builders.Trial:
+    model, status = seen.model, seen.version.status
+    assert model is not None and status.digest is not None
+    policy, champion = model.spec.validation, seen.traffic.digest or None
+    fetch = tasks.FetchTask(
+        store=tasks.Store(url=seen.platform.store.url),
+        candidate_digest=status.digest,
+        champion_digest=champion,
+        data=_data(seen, policy.data) if policy.data else None,
+    )
+    judge = tasks.JudgeTask(
+        revision=revision,
+        candidate_digest=status.digest,
+        champion_digest=champion,
+        model_type=policy.model_type,
+        with_data=policy.data is not None,
+        metrics=gates.metrics(asked),
+    )
+    return builders.Trial(progress.job_name, fetch, judge, policy.data, pool, seconds(policy.timeout))
+
+
+def _data(seen: VersionSeen, data: Data) -> tasks.DataSource:
+    """Data of the registry came into the store with the import; other data is fetched where it is."""
+    if not registry_data(seen):
+        return tasks.DataSource(uri=data.uri, digest=data.digest, target=data.target, endpoint=data.endpoint)
+    imported = seen.version.status.imported
+    return tasks.DataSource(
+        uri="store:" + data.uri, digest=imported.data_digest if imported else data.digest, target=data.target
+    )
+
+
+def _result(
+    seen: VersionSeen, progress: Progress, revision: str, asked: tuple[Gate, ...], facts: dict[str, Any]
+) -> Step:
+    stamp = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = believed(seen, progress, revision)
+    if isinstance(found, str):
+        lost = progress.ended(stamp, "Failed", Reason.ReportMissing, found)
+        record = ValidationRecord(**lost.fields(), **facts)
+        return Step(attempts.verdict(lost, Reason.ValidationRunning), {"validation": record}, again_seconds=1)
+    results = gates.judge(asked, found)
+    missed = [f"{one.name}: {one.message}" for one in results if one.result == "Failed"]
+    facts = facts | {"data_digest": found.data_digest, "rows": found.rows, "gates": results}
+    if missed:
+        over = progress.ended(stamp, "Failed", Reason.GateFailed, "; ".join(missed) + ".")
+        record = ValidationRecord(**over.fields(), **facts)
+        verdict = failed(Reason.GateFailed, over.message)
+    else:
+        record = ValidationRecord(**progress.ended(stamp, "Passed").fields(), **facts)
+        verdict = _proven(record)
+    return Step(verdict, {"validation": record}, documents=_keep(seen, found, revision))
+
+
+def believed(seen: VersionSeen, progress: Progress, revision: str) -> report.Report | str:
+    """The report in the judge's log if it is whole and was made for this; a sentence if it was not."""
+    job = progress.job
+    line = next((one for one in reversed((job.log if job else "").splitlines()) if one.startswith(report.PREFIX)), None)
+    if job is None or line is None:
+        return "The judge's log holds no report."
+    text = line.removeprefix(report.PREFIX)
+    try:
+        summary = report.Summary.model_validate_json(job.result)
+        found = report.Report.model_validate_json(text)
+    except ValueError:
+        return "The judge's report cannot be read."
+    if summary.report_digest != "sha256:" + hashlib.sha256(text.encode()).hexdigest():
+        return "The judge's report is not the one that it signed off."
+    champion = found.champion.digest if found.champion else None
+    made_for = (found.revision, found.candidate.digest, champion)
+    if made_for != (revision, seen.version.status.digest, seen.traffic.digest or None):
+        return "The judge's report was made for another revision, version or champion."
+    return found
+
+
+def _keep(seen: VersionSeen, found: report.Report, revision: str) -> tuple[Document, ...]:
+    """The report goes to the run that made the model, where people look for it."""
+    pinned = seen.version.status.resolved
+    if pinned is None or not pinned.run_id:
+        return ()
+    path = f"slipway/{seen.platform.cluster_name}/{seen.version.metadata.name}-{revision}.json"
+    return (Document(pinned.run_id, path, found.model_dump_json(by_alias=True, indent=2).encode()),)
+
+
+def _proven(record: ValidationRecord) -> Verdict:
+    against = f" against version {record.champion_version}" if record.champion_version else ""
+    if not record.gates:
+        return passed(Reason.LoadsAndPredicts, f"No gates are set: the model loads and predicts on pool {record.pool}.")
+    skipped = sum(1 for one in record.gates if one.result == "Skipped")
+    said = "; ".join(f"{one.name}: {one.message}" for one in record.gates)
+    note = f", {skipped} skipped" if skipped else ""
+    return passed(Reason.GatesPassed, f"{len(record.gates) - skipped} gates passed{note}{against} ({said}).")

@@ -1,0 +1,33 @@
+"""Logs: one JSON object per line in a cluster, readable lines on a terminal."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON: time (RFC 3339), level, logger, message, and the traceback if there is one."""
+        found = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            found["exception"] = self.formatException(record.exc_info)
+        return json.dumps(found)
+
+
+def configure(form: str, level: str) -> None:
+    """All records go to standard error in the chosen form; kopf speaks up only when something is wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(message)s")
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for chatty in ("kopf", "aiohttp", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,0 +1,138 @@
+"""Jobs: the import beside the operator, and the validation chain in the user's namespace."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..api import names, tasks
+from ..api.meta import Meta
+from ..api.modelversion import ModelVersion
+from ..api.validation import Data
+from . import naming
+from .platform import Manifest, Platform, PoolSettings
+from .pods import container, placed, scratch
+
+IMPORT_SECONDS = 3600  # an import that takes longer is stuck
+KEPT_SECONDS = 3600  # a finished Job stays for a person to look at
+
+
+def _job(meta: dict[str, Any], labels: dict[str, str], seconds: int, pod: dict[str, Any]) -> Manifest:
+    """A Job with one attempt: whether to try again is the operator's decision, since it knows why it failed."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {**meta, "labels": labels},
+        "spec": {
+            "backoffLimit": 0,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"restartPolicy": "Never", "activeDeadlineSeconds": seconds, **pod},
+            },
+        },
+    }
+
+
+def import_job(
+    platform: Platform, version: ModelVersion, name: str, task: tasks.ImportTask, with_credentials: bool
+) -> Manifest:
+    """The import: the only pod that holds a registry credential, and it runs no model code."""
+    labels = naming.labels(
+        version.spec.model,
+        version.spec.version,
+        **{names.PURPOSE: "import", names.OWNER_NAMESPACE: version.metadata.namespace},
+    )
+    mounts, volumes = {"tmp": "/tmp"}, scratch("tmp")
+    if with_credentials:
+        mounts["credentials"] = tasks.CREDENTIALS
+        volumes.append({"name": "credentials", "secret": {"secretName": name}})
+    step = container(platform, "import", "import_", task, mounts, read_only=("credentials",))
+    pool = placed(platform, None, {"containers": [step], "volumes": volumes})
+    return _job({"name": name, "namespace": platform.namespace}, labels, IMPORT_SECONDS, pool)
+
+
+def import_secret(platform: Platform, name: str, job_uid: str, files: Mapping[str, str]) -> Manifest:
+    """The credential of one import; it is gone with its Job."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": platform.namespace,
+            "labels": {names.MANAGED_BY: names.MANAGER},
+            "ownerReferences": [{"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": job_uid}],
+        },
+        "type": "Opaque",
+        "data": {key: base64.b64encode(value.encode()).decode() for key, value in sorted(files.items())},
+    }
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One validation: what is compared with what, and where."""
+
+    name: str
+    fetch: tasks.FetchTask
+    judge: tasks.JudgeTask
+    data: Data | None
+    pool: PoolSettings
+    timeout_seconds: int
+
+
+def _score(platform: Platform, trial: Trial, who: str, folder: str, predictions: str) -> dict[str, Any]:
+    features = tasks.FEATURES if trial.data else None
+    mounts = {who: folder, f"{who}-predictions": predictions, f"{who}-tmp": "/tmp"}
+    if features:
+        mounts["features"] = features
+    task = tasks.ScoreTask(model=folder, features=features, predictions=predictions)
+    resources = trial.pool.resources or None
+    return container(platform, f"score-{who}", "score", task, mounts, (who, "features"), resources)
+
+
+def _volumes(trial: Trial, champion: bool) -> list[dict[str, Any]]:
+    found = scratch("tmp", "truth", "features", "candidate", "candidate-predictions", "candidate-tmp")
+    if champion:
+        found += scratch("champion", "champion-predictions", "champion-tmp")
+    if trial.data and trial.data.uri.startswith("pvc://"):
+        claim = trial.data.uri.removeprefix("pvc://").split("/", 1)[0]
+        found.append({"name": "data", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+    if trial.data and trial.data.secret_ref:
+        found.append({"name": "data-credentials", "secret": {"secretName": trial.data.secret_ref.name}})
+    return found
+
+
+def validation_job(platform: Platform, version: ModelVersion, trial: Trial) -> Manifest:
+    """The chain fetch → score-champion → score-candidate → judge; each step sees only what it needs.
+
+    Model code runs in the two score steps: they see features and their own predictions, never the truth.
+    """
+    champion = trial.fetch.champion_digest is not None
+    volumes = _volumes(trial, champion)
+    present = {volume["name"] for volume in volumes}
+    wanted = {
+        "tmp": "/tmp",
+        "candidate": tasks.CANDIDATE,
+        "champion": tasks.CHAMPION,
+        "features": tasks.FEATURES,
+        "truth": tasks.TRUTH,
+        "data": "/work/data",
+        "data-credentials": tasks.DATA_CREDENTIALS,
+    }
+    mounts = {volume: path for volume, path in wanted.items() if volume in present}
+    steps = [container(platform, "fetch", "fetch", trial.fetch, mounts, ("data", "data-credentials"))]
+    if champion:
+        steps.append(_score(platform, trial, "champion", tasks.CHAMPION, tasks.CHAMPION_PREDICTIONS))
+    steps.append(_score(platform, trial, "candidate", tasks.CANDIDATE, tasks.CANDIDATE_PREDICTIONS))
+    read = {"truth": tasks.TRUTH, "candidate-predictions": tasks.CANDIDATE_PREDICTIONS}
+    if champion:
+        read["champion-predictions"] = tasks.CHAMPION_PREDICTIONS
+    judge = container(platform, "judge", "judge", trial.judge, {"tmp": "/tmp", **read}, tuple(read))
+    pod = placed(platform, trial.pool, {"initContainers": steps, "containers": [judge], "volumes": volumes})
+    labels = naming.labels(version.spec.model, version.spec.version, **{names.PURPOSE: "validate"})
+    meta = _owned(version.metadata, trial.name)
+    return _job(meta, labels, trial.timeout_seconds, pod)
+
+
+def _owned(meta: Meta, name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": meta.namespace, "ownerReferences": naming.owner("ModelVersion", meta)}

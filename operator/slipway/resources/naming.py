@@ -1,0 +1,39 @@
+"""Names of everything that Slipway makes: deterministic, so that asking twice makes one."""
+
+import hashlib
+import json
+from typing import Any
+
+from ..api import names
+from ..api.base import API_VERSION
+from ..api.meta import Meta
+
+
+def short_hash(value: Any) -> str:
+    """Ten hex digits that identify a JSON value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def job(version_name: str, purpose: str, key: str, attempt: int) -> str:
+    """A Job's name; at most 63 characters, since it becomes a label of its pods."""
+    ending = f"-{purpose}-{key[:10]}-{attempt}"
+    return version_name[: 63 - len(ending)].rstrip("-") + ending
+
+
+def version(model: str, number: int) -> str:
+    """Name of a ModelVersion and of its serving Deployment."""
+    return f"{model}-v{number}"
+
+
+def labels(model: str, number: int | None = None, **extra: str) -> dict[str, str]:
+    """The labels by which the operator finds its own."""
+    found = {names.MANAGED_BY: names.MANAGER, names.MODEL: model}
+    if number is not None:
+        found[names.MODEL_VERSION] = str(number)
+    return found | extra
+
+
+def owner(kind: str, meta: Meta) -> list[dict[str, Any]]:
+    """An owner reference: the garbage collector removes the child with its owner."""
+    return [{"apiVersion": API_VERSION, "kind": kind, "name": meta.name, "uid": meta.uid, "controller": True}]

@@ -1,0 +1,86 @@
+"""The only reader of the environment: what the operator is told by its Deployment and its ConfigMap."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from .api.base import Duration, seconds
+from .resources.platform import Platform
+
+
+class ConfigFile(Platform):
+    """The file that SLIPWAY_CONFIG names: what the platform team decided, and how hard the operator works."""
+
+    namespace: str = ""
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    relist_interval: Duration = "10m"
+
+
+class Settings(ConfigFile):
+    """Everything that can be set."""
+
+    watch_namespaces: tuple[str, ...] = ()
+    log_format: Literal["json", "text"] = "text"
+    log_level: str = "INFO"
+    port: int = 8080
+
+    @property
+    def relist_seconds(self) -> int:
+        """Seconds between two complete lists of everything that is watched."""
+        return seconds(self.relist_interval)
+
+
+VARIABLES: dict[str, str] = {
+    "SLIPWAY_CONFIG": "Path of the configuration file (YAML); none: defaults.",
+    "SLIPWAY_NAMESPACE": "The operator's own namespace, where imports run.",
+    "SLIPWAY_WATCH_NAMESPACES": "Namespaces to work in, separated by commas; empty: the whole cluster.",
+    "SLIPWAY_LOG_FORMAT": "json or text; default: text on a terminal, otherwise json.",
+    "SLIPWAY_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR.",
+    "SLIPWAY_PORT": "Port of /metrics, /healthz and /readyz.",
+}
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message names the setting and what is wrong with it."""
+
+
+def load(environment: Mapping[str, str] | None = None, on_terminal: bool = False) -> Settings:
+    """The settings of this process; SettingsError names every mistake at once."""
+    given = os.environ if environment is None else environment
+    path = given.get("SLIPWAY_CONFIG", "")
+    found = _file(Path(path)) if path else {}
+    direct = {
+        "namespace": given.get("SLIPWAY_NAMESPACE"),
+        "log_format": given.get("SLIPWAY_LOG_FORMAT") or ("text" if on_terminal else "json"),
+        "log_level": given.get("SLIPWAY_LOG_LEVEL"),
+        "port": given.get("SLIPWAY_PORT"),
+    }
+    found |= {key: value for key, value in direct.items() if value}
+    found.setdefault("namespace", "slipway-system")
+    watched = given.get("SLIPWAY_WATCH_NAMESPACES", "")
+    found["watch_namespaces"] = tuple(part.strip() for part in watched.split(",") if part.strip())
+    try:
+        return Settings.model_validate(found)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(str(p) for p in one['loc'])}: {one['msg']}" for one in error.errors())
+        raise SettingsError(f"the settings cannot be used: {wrong}") from None
+
+
+def _file(path: Path) -> dict[str, object]:
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"SLIPWAY_CONFIG={path} cannot be read: {error}") from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise SettingsError(f"SLIPWAY_CONFIG={path} holds no mapping")
+    known = {field.alias or name for name, field in ConfigFile.model_fields.items()}
+    unknown = sorted(set(found) - known)
+    if unknown:
+        raise SettingsError(f"SLIPWAY_CONFIG={path} has unknown settings: {', '.join(unknown)}")
+    return found
