@@ -74,10 +74,10 @@ class MetricGate(Value):
         None
     )
     min_absolute_change: Annotated[
-        float | None, Field(ge=0, description="The candidate must beat the champion by at least this much.")
+        float | None, Field(gt=0, description="The candidate must beat the champion by at least this much.")
     ] = None
     min_relative_change: Annotated[
-        float | None, Field(ge=0, description="The candidate must beat the champion by at least this fraction.")
+        float | None, Field(gt=0, le=1, description="The candidate must beat the champion by at least this fraction.")
     ] = None
     greater_is_better: Annotated[bool, Field(description="Whether a higher value of the metric is a better one.")]
 

@@ -1,0 +1,245 @@
+"""The life of a version: what it waits for, what it is refused for, and what is never repeated."""
+
+import hashlib
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway.api.modelversion import ModelVersion
+from slipway.api.registeredmodel import RegisteredModel
+from slipway.api.report import PREFIX, Measured, Report, Summary
+from slipway.core import lifecycle
+from slipway.core.decision import Decision
+from slipway.core.jobs import JobSeen
+from slipway.core.observed import VersionSeen
+from slipway.core.pods import Trouble
+from slipway.core.reasons import Reason
+from slipway.core.registry import Absent, Silent
+from slipway.resources.serving import Traffic
+from tests.worlds import DATA, GATE, NOW, RELATIVE, digest, job, model, serves, version, version_seen
+
+POLICY = {"validation": {"modelType": "regressor", "data": DATA, "gates": [GATE, RELATIVE]}}
+
+
+def conditions(decision: Decision) -> dict[str, tuple[str, str]]:
+    assert decision.status is not None
+    return {one["type"]: (one["status"], one["reason"]) for one in decision.status["conditions"]}
+
+
+def jobs_of(decision: Decision) -> list[str]:
+    return [one["metadata"]["name"] for one in decision.ensure if one["kind"] == "Job"]
+
+
+def after(seen: VersionSeen, decision: Decision, **changes: Any) -> VersionSeen:
+    """The world once a decision was carried out."""
+    fresh = ModelVersion.model_validate(
+        {"metadata": seen.version.metadata.wire(), "spec": seen.version.spec.wire(), "status": decision.status}
+    )
+    return replace(seen, version=fresh, **changes)
+
+
+def finished(name: str, result: str, log: str = "") -> dict[str, JobSeen]:
+    return {name: job(name, "Succeeded", result=result, log=log)}
+
+
+IMPORTED = '{"digest": "%s", "sizeBytes": 1000, "dataDigest": "%s"}' % (digest("a"), digest("d"))
+
+
+def at_validation(of: ModelVersion, parent: RegisteredModel, traffic: Traffic | None = None) -> tuple[VersionSeen, Decision]:
+    """A version that was imported, and the decision that asks for its validation."""
+    seen = version_seen(of, parent, traffic=traffic)
+    first = lifecycle.decide(seen)
+    (name,) = jobs_of(first)
+    second_seen = after(seen, first, jobs=finished(name, IMPORTED))
+    second = lifecycle.decide(second_seen)
+    third_seen = after(second_seen, second, jobs={})
+    return third_seen, lifecycle.decide(third_seen)
+
+
+def judged(seen: VersionSeen, asked: Decision, rmse: float, champion: float | None = None, **lies: Any) -> VersionSeen:
+    """The world in which the validation Job has ended with a report."""
+    (name,) = jobs_of(asked)
+    revision = asked.status["validation"]["revision"] if asked.status else ""
+    found = Report(
+        revision=lies.get("revision", revision),
+        candidate=Measured(digest=lies.get("digest", digest("a")), metrics={"root_mean_squared_error": rmse}),
+        champion=Measured(digest=seen.traffic.digest, metrics={"root_mean_squared_error": champion}) if champion else None,
+        rows=100,
+    ).model_dump_json(by_alias=True)
+    summary = Summary(report_digest="sha256:" + hashlib.sha256(found.encode()).hexdigest(), revision=revision)
+    log = "loading\n" + PREFIX + lies.get("text", found)
+    done = {name: job(name, "Succeeded", result=summary.model_dump_json(by_alias=True), log=log)}
+    return after(seen, asked, jobs=done)
+
+
+def test_a_version_without_a_model_gets_one_with_an_empty_spec() -> None:
+    decision = lifecycle.decide(version_seen(version(1), None))
+    (made,) = decision.ensure
+    assert (made["kind"], made["spec"], made["metadata"]["name"]) == ("RegisteredModel", {}, "flights")
+    assert made["metadata"]["annotations"] == {"slipway.dev/implicit": "true"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "want"),
+    [
+        (Silent("RegistryUnreachable", "no answer"), ("Unknown", "RegistryUnreachable")),
+        (Silent("RegistryNotAllowed", "not for ml", False), ("False", "RegistryNotAllowed")),
+        (Absent("VersionNotFound", "no such version"), ("False", "VersionNotFound")),
+        (Absent("ArtifactMissing", "no MLmodel"), ("False", "ArtifactMissing")),
+    ],
+)
+def test_what_the_registry_says_is_told_as_it_is(answer: Absent | Silent, want: tuple[str, str]) -> None:
+    decision = lifecycle.decide(version_seen(version(1), model(), entry=answer))
+    assert conditions(decision)["Resolved"] == want
+    assert decision.ensure == ()
+
+
+def test_a_version_without_a_stage_is_only_looked_up() -> None:
+    decision = lifecycle.decide(version_seen(version(1, "None"), model()))
+    assert conditions(decision) == {"Resolved": ("True", "Registered"), "Ready": ("True", "Registered")}
+    assert jobs_of(decision) == []
+
+
+def test_the_import_runs_beside_the_operator_and_gets_its_credential_once_its_job_owns_it() -> None:
+    seen = version_seen(version(1), model())
+    first = lifecycle.decide(seen)
+    (made,) = first.ensure
+    assert made["metadata"]["namespace"] == "slipway-system"
+    name = made["metadata"]["name"]
+    second = lifecycle.decide(after(seen, first, jobs={name: job(name, "Waiting")}))
+    secret = next(one for one in second.ensure if one["kind"] == "Secret")
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == f"{name}-uid"
+    assert secret["metadata"]["namespace"] == "slipway-system"
+
+
+def test_no_credential_is_named_in_a_pod_of_the_users_namespace() -> None:
+    _, asked = at_validation(version(1), model(POLICY))
+    (made,) = asked.ensure
+    assert made["metadata"]["namespace"] == "ml"
+    assert "hush" not in str(made) and "/run/slipway/registry" not in str(made)
+
+
+def test_a_passed_validation_is_not_run_again() -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    proven_seen = judged(seen, asked, rmse=11.0)
+    decision = lifecycle.decide(proven_seen)
+    assert conditions(decision)["Validated"] == ("True", "GatesPassed")
+    again = lifecycle.decide(after(proven_seen, decision, jobs={}))
+    assert jobs_of(again) == []
+    assert conditions(again)["Validated"] == ("True", "GatesPassed")
+
+
+def test_a_missed_gate_refuses_the_version_for_good_and_tells_both_numbers() -> None:
+    seen, asked = at_validation(version(2), model(POLICY), serves(1))
+    bad = judged(seen, asked, rmse=11.0, champion=11.0)
+    decision = lifecycle.decide(bad)
+    assert conditions(decision)["Stalled"] == ("True", "GateFailed")
+    assert decision.status is not None
+    failed = next(one for one in decision.status["validation"]["gates"] if one["name"] == "better")
+    assert (failed["result"], failed["candidate"], failed["champion"]) == ("Failed", 11.0, 11.0)
+    again = lifecycle.decide(after(bad, decision, jobs={}, now=NOW + timedelta(days=1)))
+    assert jobs_of(again) == [], "a bad model is not tried again"
+
+
+def test_a_retry_asks_again() -> None:
+    seen, asked = at_validation(version(2), model(POLICY), serves(1))
+    decision = lifecycle.decide(judged(seen, asked, rmse=99.0, champion=11.0))
+    refused = after(seen, decision)
+    annotated = refused.version.model_copy(
+        update={"metadata": refused.version.metadata.model_copy(update={"annotations": {"slipway.dev/retry": "1"}})}
+    )
+    assert len(jobs_of(lifecycle.decide(replace(refused, version=annotated)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("lie", "because"),
+    [
+        ({"revision": "other"}, "it was made for another revision"),
+        ({"digest": digest("b")}, "it was made for another version"),
+        ({"text": "{}"}, "it is not the one that the judge signed off"),
+    ],
+)
+def test_a_report_that_does_not_belong_here_proves_nothing(lie: dict[str, str], because: str) -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    decision = lifecycle.decide(judged(seen, asked, rmse=1.0, **lie))
+    assert conditions(decision)["Validated"] == ("False", "ReportMissing"), because
+
+
+def test_evidence_against_an_earlier_champion_is_stale() -> None:
+    seen, asked = at_validation(version(3), model(POLICY), serves(1))
+    proven_seen = judged(seen, asked, rmse=5.0, champion=11.0)
+    decision = lifecycle.decide(proven_seen)
+    assert conditions(decision)["Validated"][0] == "True"
+    moved = after(proven_seen, decision, traffic=serves(2), jobs={})
+    again = lifecycle.decide(moved)
+    assert conditions(again)["Validated"] == ("False", "EvidenceStale")
+    assert len(jobs_of(again)) == 1
+
+
+def test_a_cause_outside_the_model_is_tried_again_three_times_in_all() -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    names = []
+    for _ in range(3):
+        (name,) = jobs_of(asked)
+        names.append(name)
+        lost = {name: job(name, "Failed", trouble=Trouble(Reason.PodLost, "evicted"))}
+        failed = lifecycle.decide(after(seen, asked, jobs=lost))
+        seen = after(seen, failed, jobs={}, now=seen.now + timedelta(minutes=10))
+        asked = lifecycle.decide(seen)
+    assert len(set(names)) == 3
+    assert jobs_of(asked) == []
+    assert conditions(asked)["Validated"] == ("False", "PodLost")
+
+
+def test_a_pod_that_finds_no_node_is_given_up_after_the_pending_timeout() -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    (name,) = jobs_of(asked)
+    trouble = Trouble(Reason.Unschedulable, "0/3 nodes")
+    early = lifecycle.decide(after(seen, asked, jobs={name: job(name, "Waiting", 60, trouble=trouble)}))
+    assert conditions(early)["Validated"] == ("False", "Unschedulable")
+    assert early.retire == ()
+    late = lifecycle.decide(after(seen, asked, jobs={name: job(name, "Waiting", 601, trouble=trouble)}))
+    assert [one.what.name for one in late.retire] == [name]
+
+
+def test_a_pool_that_does_not_exist_is_named_with_those_that_do() -> None:
+    _, decision = at_validation(version(1), model({"validation": {"pool": {"name": "tpu"}}}))
+    assert conditions(decision)["Validated"] == ("False", "PoolNotFound")
+    assert decision.status is not None
+    message = next(one["message"] for one in decision.status["conditions"] if one["type"] == "Validated")
+    assert "'tpu'" in message and "cpu, gpu" in message
+
+
+def test_without_gates_validated_means_that_it_loads_and_says_so() -> None:
+    seen, asked = at_validation(version(1), model())
+    decision = lifecycle.decide(judged(seen, asked, rmse=1.0))
+    assert conditions(decision)["Validated"] == ("True", "LoadsAndPredicts")
+
+
+def test_a_released_version_whose_status_was_lost_is_neither_imported_nor_judged_again() -> None:
+    decision = lifecycle.decide(version_seen(version(1), model(POLICY), traffic=serves(1)))
+    assert jobs_of(decision) == []
+    assert conditions(decision)["Validated"] == ("True", "AlreadyReleased")
+
+
+@given(st.sampled_from(["RegistryUnreachable", "RegistryUnauthorized"]), st.booleans())
+def test_silence_takes_no_condition_back(reason: str, retry: bool) -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    proven_seen = judged(seen, asked, rmse=5.0)
+    decision = lifecycle.decide(proven_seen)
+    silent = Silent(reason, "no answer", retry)
+    later = lifecycle.decide(after(proven_seen, decision, registry=silent, entry=None, jobs={}))
+    before, now = conditions(decision), conditions(later)
+    assert {kind: now[kind] for kind in ("Resolved", "Imported", "Validated")} == {
+        kind: before[kind] for kind in ("Resolved", "Imported", "Validated")
+    }
+
+
+def test_a_suspended_model_asks_for_nothing() -> None:
+    decision = lifecycle.decide(version_seen(version(1), model({"suspend": True})))
+    assert (decision.ensure, decision.retire) == ((), ())
+    assert conditions(decision)["Ready"] == ("False", "Suspended")

@@ -1,0 +1,81 @@
+"""Why a pod waits or failed, from what a kubelet wrote into its status."""
+
+from typing import Any, NamedTuple
+
+import pytest
+
+from slipway.core import pods
+from slipway.core.reasons import Reason
+
+
+def pod(*containers: dict[str, Any], phase: str = "Failed", **status: Any) -> dict[str, Any]:
+    return {"spec": {"activeDeadlineSeconds": 60}, "status": {"phase": phase, "containerStatuses": list(containers), **status}}
+
+
+def terminated(name: str, code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
+    return {"name": name, "state": {"terminated": {"exitCode": code, "reason": reason, "message": message}}}
+
+
+def stuck(reason: str, message: str = "") -> dict[str, Any]:
+    return {"name": "serve", "image": "runner:1", "state": {"waiting": {"reason": reason, "message": message}}}
+
+
+PROBLEM = '{"reason": "DataColumnMissing", "message": "no column air_time"}'
+LIE = '{"reason": "GatesPassed", "message": "trust me"}'
+
+
+class Case(NamedTuple):
+    name: str
+    because: str
+    pod: dict[str, Any]
+    want: Reason
+
+
+FAILURES = [
+    Case("out of memory", "the kernel killed it", pod(terminated("score-candidate", 137, "OOMKilled")), Reason.OutOfMemory),
+    Case("deadline", "the pod ran too long", pod(reason="DeadlineExceeded"), Reason.DeadlineExceeded),
+    Case("evicted", "the node needed room", pod(terminated("judge", 137), reason="Evicted"), Reason.PodLost),
+    Case("ended from outside", "somebody deleted it", pod(terminated("judge", 143)), Reason.PodLost),
+    Case("does not load", "the score program says so", pod(terminated("score-candidate", 10)), Reason.ModelDoesNotLoad),
+    Case("does not predict", "the score program says so", pod(terminated("score-candidate", 11)), Reason.PredictionFailed),
+    Case("segmentation fault", "model code died", pod(terminated("score-candidate", 139)), Reason.ModelCrashed),
+    Case("champion", "nothing can be compared", pod(terminated("score-champion", 11)), Reason.ChampionFailed),
+    Case("fetch", "it runs no model code", pod(terminated("fetch", 1, message=PROBLEM)), Reason.DataColumnMissing),
+    Case("a model that lies", "model code is not believed", pod(terminated("score-candidate", 1, message=LIE)), Reason.ModelCrashed),
+    Case("unknown word", "nobody foresaw it", pod(terminated("judge", 1, message='{"reason": "Xyz", "message": ""}')), Reason.InternalError),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FAILURES, ids=lambda case: case.name)
+def test_why_a_pod_failed(case: Case) -> None:
+    assert pods.failed(case.pod).reason is case.want, case.because
+
+
+UNSCHEDULED = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]
+WAITS = [
+    Case("no node", "the scheduler says so", pod(phase="Pending", conditions=UNSCHEDULED), Reason.Unschedulable),
+    Case("no image", "the kubelet cannot pull", pod(stuck("ImagePullBackOff"), phase="Pending"), Reason.ImagePullFailed),
+    Case("no secret", "the kubelet cannot mount", pod(stuck("CreateContainerConfigError"), phase="Pending"), Reason.PodConfigInvalid),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WAITS, ids=lambda case: case.name)
+def test_why_a_pod_waits(case: Case) -> None:
+    trouble = pods.waiting(case.pod)
+    assert trouble is not None and trouble.reason is case.want, case.because
+
+
+def test_a_pod_that_is_getting_on_has_no_trouble() -> None:
+    assert pods.waiting(pod(stuck("ContainerCreating"), phase="Pending")) is None
+
+
+@pytest.mark.parametrize(
+    ("message", "want"),
+    [
+        ('pods "x" is forbidden: exceeded quota: small, requested: pods=1', Reason.QuotaExceeded),
+        ('pods "x" is forbidden: violates PodSecurity "restricted:latest"', Reason.AdmissionDenied),
+    ],
+)
+def test_why_a_pod_was_not_let_in(message: str, want: Reason) -> None:
+    refusal = pods.refusal([{"reason": "FailedCreate", "message": message}])
+    assert refusal is not None and refusal.reason is want
