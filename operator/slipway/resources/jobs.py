@@ -120,14 +120,16 @@ def validation_job(platform: Platform, version: ModelVersion, trial: Trial) -> M
         "data-credentials": tasks.DATA_CREDENTIALS,
     }
     mounts = {volume: path for volume, path in wanted.items() if volume in present}
-    steps = [container(platform, "fetch", "fetch", trial.fetch, mounts, ("data", "data-credentials"))]
+    # Every step carries the pool's resources: a pod's claim is the largest of its steps, and a quota asks each for one.
+    sizes = trial.pool.resources or None
+    steps = [container(platform, "fetch", "fetch", trial.fetch, mounts, ("data", "data-credentials"), sizes)]
     if champion:
         steps.append(_score(platform, trial, "champion", tasks.CHAMPION, tasks.CHAMPION_PREDICTIONS))
     steps.append(_score(platform, trial, "candidate", tasks.CANDIDATE, tasks.CANDIDATE_PREDICTIONS))
     read = {"truth": tasks.TRUTH, "candidate-predictions": tasks.CANDIDATE_PREDICTIONS}
     if champion:
         read["champion-predictions"] = tasks.CHAMPION_PREDICTIONS
-    judge = container(platform, "judge", "judge", trial.judge, {"tmp": "/tmp", **read}, tuple(read))
+    judge = container(platform, "judge", "judge", trial.judge, {"tmp": "/tmp", **read}, tuple(read), sizes)
     pod = placed(platform, trial.pool, {"initContainers": steps, "containers": [judge], "volumes": volumes})
     labels = naming.labels(version.spec.model, version.spec.version, **{names.PURPOSE: "validate"})
     meta = _owned(version.metadata, trial.name)

@@ -45,7 +45,7 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
         store=tasks.Store(url=platform.store.url), candidate_digest=digest, check_environment=False
     )
     mounts = {"model": tasks.CANDIDATE, "tmp": "/tmp"}
-    fetch = container(platform, "fetch", "fetch", fetch_task, mounts)
+    fetch = container(platform, "fetch", "fetch", fetch_task, mounts, resources=chosen or None)
     serve = container(platform, "serve", "serve", None, mounts, read_only=("model",), resources=chosen or None)
     serve["env"].append({"name": "SLIPWAY_MODEL_VERSION", "value": str(version)})
     serve["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]

@@ -1,0 +1,127 @@
+"""Golden manifests: what is asked of Kubernetes, word for word. `make golden` writes them anew; the diff is reviewed."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from slipway.api import tasks
+from slipway.api.validation import Data
+from slipway.resources import jobs, serving
+from slipway.resources.platform import Platform, PoolSettings, Toleration
+from slipway.resources.serving import Traffic, read_traffic
+from tests.worlds import PLATFORM, digest, model, version
+
+
+class Plain(yaml.SafeDumper):
+    """YAML without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+GOLDEN = Path(__file__).parent / "golden"
+GPU = PoolSettings(
+    name="gpu",
+    node_selector={"pool": "gpu"},
+    tolerations=(Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),),
+    resources={"limits": {"nvidia.com/gpu": "1"}},
+    serving_resources={"limits": {"nvidia.com/gpu": "1"}},
+)
+STORE = tasks.Store(url=PLATFORM.store.url)
+
+
+def _trial(data: Data | None, champion: str | None) -> jobs.Trial:
+    source = tasks.DataSource(uri=data.uri, target=data.target) if data else None
+    fetch = tasks.FetchTask(store=STORE, candidate_digest=digest("b"), champion_digest=champion, data=source)
+    judge = tasks.JudgeTask(revision="r1", candidate_digest=digest("b"), champion_digest=champion, with_data=bool(data))
+    return jobs.Trial("flights-v2-validate-0123456789-1", fetch, judge, data, GPU, 1800)
+
+
+def import_job() -> Any:
+    task = tasks.ImportTask(
+        registry_uri="http://mlflow:5000", source="models:/m-1", model_name="flights", version=1,
+        mlmodel_digest=digest("f"), store=STORE,
+    )  # fmt: skip
+    return jobs.import_job(PLATFORM, version(1), "flights-v1-import-0123456789-1", task, with_credentials=True)
+
+
+def import_secret() -> Any:
+    return jobs.import_secret(PLATFORM, "flights-v1-import-0123456789-1", "uid", {"username": "u", "password": "p"})
+
+
+def validation_on_a_gpu() -> Any:
+    data = Data(uri="store:mlflow-artifacts:/1/h.parquet"[6:], target="air_time")
+    return jobs.validation_job(PLATFORM, version(2), _trial(data, digest("a")))
+
+
+def validation_with_data_on_a_claim() -> Any:
+    return jobs.validation_job(PLATFORM, version(2), _trial(Data(uri="pvc://data/h.parquet", target="y"), None))
+
+
+def validation_without_data() -> Any:
+    return jobs.validation_job(PLATFORM, version(2), _trial(None, None))
+
+
+def deployment() -> Any:
+    extras = {"labels": {"team": "air"}, "priorityClassName": "serving"}
+    of = model({"serving": {"resources": {"requests": {"cpu": "500m"}, "limits": {"memory": "2Gi"}}, "pod": extras}})
+    template = serving.pod_template(PLATFORM, of, 1, digest("a"), PLATFORM.pools[0])
+    return serving.deployment(of, 1, template, serving.inputs(of, digest("a")))
+
+
+def service() -> Any:
+    history = {1: digest("a"), 2: digest("b")}
+    traffic = Traffic(2, digest("b"), "2026-03-06T17:00:00Z", 1, "friday-1", {3: "token"}, history)
+    return serving.service(model(), traffic)
+
+
+BUILDERS = [
+    import_job, import_secret, validation_on_a_gpu, validation_with_data_on_a_claim, validation_without_data,
+    deployment, service,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+def test_manifest(build: Callable[[], Any]) -> None:
+    path = GOLDEN / f"{build.__name__}.yaml"
+    text = yaml.dump(build(), Dumper=Plain, sort_keys=False, width=120)
+    if os.environ.get("GOLDEN") == "write":
+        path.write_text(text)
+    assert path.read_text() == text, "the manifest changed: look at the diff, then run `make golden`"
+
+
+@pytest.mark.parametrize("build", [validation_on_a_gpu, deployment, import_job], ids=lambda build: build.__name__)
+def test_every_pod_passes_the_restricted_standard(build: Callable[[], Any]) -> None:
+    spec = build()["spec"]["template"]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert spec["automountServiceAccountToken"] is False
+    for container in [*spec.get("initContainers", []), *spec["containers"]]:
+        context = container["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True
+        assert (context["allowPrivilegeEscalation"], context["capabilities"]) == (False, {"drop": ["ALL"]})
+
+
+def test_a_service_tells_the_traffic_that_it_was_made_from() -> None:
+    made = service()
+    assert read_traffic(made).champion == 2
+    assert serving.service(model(), read_traffic(made)) == made
+
+
+def test_annotations_that_somebody_broke_are_read_as_nothing() -> None:
+    made = service()
+    made["metadata"]["annotations"] = {"slipway.dev/rolled-back": "[", "slipway.dev/predecessor": "x"}
+    traffic = read_traffic(made)
+    assert (traffic.champion, traffic.predecessor, traffic.rolled_back, traffic.history) == (2, None, {}, {})
+
+
+def test_neither_image_nor_default_is_part_of_what_a_version_runs_from() -> None:
+    inputs = serving.inputs(model(), digest("a"))
+    spelled_out = model({"serving": {"scaling": {"fixed": {"replicas": 5}}, "runtime": {"scoring": {}}}})
+    assert serving.inputs(spelled_out, digest("a")) == inputs
+    assert serving.inputs(model(refresh="1"), digest("a")) != inputs
+    assert Platform().runner_image not in inputs
