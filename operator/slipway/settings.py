@@ -40,7 +40,7 @@ VARIABLES: dict[str, str] = {
     "SLIPWAY_WATCH_NAMESPACES": "Namespaces to work in, separated by commas; empty: the whole cluster.",
     "SLIPWAY_LOG_FORMAT": "json or text; default: text on a terminal, otherwise json.",
     "SLIPWAY_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR.",
-    "SLIPWAY_PORT": "Port of /metrics, /healthz and /readyz.",
+    "SLIPWAY_LISTEN_PORT": "Port of /metrics, /healthz and /readyz.",
 }
 
 
@@ -57,7 +57,7 @@ def load(environment: Mapping[str, str] | None = None, on_terminal: bool = False
         "namespace": given.get("SLIPWAY_NAMESPACE"),
         "log_format": given.get("SLIPWAY_LOG_FORMAT") or ("text" if on_terminal else "json"),
         "log_level": given.get("SLIPWAY_LOG_LEVEL"),
-        "port": given.get("SLIPWAY_PORT"),
+        "port": given.get("SLIPWAY_LISTEN_PORT"),
     }
     found |= {key: value for key, value in direct.items() if value}
     found.setdefault("namespace", "slipway-system")

@@ -17,6 +17,7 @@ from .telemetry import Telemetry
 
 log = logging.getLogger("slipway")
 Wake = Callable[[Key], None]
+IDENTITY: Any = "slipway"  # given, since kopf would look the user up, and a pod's has no name
 STALE_RELISTS = 2  # so many relists in a row that found what a watch should have told: the watch is dead
 
 
@@ -131,7 +132,7 @@ class Kopf:
 
     def _run(self, registry: kopf.OperatorRegistry, ended: Callable[[], None]) -> None:
         settings = kopf.OperatorSettings()
-        settings.scanning.disabled = bool(self._namespaces)
+        settings.scanning.disabled = True  # the CRDs are there when it starts, and its rights end at them
         settings.posting.enabled = False
         settings.watching.chunk_size = 500
         settings.peering.standalone = True
@@ -148,6 +149,7 @@ class Kopf:
                     namespaces=places,
                     stop_flag=self._stop,
                     standalone=True,
+                    identity=IDENTITY,
                 )
             )
         except BaseException as error:  # noqa: BLE001 - the thread's last word: whoever waits must be told

@@ -209,6 +209,19 @@ class Reason(StrEnum):
         "Check the address and the network.",
     )
     DataColumnMissing = "DataColumnMissing", "Stuck", "The data has no such column.", "Correct validation.data.target."
+    DataTooLarge = "DataTooLarge", "Stuck", "The evaluation data exceeds the size limit.", "Give a smaller sample."
+    ModelTypeMissing = (
+        "ModelTypeMissing",
+        "Stuck",
+        "Which metrics apply is not known.",
+        "Set validation.modelType.",
+    )
+    StoreRejected = (
+        "StoreRejected",
+        "Stuck",
+        "The artifact store refuses the request.",
+        "Check the store's URL and what it lets the operator do.",
+    )
     DataEmpty = "DataEmpty", "Stuck", "The data has no rows.", "Give data with rows."
     DataInvalid = "DataInvalid", "Stuck", "The target holds values that are no numbers.", "Clean the data."
     EnvironmentNotReproducible = (
@@ -240,6 +253,12 @@ class Reason(StrEnum):
         "Stuck",
         "The model's predictions are not one finite value per row.",
         "Check the model's output on the data.",
+    )
+    ChampionPredictionsInvalid = (
+        "ChampionPredictionsInvalid",
+        "Stuck",
+        "The champion's predictions are not one finite value per row.",
+        "Check that the data fits the champion too.",
     )
     ChampionFailed = (
         "ChampionFailed",

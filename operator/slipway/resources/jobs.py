@@ -43,7 +43,7 @@ def import_job(
         version.spec.version,
         **{names.PURPOSE: "import", names.OWNER_NAMESPACE: version.metadata.namespace},
     )
-    mounts, volumes = {"tmp": "/tmp"}, scratch("tmp")
+    mounts, volumes = {"tmp": "/tmp", "files": tasks.IMPORT}, scratch("tmp", "files")
     if with_credentials:
         mounts["credentials"] = tasks.CREDENTIALS
         volumes.append({"name": "credentials", "secret": {"secretName": name}})
@@ -116,7 +116,7 @@ def validation_job(platform: Platform, version: ModelVersion, trial: Trial) -> M
         "champion": tasks.CHAMPION,
         "features": tasks.FEATURES,
         "truth": tasks.TRUTH,
-        "data": "/work/data",
+        "data": tasks.DATA,
         "data-credentials": tasks.DATA_CREDENTIALS,
     }
     mounts = {volume: path for volume, path in wanted.items() if volume in present}

@@ -12,7 +12,8 @@ from .platform import Manifest, Platform, PoolSettings
 from .pods import container, placed, scratch
 
 PORT = 8080
-DRAIN_SECONDS = 5  # a pod keeps answering while the network forgets it
+FORGET_SECONDS = 5  # a pod keeps answering while the network forgets it
+CONNECTION_SECONDS = 15  # a keep-alive connection is asked to close at this age, so that clients follow the traffic
 NOBODY = "none"  # version that a Service selects while the model serves nothing
 
 
@@ -47,18 +48,22 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
     mounts = {"model": tasks.CANDIDATE, "tmp": "/tmp"}
     fetch = container(platform, "fetch", "fetch", fetch_task, mounts, resources=chosen or None)
     serve = container(platform, "serve", "serve", None, mounts, read_only=("model",), resources=chosen or None)
-    serve["env"].append({"name": "SLIPWAY_MODEL_VERSION", "value": str(version)})
+    serve["env"] += [
+        {"name": "SLIPWAY_MODEL_VERSION", "value": str(version)},
+        {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
+        {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(CONNECTION_SECONDS)},
+    ]
     serve["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
     ping = {"httpGet": {"path": "/ping", "port": "http"}}
     serve["startupProbe"] = {**ping, "periodSeconds": 1, "failureThreshold": 600, "timeoutSeconds": 5}
     serve["readinessProbe"] = {**ping, "periodSeconds": 5, "timeoutSeconds": 5}
     serve["livenessProbe"] = {**ping, "periodSeconds": 20, "timeoutSeconds": 10, "failureThreshold": 6}
-    serve["lifecycle"] = {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}}
+    serve["lifecycle"] = {"preStop": {"sleep": {"seconds": FORGET_SECONDS}}}
     spec = {
         "initContainers": [fetch],
         "containers": [serve],
         "volumes": scratch("model", "tmp"),
-        "terminationGracePeriodSeconds": 60,
+        "terminationGracePeriodSeconds": 90,
     }
     if extras and extras.priority_class_name:
         spec["priorityClassName"] = extras.priority_class_name

@@ -1,0 +1,68 @@
+{{- define "slipway.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "slipway.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "slipway.name" .) .Release.Name }}
+{{- .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "slipway.name" .) | trunc 40 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "slipway.selector" -}}
+app.kubernetes.io/name: {{ include "slipway.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "slipway.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "slipway.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "slipway.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "slipway.fullname" .) }}
+{{- end }}
+
+{{- define "slipway.runnerImage" -}}
+{{- printf "%s:%s" .Values.runner.image.repository (.Values.runner.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+
+{{/* Where imports push to and pods fetch from. */}}
+{{- define "slipway.storeUrl" -}}
+{{- if .Values.store.externalUrl }}
+{{- .Values.store.externalUrl | trimSuffix "/" }}
+{{- else if .Values.store.enabled }}
+{{- printf "http://%s-store.%s.svc:5000" (include "slipway.fullname" .) .Release.Namespace }}
+{{- else }}
+{{- fail "there is no artifact store: set store.enabled to true, or store.externalUrl to the URL of yours" }}
+{{- end }}
+{{- end }}
+
+{{/* The namespaces whose registry credentials may be read, as a JSON list. */}}
+{{- define "slipway.registryNamespaces" -}}
+{{- .Values.registries.namespaces | default (list .Release.Namespace) | toJson }}
+{{- end }}
+
+{{/* A container's part of Pod Security `restricted`, and a read-only root file system. */}}
+{{- define "slipway.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{/* A pod's part of Pod Security `restricted`. */}}
+{{- define "slipway.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}

@@ -1,0 +1,74 @@
+{{/* What the operator does in a namespace that it serves: the rules of the ClusterRole, or of each Role.
+     Server-side apply needs both `create` and `patch`. */}}
+{{- define "slipway.servedRules" -}}
+{{ include "slipway.watchRules" . }}
+- apiGroups: [slipway.dev]
+  resources: [modelversions/status, registeredmodels/status, modelregistries/status]
+  verbs: [patch]
+# A ModelVersion without a RegisteredModel gets an implicit one.
+- apiGroups: [slipway.dev]
+  resources: [registeredmodels]
+  verbs: [create, patch]
+- apiGroups: [apps]
+  resources: [deployments, controllerrevisions]
+  verbs: [create, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments/scale]
+  verbs: [get, patch, update]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [create, patch, delete]
+# Whether a ModelRegistry's allowedNamespaces selects this one.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{ include "slipway.jobRules" . }}
+{{- end }}
+
+{{/* What the operator watches: where it serves, and, when it is confined to namespaces, in its own too. */}}
+{{- define "slipway.watchRules" -}}
+- apiGroups: [slipway.dev]
+  resources: [modelversions, registeredmodels, modelregistries]
+  verbs: [get, list, watch]
+- apiGroups: [apps]
+  resources: [deployments, controllerrevisions]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{/* What the operator needs where it runs Jobs: validations beside the model, imports in its own namespace. */}}
+{{- define "slipway.jobRules" -}}
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+# The judge's report is the pod's log.
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
+# Its own events; and those of Jobs, where a quota or a policy has refused the pod.
+- apiGroups: ["", events.k8s.io]
+  resources: [events]
+  verbs: [list, create, patch]
+{{- end }}
+
+{{/* What people may do who make models. */}}
+{{- define "slipway.engineerRules" -}}
+- apiGroups: [slipway.dev]
+  resources: [modelversions]
+  verbs: [get, list, watch, create, update, patch, delete]
+- apiGroups: [slipway.dev]
+  resources: [registeredmodels, modelregistries]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{/* What people may do, beside that, who answer for production. */}}
+{{- define "slipway.promoterRules" -}}
+- apiGroups: [slipway.dev]
+  resources: [modelversions]
+  verbs: [promote]
+{{- end }}

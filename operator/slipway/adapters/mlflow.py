@@ -1,0 +1,303 @@
+"""The model registry of an MLflow server, over its REST API."""
+
+import asyncio
+import posixpath
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.registry import Absent, Entry, Labels, Write
+from .errors import NotFound, Rejected
+from .mlflow_answers import Patience, ServerFault, TooLarge
+from .mlflow_formats import (
+    MLMODEL_LIMIT_BYTES,
+    REQUIREMENTS_LIMIT_BYTES,
+    Unreadable,
+    digest,
+    is_inside,
+    proxied_path,
+    read_metrics,
+    read_mlmodel,
+    read_params,
+    read_requirements,
+    records,
+    scheme,
+)
+from .mlflow_http import Client, Observe, Request
+from .ports import Connection
+
+API = "api/2.0/mlflow"
+PROXIED = "api/2.0/mlflow-artifacts/artifacts"
+ARCHIVING = frozenset({"staging", "production"})  # MLflow archives others for these stages only
+MODEL_ID = re.compile(r"(?:^models:/|/models/)(m-[0-9a-f]{32})(?:/artifacts)?/?$")
+
+
+def _unobserved(operation: str, result: str, seconds: float) -> None:
+    """Counts nothing."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A version as `model-versions/get` tells it."""
+
+    name: str
+    version: int
+    facts: dict[str, Any]
+
+    def __str__(self) -> str:
+        return f'version {self.version} of the model "{self.name}"'
+
+    def text(self, key: str) -> str:
+        value = self.facts.get(key)
+        return value if isinstance(value, str) else ""
+
+    @property
+    def model_id(self) -> str | None:
+        """The logged model that the artifacts are. Taken from where they lie: the MLmodel file could claim any."""
+        match = MODEL_ID.search(self.text("source"))
+        return match[1] if match else None
+
+    @property
+    def labels(self) -> Labels:
+        aliases = self.facts.get("aliases")
+        return Labels(
+            stage=self.text("current_stage") or "None",
+            aliases=tuple(sorted(map(str, aliases if isinstance(aliases, list) else ()))),
+            tags={str(tag.get("key")): str(tag.get("value", "")) for tag in records(self.facts.get("tags"))},
+        )
+
+
+class MLflowRegistry:
+    """A `Registry`. `observe` hears of every call: operation (the REST path), result, seconds.
+
+    Results are ok, not_found, unauthorized, rejected, unreachable, cancelled.
+    """
+
+    def __init__(
+        self, connection: Connection, observe: Observe = _unobserved, patience: Patience | None = None
+    ) -> None:
+        self._http = Client(connection, observe, patience or Patience())
+
+    async def close(self) -> None:
+        """No connection is left open."""
+        await self._http.close()
+
+    async def server_version(self) -> str:
+        """MLflow's version, "unknown" where a proxy hides it; the credential may read the registry.
+
+        GET registered-models/search, since /version is open to all on some servers; then GET /version.
+        """
+        await self._get("registered-models/search", "list models", max_results="1")
+        request = Request("version", "tell its version", "version", limit_bytes=1024)
+        try:
+            text = (await self._http.content(request)).decode("utf-8", "replace").strip()
+        except Rejected:
+            return "unknown"
+        return text if re.fullmatch(r"[0-9]+\.[0-9][\w.+-]{0,40}", text) else "unknown"
+
+    async def resolve(self, name: str, version: int) -> Entry | Absent:
+        """What never changes about a version, or why it is no model.
+
+        `VersionNotFound`, `ArtifactMissing` (no MLmodel file) or `ModelInvalid` (not what MLflow writes).
+        GET model-versions/get, /model-versions/get-artifact, logged-models/<id>, runs/get.
+        """
+        found = await self._find(name, version)
+        if isinstance(found, Absent):
+            return found
+        file = "MLmodel"
+        try:
+            content = await self._artifact(found, file, MLMODEL_LIMIT_BYTES)
+            if content is None:
+                return Absent("ArtifactMissing", self._artifact_missing(found))
+            mlmodel = await asyncio.to_thread(read_mlmodel, content)  # up to a second for a hostile file
+            file = "requirements.txt"
+            requirements = read_requirements(await self._artifact(found, file, REQUIREMENTS_LIMIT_BYTES) or b"")
+        except TooLarge:
+            return Absent("ModelInvalid", self._invalid(found, file, "is too large to be one that MLflow wrote"))
+        except Unreadable as error:
+            return Absent("ModelInvalid", self._invalid(found, file, str(error)))
+        params, metrics = await self._numbers(found)
+        return Entry(
+            name=name,
+            version=version,
+            source=found.text("source"),
+            model_id=found.model_id,
+            run_id=found.text("run_id") or None,
+            mlmodel_digest=digest(content),
+            mlflow_version=mlmodel.mlflow_version,
+            flavors=mlmodel.flavors,
+            size_bytes=mlmodel.size_bytes,
+            has_signature=mlmodel.has_signature,
+            requirements=requirements,
+            params=params,
+            metrics=metrics,
+        )
+
+    async def labels(self, name: str, version: int) -> Labels | Absent:
+        """Stage, aliases (sorted) and tags of a version, now. GET model-versions/get."""
+        found = await self._find(name, version)
+        return found if isinstance(found, Absent) else found.labels
+
+    async def write(self, name: str, write: Write) -> None:
+        """The labels are as given; what was so already is not written again.
+
+        Stage, then alias, then tags, so that a reader of the alias finds the stage. Others are archived in
+        the same transaction in which this version enters the stage. `NotFound` when the version is gone; after
+        another error a part may be written, and writing again completes it.
+        POST model-versions/transition-stage, registered-models/alias, model-versions/set-tag.
+        """
+        found = await self._find(name, write.version)
+        if isinstance(found, Absent):
+            raise NotFound(found.message)
+        now, key = found.labels, {"name": name, "version": str(write.version)}
+        if write.stage is not None and write.stage.lower() != now.stage.lower():
+            archive = write.archive_others and write.stage.lower() in ARCHIVING
+            document = {**key, "stage": write.stage, "archive_existing_versions": archive}
+            await self._post("model-versions/transition-stage", f"move {found} to stage {write.stage}", document)
+        if write.alias is not None and write.alias not in now.aliases:
+            purpose = f'set the alias "{write.alias}" on {found}'
+            await self._post("registered-models/alias", purpose, key | {"alias": write.alias})
+        for tag, value in write.tags.items():
+            if now.tags.get(tag) != value:
+                tagged = {**key, "key": tag, "value": value}
+                await self._post("model-versions/set-tag", f'set the tag "{tag}" on {found}', tagged)
+
+    async def keep(self, run_id: str, path: str, content: bytes) -> None:
+        """The document lies among the run's artifacts under `path`; `Rejected` where MLflow does not proxy them.
+
+        GET runs/get, PUT /api/2.0/mlflow-artifacts/artifacts/<path>.
+        """
+        if not is_inside(path):
+            raise Rejected(f'"{path}" is no path inside the artifacts of a run')
+        run = (await self._get("runs/get", f"read the run {run_id}", run_id=run_id)).get("run")
+        info = run.get("info") if isinstance(run, dict) else None
+        root = info.get("artifact_uri") if isinstance(info, dict) else None
+        folder = proxied_path(root)
+        if folder is None:
+            raise Rejected(
+                f"the artifacts of the run {run_id} in the MLflow at {self._http.where} are not proxied by the server "
+                f"(they lie in {scheme(root)}): start MLflow with --serve-artifacts and an experiment whose artifact "
+                "location is mlflow-artifacts:/, or reports cannot be kept there"
+            )
+        target = f"{PROXIED}/{folder}/{path}"
+        purpose = f"keep {path} in the run {run_id}"
+        await self._http.content(Request("mlflow-artifacts/put", purpose, target, method="PUT", content=content))
+
+    async def _find(self, name: str, version: int) -> _Found | Absent:
+        """The version as MLflow tells it; when it does not exist, a sentence that says what to do."""
+        purpose = f'read version {version} of the model "{name}"'
+        try:
+            answer = await self._get("model-versions/get", purpose, name=name, version=str(version))
+        except NotFound:
+            return await self._not_found(name, version)
+        return _Found(name, version, self._member(answer, "model_version"))
+
+    async def _not_found(self, name: str, version: int) -> Absent:
+        where = self._http.where
+        try:
+            answer = await self._get("registered-models/get", f'read the model "{name}"', name=name)
+        except NotFound:
+            message = (
+                f'the model "{name}" is not registered in the MLflow at {where} (version {version} was asked for): '
+                "register it, or correct the name, which is case-sensitive"
+            )
+            return Absent("VersionNotFound", message)
+        numbers = [
+            int(str(one.get("version")))
+            for one in records(self._member(answer, "registered_model").get("latest_versions"))
+            if str(one.get("version")).isdecimal()
+        ]
+        newest = f"; the newest is {max(numbers)}" if numbers else ""
+        message = (
+            f'version {version} of the model "{name}" is not registered in the MLflow at {where}{newest}: '
+            "it was deleted or never created; name a version that exists"
+        )
+        return Absent("VersionNotFound", message)
+
+    async def _artifact(self, found: _Found, file: str, limit_bytes: int) -> bytes | None:
+        """The bytes of one of the version's files, None when the store says that it is not there."""
+        query = {"path": file, "name": found.name, "version": str(found.version)}
+        request = Request(
+            "model-versions/get-artifact",
+            f"read {file} of {found}",
+            "model-versions/get-artifact",
+            query=query,
+            limit_bytes=limit_bytes,
+        )
+        try:
+            return await self._http.content(request)
+        except NotFound:
+            return None
+        except ServerFault:
+            # MLflow answers 500 for a file that an object store does not have.
+            if await self._is_unlisted(found, file):
+                return None
+            raise
+
+    async def _is_unlisted(self, found: _Found, file: str) -> bool:
+        """Whether the store lists the version's files, and `file` is not among them."""
+        if found.model_id is not None:
+            operation, path, query = (
+                "logged-models/list",
+                f"{API}/logged-models/{found.model_id}/artifacts/directories",
+                {},
+            )
+        elif (folder := proxied_path(found.text("source"))) is not None:
+            operation, path, query = "mlflow-artifacts/list", PROXIED, {"path": folder}
+        else:
+            return False
+        listing = await self._http.document(Request(operation, f"list the files of {found}", path, query=query))
+        if listing.get("next_page_token"):
+            return False
+        return file not in {posixpath.basename(str(one.get("path"))) for one in records(listing.get("files"))}
+
+    async def _numbers(self, found: _Found) -> tuple[dict[str, str], dict[str, float]]:
+        """Params and metrics of the logged model; of the run, for what the logged model has none of.
+
+        MLflow gives a logged model's NaN as 0.0 (3.17), and a run's as NaN: a zero counts only if the run confirms it.
+        """
+        run_id, model = found.text("run_id"), {}
+        if found.model_id is not None:
+            model = await self._data(f"logged-models/{found.model_id}", "logged-models/get", "model")
+        params, metrics = read_params(model), read_metrics(model)
+        zeros = {key for key, number in metrics.items() if number == 0}
+        if run_id and (zeros or not params or not metrics):
+            run = await self._data("runs/get", "runs/get", "run", run_id=run_id)
+            of_run = read_metrics(run)
+            params, metrics = params or read_params(run), metrics or of_run
+            zeros = {key for key in zeros if of_run.get(key) != 0}
+        return params, {key: number for key, number in metrics.items() if key not in zeros}
+
+    async def _data(self, path: str, operation: str, member: str, **query: str) -> dict[str, Any]:
+        """The `data` of a run or a logged model; empty when it was deleted."""
+        request = Request(operation, f"read {operation.split('/', maxsplit=1)[0]}", f"{API}/{path}", query=query)
+        try:
+            data = self._member(await self._http.document(request), member).get("data")
+        except NotFound:
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    async def _get(self, operation: str, purpose: str, **query: str) -> dict[str, Any]:
+        return await self._http.document(Request(operation, purpose, f"{API}/{operation}", query=query))
+
+    async def _post(self, operation: str, purpose: str, document: Mapping[str, object]) -> None:
+        await self._http.document(Request(operation, purpose, f"{API}/{operation}", method="POST", document=document))
+
+    def _member(self, answer: dict[str, Any], key: str) -> dict[str, Any]:
+        value = answer.get(key)
+        if not isinstance(value, dict):
+            raise Rejected(f'what answers at {self._http.where} is not the MLflow REST API: JSON without "{key}"')
+        return value
+
+    def _artifact_missing(self, found: _Found) -> str:
+        return (
+            f"{found} in the MLflow at {self._http.where} has no MLmodel file in {found.text('source')}: "
+            "its artifacts were deleted or never uploaded; log the model again and register a new version"
+        )
+
+    def _invalid(self, found: _Found, file: str, problem: str) -> str:
+        return (
+            f"{found} in the MLflow at {self._http.where} cannot be used, its {file} file {problem}: "
+            "log the model again with MLflow and register a new version"
+        )

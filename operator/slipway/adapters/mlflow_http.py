@@ -1,0 +1,186 @@
+"""Speaks HTTP with an MLflow server: each answer becomes a reply that can be used, or one of our errors."""
+
+import asyncio
+import random
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from .. import __version__
+from .errors import AdapterError, Rejected, Unauthorized, Unreachable
+from .mlflow_answers import Answers, Faltered, Patience, Reply, TooLarge, basic, label
+from .ports import Connection
+
+T = TypeVar("T")
+Observe = Callable[[str, str, float], None]  # operation, result, seconds
+
+DOCUMENT_LIMIT_BYTES = 8 * 2**20
+# Shorter than the 5 s after which uvicorn closes an idle connection: a POST never meets one that is closing.
+KEEPALIVE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call; `operation` is what metrics count, `purpose` completes "refused to …"."""
+
+    operation: str
+    purpose: str
+    path: str
+    method: str = "GET"
+    query: Mapping[str, str] = field(default_factory=dict)
+    document: Mapping[str, object] | None = None
+    content: bytes | None = field(default=None, repr=False)
+    limit_bytes: int = DOCUMENT_LIMIT_BYTES
+
+
+class Client:
+    """A pool of connections to one MLflow server; opened by the first call, given back by `close`."""
+
+    def __init__(self, connection: Connection, observe: Observe, patience: Patience) -> None:
+        self._connection = connection
+        self._observe = observe
+        self._patience = patience
+        self._session: aiohttp.ClientSession | None = None
+        self._answers = Answers(connection, patience)
+        self.where = self._answers.where
+
+    async def document(self, request: Request) -> dict[str, Any]:
+        """The JSON object that answers `request`."""
+        return await self._observed(request, self._read_document)
+
+    async def content(self, request: Request) -> bytes:
+        """The bytes that answer `request`, at most its `limit_bytes`; `TooLarge` when there are more."""
+        return await self._observed(request, self._read_content)
+
+    async def close(self) -> None:
+        """No connection is left; a later call opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _observed(self, request: Request, read: Callable[[Reply], T]) -> T:
+        started = time.monotonic()
+        result = "cancelled"
+        try:
+            value = read(await self._answer(request))
+            result = "ok"
+            return value
+        except AdapterError as error:
+            result = label(error)
+            raise
+        finally:
+            self._observe(request.operation, result, time.monotonic() - started)
+
+    async def _answer(self, request: Request) -> Reply:
+        """A 2xx reply. Only a GET is tried twice: whether a write arrived cannot be known."""
+        total = self._patience.total_seconds
+        try:
+            async with asyncio.timeout(total):
+                if request.method == "GET":
+                    try:
+                        return await self._exchange(request)
+                    except Faltered:
+                        pass
+                    await asyncio.sleep(self._patience.pause_seconds * random.uniform(0.5, 1.5))
+                return await self._exchange(request)
+        except TimeoutError:
+            raise Unreachable(f"the MLflow at {self.where} did not answer within {total:g} seconds") from None
+
+    async def _exchange(self, request: Request) -> Reply:
+        session = self._open()
+        try:
+            async with session.request(
+                request.method,
+                self._url(request),
+                json=request.document,
+                data=request.content,
+                allow_redirects=False,  # a redirect would carry the credential, or turn a POST into a GET
+            ) as response:
+                reply = Reply(
+                    status=response.status,
+                    content_type=response.content_type if "Content-Type" in response.headers else "",
+                    body=await self._body(response, request),
+                    location=response.headers.get("Location", ""),
+                )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._answers.broken(error) from None
+        if 200 <= reply.status < 300:
+            return reply
+        raise self._answers.refusal(request.purpose, reply)
+
+    async def _body(self, response: aiohttp.ClientResponse, request: Request) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_chunked(64 * 1024):
+            body += chunk
+            if len(body) > request.limit_bytes:
+                raise self._answers.error(
+                    TooLarge,
+                    f"the MLflow at {self.where} answered with more than {request.limit_bytes} bytes "
+                    f"when asked to {request.purpose}",
+                )
+        return bytes(body)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=16, keepalive_timeout=KEEPALIVE_SECONDS, ssl=self._tls()),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._patience.connect_seconds),
+                headers={"User-Agent": f"slipway/{__version__}", "Accept-Encoding": "identity"} | self._credential(),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        """Trust in the system's authorities and those of the connection."""
+        if not self._connection.uri.lower().startswith("https:"):
+            return True
+        context = ssl.create_default_context()
+        if self._connection.ca_certificates:
+            try:
+                context.load_verify_locations(cadata=self._connection.ca_certificates)
+            except (ssl.SSLError, ValueError):
+                raise self._answers.error(
+                    Rejected, f"the caBundle for {self.where} holds no readable PEM certificate"
+                ) from None
+        return context
+
+    def _credential(self) -> dict[str, str]:
+        connection = self._connection
+        token = connection.token.strip()  # a Secret made from a file ends with a newline
+        if token:
+            if not re.fullmatch(r"[!-~]+", token):
+                raise self._answers.error(
+                    Unauthorized, f"the token for {self.where} holds characters that no bearer token may have"
+                )
+            return {"Authorization": f"Bearer {token}"}
+        if connection.username:
+            return {"Authorization": f"Basic {basic(connection)}"}
+        return {}
+
+    def _url(self, request: Request) -> URL:
+        base = URL(self._connection.uri)
+        if base.scheme not in ("http", "https") or not base.host or base.user is not None or base.password is not None:
+            raise self._answers.error(
+                Rejected, f"{self.where} is no URI of an MLflow server: http or https, a host, and no credential in it"
+            )
+        # Segment by segment, so that a `?`, `#` or `%` in a path stays one.
+        segments = [segment for segment in request.path.split("/") if segment]
+        return base.with_query(None).with_fragment(None).joinpath(*segments).with_query(dict(request.query))
+
+    def _read_document(self, reply: Reply) -> dict[str, Any]:
+        document = reply.document()
+        if document is None:
+            raise self._answers.not_mlflow(reply)
+        return document
+
+    def _read_content(self, reply: Reply) -> bytes:
+        # MLflow sends artifacts as attachments of other types, and its bare version as text/html.
+        if reply.content_type == "text/html" and reply.body.lstrip().startswith(b"<"):
+            raise self._answers.not_mlflow(reply)
+        return reply.body

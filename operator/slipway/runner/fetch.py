@@ -1,0 +1,57 @@
+"""Brings models and data from the store into the pod's volumes, each checked against its digest."""
+
+import shutil
+from pathlib import Path
+from typing import IO
+
+from slipway.api.tasks import CANDIDATE, CHAMPION, FEATURES, TRUTH, FetchTask
+
+from . import environment, tree
+from .outcome import Refused, at, run, say
+from .store import MODELS, StoreClient, tag
+
+
+def fetch(task: FetchTask) -> None:
+    """The whole program; also the init container of a serving pod."""
+    store = StoreClient(task.store)
+    candidate = _emptied(at(CANDIDATE))
+    _model(store, task.candidate_digest, candidate)
+    if task.check_environment:
+        environment.check(candidate)
+    if task.champion_digest:
+        _model(store, task.champion_digest, _emptied(at(CHAMPION)))
+    if task.data:
+        from . import data  # noqa: PLC0415 - pandas: a second that a serving pod need not spend
+
+        _emptied(at(FEATURES))
+        _emptied(at(TRUTH))
+        data.bring(task.data, store)
+
+
+def _model(store: StoreClient, digest: str, folder: Path) -> None:
+    manifest = store.manifest(MODELS, tag(digest))
+    if manifest is None:
+        raise Refused("ArtifactMissing", f"the artifact store has no model {digest}")
+    layer = manifest["layers"][0]
+
+    def take(stream: IO[bytes]) -> None:
+        tree.unpack(stream, _emptied(folder), max_bytes=layer["size"])
+
+    store.pull(MODELS, layer, take)
+    files = tree.scan(folder)
+    found = tree.digest(files)
+    if found != digest:
+        raise Refused("DigestMismatch", f"the store's files have the digest {found}, but {digest} was expected")
+    say(f"{folder.name}: {len(files)} files, {sum(file.size for file in files) / 1e6:.1f} MB, {digest}")
+
+
+def _emptied(folder: Path) -> Path:
+    # The folder itself is a mount; what an earlier try of this container left in it goes.
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    return folder
+
+
+if __name__ == "__main__":
+    run(fetch, FetchTask)

@@ -1,0 +1,98 @@
+"""Copies a version's files from the registry into the artifact store, and computes its digest. Runs no model code."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from slipway.api.tasks import IMPORT, ImportResult, ImportTask
+
+from . import tree
+from .mlflow_files import Registry, Remote
+from .outcome import Refused, at, run, say
+from .store import DATA, EXTENSION, MODELS, TITLE, Blob, StoreClient, blob_of, tag
+
+
+def import_version(task: ImportTask) -> ImportResult:
+    """The whole program: download, check, push."""
+    registry, store = Registry(task.registry_uri), StoreClient(task.store)
+    scratch = at(IMPORT)
+    files = _model(registry, task, _emptied(scratch / "model"))
+    digest = tree.digest(files)
+    _same("the model's files have", digest, task.expected_digest)
+    _push_model(store, scratch / "model", files, digest)
+    data_digest = None
+    if task.data_uri:
+        data_digest = _data(registry, store, task, _emptied(scratch / "data"))
+    return ImportResult(digest=digest, size_bytes=sum(file.size for file in files), data_digest=data_digest)
+
+
+def _model(registry: Registry, task: ImportTask, folder: Path) -> tuple[tree.File, ...]:
+    root = registry.root(task.source)
+    listed = registry.files(root)
+    if not any(remote.path == "MLmodel" for remote in listed):
+        raise Refused("ArtifactMissing", f"{task.source} holds no MLmodel file")
+    announced = sum(remote.size or 0 for remote in listed)
+    if announced > task.max_bytes:
+        raise Refused("ArtifactTooLarge", f"{task.source} is {announced} bytes; at most {task.max_bytes} are allowed")
+    _download(registry, root, listed, folder, task.max_bytes)
+    found = "sha256:" + tree.sha256_of(folder / "MLmodel")
+    _same("the MLmodel file has", found, task.mlmodel_digest)
+    return tree.scan(folder)
+
+
+def _download(registry: Registry, root: str, listed: tuple[Remote, ...], folder: Path, max_bytes: int) -> None:
+    began, written = time.monotonic(), 0
+    for count, remote in enumerate(listed, start=1):
+        target = folder / remote.path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            written += registry.download(f"{root}/{remote.path}", target, max_bytes - written)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+            raise Refused("UnsafeArtifact", f"{remote.path} is listed both as a file and as a folder") from error
+        say(f"{count}/{len(listed)} files, {written / 1e6:.1f} MB, {time.monotonic() - began:.0f} s: {remote.path}")
+
+
+def _push_model(store: StoreClient, folder: Path, files: tuple[tree.File, ...], digest: str) -> None:
+    if store.manifest(MODELS, tag(digest)) is not None:
+        return say(f"{digest} is in the store already")
+    began = time.monotonic()
+    layer = blob_of(lambda: tree.pack(folder, files))
+    store.push(MODELS, tag(digest), layer, {TITLE: "model.tar", "dev.slipway.digest": digest}, image=True)
+    return say(f"pushed {digest}: {layer.size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s")
+
+
+def _data(registry: Registry, store: StoreClient, task: ImportTask, folder: Path) -> str:
+    uri = task.data_uri or ""
+    root, name = registry.root(uri), PurePosixPath(uri).name
+    file = folder / "data"
+    registry.download(root, file, task.max_bytes)
+    digest = "sha256:" + tree.sha256_of(file)
+    _same("the data has", digest, task.data_digest)
+    if store.manifest(DATA, tag(digest)) is None:
+        content = Blob(lambda: _read(file), file.stat().st_size, digest)
+        notes = {TITLE: name, EXTENSION: PurePosixPath(name).suffix}
+        store.push(DATA, tag(digest), content, notes, image=False)
+    say(f"the data is in the store: {digest}")
+    return digest
+
+
+def _read(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as content:
+        yield from iter(lambda: content.read(tree.CHUNK), b"")
+
+
+def _same(what: str, found: str, wanted: str | None) -> None:
+    if wanted and found != wanted:
+        raise Refused("DigestMismatch", f"{what} the digest {found}, but {wanted} was expected")
+
+
+def _emptied(folder: Path) -> Path:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+if __name__ == "__main__":
+    run(import_version, ImportTask)

@@ -1,0 +1,172 @@
+"""Serves a model by MLflow's own scoring application, so that its connections can be moved to other pods.
+
+MLflow's application answers; what is added here is what a rollout needs of it: connections that end after a while and
+while the pod drains, the version in every answer, and clear refusals of what the application would stumble over.
+"""
+
+import asyncio
+import math
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from slipway.api.tasks import CANDIDATE
+
+from .outcome import at, say
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+GRACE_SECONDS = 60  # for requests in flight when the drain time is over; Kubernetes' own limit comes first
+_OPENED = "slipway.opened"
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+
+@dataclass
+class Settings:
+    """How this pod serves, from its environment; `draining` is the one thing that changes."""
+
+    connection_seconds: float = 15.0  # age at which a connection is ended
+    drain_seconds: float = 5.0  # between SIGTERM and the end of listening
+    version: str = ""
+    host: str = "0.0.0.0"
+    port: int = 8080
+    draining: bool = field(default=False, init=False)
+
+
+def settings() -> Settings:
+    """Settings from the environment."""
+    found = os.environ.get
+    return Settings(
+        connection_seconds=float(found("SLIPWAY_CONNECTION_SECONDS", "15")),
+        drain_seconds=float(found("SLIPWAY_DRAIN_SECONDS", "5")),
+        version=found("SLIPWAY_MODEL_VERSION", ""),
+        host=found("SLIPWAY_HOST", "0.0.0.0"),
+        port=int(found("SLIPWAY_PORT", "8080")),
+    )
+
+
+class Connection(H11Protocol):  # type: ignore[misc]  # uvicorn's own types are skipped
+    """A connection that knows its age: its opening time travels in the scope's state."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Note when it was opened."""
+        self.app_state: dict[str, Any] = {**self.app_state, _OPENED: time.monotonic()}
+        super().connection_made(transport)
+
+
+def movable(app: App, pod: Settings) -> App:
+    """The application, with what a rollout needs of it."""
+    version = [(b"slipway-version", pod.version.encode())] if pod.version else []
+
+    async def answer(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await app(scope, receive, send)
+        opened = scope.get("state", {}).get(_OPENED, math.inf)
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *version]
+                if pod.draining or time.monotonic() - opened > pod.connection_seconds:
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        if scope["method"] != "POST":
+            return await app(scope, receive, marked)
+        headers = dict(scope["headers"])
+        if b"content-type" not in headers:  # MLflow's application answers 500
+            return await _refuse(marked, 415, "give the Content-Type of the body, such as application/json")
+        declared = headers.get(b"content-length", b"0")
+        body = None if int(declared) > MAX_BODY_BYTES else await _body(receive)
+        if body is None:
+            return await _refuse(marked, 413, f"the body is larger than {MAX_BODY_BYTES} bytes")
+        return await app(scope, _replayed(body, receive), marked)
+
+    return answer
+
+
+async def _body(receive: Receive) -> bytes | None:
+    # MLflow's application reads the whole body into memory as well, but without a bound.
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > MAX_BODY_BYTES:
+            return None
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return again
+
+
+async def _refuse(send: Send, status: int, why: str) -> None:
+    # Closing: what is left of the body will not be read.
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": why.encode() + b"\n"})
+
+
+class Server(uvicorn.Server):  # type: ignore[misc]
+    """A server that drains before it ends, and then ends with exit code 0."""
+
+    def __init__(self, config: uvicorn.Config, pod: Settings) -> None:
+        super().__init__(config)
+        self._pod = pod
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Keep answering, so that clients learn by `Connection: close` to go elsewhere; then end."""
+        if self._pod.draining or sig != signal.SIGTERM:
+            self.should_exit = True
+            return
+        self._pod.draining = True
+        say(f"draining for {self._pod.drain_seconds:g} s")
+        asyncio.get_running_loop().call_soon_threadsafe(self._end_later)
+
+    def _end_later(self) -> None:
+        asyncio.get_running_loop().call_later(self._pod.drain_seconds, self._end)
+
+    def _end(self) -> None:
+        self.should_exit = True
+
+
+def main() -> None:
+    """The whole program."""
+    pod = settings()
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ["__pyfunc_model_path__"] = str(at(CANDIDATE))  # noqa: SIM112 - MLflow's spelling
+    from mlflow.pyfunc.scoring_server.app import app  # noqa: PLC0415 - loads the model
+
+    config = uvicorn.Config(
+        movable(app, pod),
+        host=pod.host,
+        port=pod.port,
+        http=Connection,
+        access_log=False,
+        log_level="warning",
+        timeout_keep_alive=max(60, int(pod.connection_seconds)),
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+    say(f"serving on port {pod.port}")
+    Server(config, pod).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""A registry to test against, real or in memory, and what a person with a notebook does to it."""
+
+import itertools
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from slipway.adapters.memory import MemoryRegistry, Model
+from slipway.adapters.mlflow import MLflowRegistry
+from slipway.adapters.ports import Registry
+
+from tests.mlflow_server import MLflowServer
+
+MLMODEL = b"""\
+flavors:
+  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}
+  sklearn: {sklearn_version: 1.9.1}
+mlflow_version: 3.10
+model_size_bytes: 2049
+signature:
+  inputs: '[{"type": "double", "name": "distance"}]'
+"""
+PASSWORD = "correct horse: battery"  # ASCII: MLflow's artifact routes know no other
+NUMBERS = itertools.count(1)
+
+
+class Shelf(Protocol):
+    """A registry, and what a person with a notebook does to it."""
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def where(self) -> str:
+        """What a message must name."""
+
+    def log(self, model: Model) -> Model:
+        """The model is logged, and has a model id and a run id; it is not registered yet."""
+
+    def register(self, name: str, model: Model) -> int:
+        """The logged model is the newest version of `name`."""
+
+    def delete(self, name: str, version: int) -> None: ...
+
+    def lose_files(self, name: str, version: int) -> None: ...
+
+    def kept(self, run_id: str, path: str) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class MemoryShelf:
+    registry: MemoryRegistry
+    where: str = "memory"
+
+    def log(self, model: Model) -> Model:
+        number = next(NUMBERS)
+        self.registry.runs.add(f"{number:032x}")
+        return Model(**{**vars(model), "model_id": f"m-{number:032x}", "run_id": f"{number:032x}"})
+
+    def register(self, name: str, model: Model) -> int:
+        return self.registry.register(name, model)
+
+    def delete(self, name: str, version: int) -> None:
+        self.registry.delete(name, version)
+
+    def lose_files(self, name: str, version: int) -> None:
+        self.registry.lose_files(name, version)
+
+    def kept(self, run_id: str, path: str) -> bytes:
+        return self.registry.kept[run_id, path]
+
+
+@dataclass(frozen=True)
+class MLflowShelf:
+    registry: MLflowRegistry
+    server: MLflowServer
+
+    @property
+    def where(self) -> str:
+        return self.server.uri
+
+    def log(self, model: Model) -> Model:
+        run_id = self.server.post("runs/create", experiment_id="0")["run"]["info"]["run_id"]
+        params = [{"key": key, "value": value} for key, value in model.params.items()]
+        made = self.server.post("logged-models", experiment_id="0", name="m", source_run_id=run_id, params=params)
+        info = made["model"]["info"]
+        for file, content in (("MLmodel", model.mlmodel), ("requirements.txt", model.requirements)):
+            if content is not None:
+                self.server.upload(info["artifact_uri"], file, content)
+        for key, value in model.metrics.items():
+            metric = {"key": key, "value": value, "timestamp": 1, "model_id": info["model_id"]}
+            self.server.post("runs/log-metric", run_id=run_id, **metric)
+        return Model(**{**vars(model), "model_id": info["model_id"], "run_id": run_id})
+
+    def register(self, name: str, model: Model) -> int:
+        with suppress(AssertionError):  # it exists
+            self.server.post("registered-models/create", name=name)
+        source = f"models:/{model.model_id}"
+        ids = {"run_id": model.run_id, "model_id": model.model_id}
+        made = self.server.post("model-versions/create", name=name, source=source, **ids)
+        return int(made["model_version"]["version"])
+
+    def delete(self, name: str, version: int) -> None:
+        self.server.delete("model-versions/delete", name=name, version=str(version))
+
+    def lose_files(self, name: str, version: int) -> None:
+        uri = self.server.get("model-versions/get-download-uri", name=name, version=str(version))["artifact_uri"]
+        for file in self.server.file(uri, "").iterdir():
+            file.unlink()
+
+    def kept(self, run_id: str, path: str) -> bytes:
+        uri = self.server.get("runs/get", run_id=run_id)["run"]["info"]["artifact_uri"]
+        return self.server.file(uri, path).read_bytes()

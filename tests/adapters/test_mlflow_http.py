@@ -1,0 +1,340 @@
+"""What the adapter makes of servers that hang, stumble, are something else, or show a certificate."""
+
+import asyncio
+import datetime
+import ipaddress
+import json
+import ssl
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from slipway.adapters.errors import AdapterError, NotFound, Rejected, Unauthorized, Unreachable
+from slipway.adapters.mlflow import MLflowRegistry
+from slipway.adapters.mlflow_answers import Patience
+from slipway.adapters.ports import Connection
+from slipway.core.registry import Absent, Labels, Write
+
+from tests.adapters.registry_shelf import MLMODEL
+
+TestServer.__test__ = False
+SECRET = "s3cret-s3cret"
+QUICK = Patience(connect_seconds=0.3, total_seconds=0.5, pause_seconds=0.01)
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass
+class Odd:
+    """A server that answers every request as told, and counts them."""
+
+    answer: Answer
+    requests: list[web.Request]
+    uri: str = ""
+    observed: "Counter[str] | None" = None
+
+    def registry(self, path: str = "") -> MLflowRegistry:
+        self.observed = Counter()
+        counter = self.observed
+        connection = Connection(self.uri + path, username="operator", password=SECRET)
+        return MLflowRegistry(connection, lambda _, result, __: counter.update([result]), QUICK)
+
+
+@pytest.fixture
+async def odd() -> AsyncIterator[Odd]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        server_told.requests.append(request)
+        return await server_told.answer(request)
+
+    async def unset(_: web.Request) -> web.StreamResponse:
+        raise web.HTTPNotImplemented
+
+    server_told = Odd(unset, [])
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", handle)
+    async with TestServer(app) as server:
+        server_told.uri = str(server.make_url("")).rstrip("/")
+        yield server_told
+
+
+def says(status: int, body: str = "", content_type: str = "application/json", **headers: str) -> Answer:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response(status=status, text=body, content_type=content_type, headers=headers)
+
+    return answer
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    because: str
+    seen: Answer
+    want: type[AdapterError]
+    message: str
+    requests: int = 1
+
+
+LOGIN = "<html><head><title>Sign in\n to Example</title></head></html>"
+GONE = '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "gone"}'
+CASES = [
+    Case(
+        "login page", "a proxy answers instead", says(200, LOGIN, "text/html"), Rejected, 'titled "Sign in to Example"'
+    ),
+    Case("text", "another service answers", says(200, "hello", "text/plain"), Rejected, 'text/plain, "hello"'),
+    Case("empty", "another service answers", says(200), Rejected, "empty"),
+    Case("list", "another service answers", says(200, "[]"), Rejected, "not the MLflow REST API"),
+    Case("other JSON", "another service answers", says(200, "{}"), Rejected, 'JSON without "model_version"'),
+    Case("wrong types", "another service answers", says(200, '{"model_version": 1}'), Rejected, "JSON without"),
+    Case("deep JSON", "a parser must not overflow", says(200, "[" * 100_000), Rejected, "not the MLflow REST API"),
+    Case("proxy's 404", "absence is only what MLflow says", says(404, LOGIN, "text/html"), Rejected, "404"),
+    Case(
+        "404 of another API", "absence is only what MLflow says", says(404, '{"detail": "Not Found"}'), Rejected, "404"
+    ),
+    Case(
+        "redirect",
+        "it would carry the password",
+        says(302, Location="https://u:p@idp/x?t=1"),
+        Rejected,
+        "https://idp/x,",
+    ),
+    Case("unauthorized", "the Secret is read again", says(401), Unauthorized, "refused the username and password"),
+    Case("forbidden", "the Secret is read again", says(403, '{"message": "no"}'), Unauthorized, "read version 1.*: no"),
+    Case(
+        "echo",
+        "our password is nobody's business",
+        says(403, f"you sent {SECRET}", "text/plain"),
+        Unauthorized,
+        r"\*\*\*",
+    ),
+    Case("rate limit", "asking at once makes it worse", says(429, "slow down", "text/plain"), Unreachable, "too busy"),
+    Case("crash", "it may have recovered", says(500, '{"message": "db is locked"}'), Unreachable, "db is locked", 2),
+    Case("bad gateway", "it may have recovered", says(502, LOGIN, "text/html"), Unreachable, "502", 2),
+    Case("bad request", "a change is needed", says(400, '{"error_code": "X", "message": "why"}'), Rejected, "why"),
+    Case("too much", "memory is bounded", says(200, " " * 9_000_000), Rejected, "more than"),
+]
+
+
+class TestAnswers:
+    @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+    async def test_an_answer_becomes_an_error_that_helps(self, odd: Odd, case: Case) -> None:
+        odd.answer = case.seen
+        registry = odd.registry()
+        with pytest.raises(case.want, match=case.message) as caught:
+            await registry.labels("m", 1)
+        await registry.close()
+        assert not isinstance(caught.value, NotFound), case.because
+        assert len(odd.requests) == case.requests, case.because
+        assert SECRET not in caught.getrepr(style="native").__str__()
+        assert len(str(caught.value)) < 800
+
+    async def test_a_second_try_may_succeed(self, odd: Odd) -> None:
+        async def stumble_once(request: web.Request) -> web.StreamResponse:
+            if len(odd.requests) == 1:
+                return web.Response(status=503)
+            return web.json_response({"model_version": {"current_stage": "Staging"}})
+
+        odd.answer = stumble_once
+        registry = odd.registry()
+        assert await registry.labels("m", 1) == Labels("Staging", (), {})
+        await registry.close()
+        assert odd.observed == {"ok": 1}
+
+    async def test_a_write_is_not_tried_again(self, odd: Odd) -> None:
+        async def read_only(request: web.Request) -> web.StreamResponse:
+            return web.json_response({"model_version": {}}, status=500 if request.method == "POST" else 200)
+
+        odd.answer = read_only
+        registry = odd.registry()
+        with pytest.raises(Unreachable, match="move version 1"):
+            await registry.write("m", Write(1, "Staging"))
+        await registry.close()
+        assert [request.method for request in odd.requests] == ["GET", "POST"]
+        assert odd.observed == {"ok": 1, "unreachable": 1}
+
+    async def test_only_mlflows_own_word_makes_a_version_absent(self, odd: Odd) -> None:
+        odd.answer = says(404, GONE)
+        registry = odd.registry()
+        absent = await registry.resolve("m", 1)
+        await registry.close()
+        assert isinstance(absent, Absent)
+        assert odd.observed == {"not_found": 2}
+
+    @pytest.mark.parametrize("file", ["MLmodel", "requirements.txt"])
+    async def test_a_file_without_end_is_no_model(self, odd: Odd, file: str) -> None:
+        async def endless(request: web.Request) -> web.StreamResponse:
+            if request.path.endswith("model-versions/get"):
+                return web.json_response({"model_version": {"source": "s3://bucket/m"}})
+            if request.query["path"] != file:
+                return web.Response(body=MLMODEL)
+            response = web.StreamResponse()
+            await response.prepare(request)
+            for _ in range(200):
+                await response.write(b"#" * 2**16)
+            return response
+
+        odd.answer = endless
+        registry = MLflowRegistry(Connection(odd.uri))
+        absent = await registry.resolve("m", 1)
+        await registry.close()
+        assert isinstance(absent, Absent)
+        assert (absent.reason, file in absent.message) == ("ModelInvalid", True)
+
+    async def test_a_store_that_fails_is_unreachable_not_absent(self, odd: Odd) -> None:
+        async def broken_store(request: web.Request) -> web.StreamResponse:
+            if request.path.endswith("model-versions/get"):
+                return web.json_response({"model_version": {"source": "s3://bucket/m"}})
+            return web.Response(status=500)
+
+        odd.answer = broken_store
+        registry = odd.registry()
+        with pytest.raises(Unreachable, match="read MLmodel of version 1"):
+            await registry.resolve("m", 1)
+        await registry.close()
+
+    async def test_a_prefix_stays_before_every_path(self, odd: Odd) -> None:
+        odd.answer = says(200, json.dumps({"model_version": {}}))
+        registry = odd.registry("/ml/flow/")
+        await registry.labels("m?&/", 1)
+        await registry.close()
+        assert odd.requests[0].path == "/ml/flow/api/2.0/mlflow/model-versions/get"
+        assert odd.requests[0].query == {"name": "m?&/", "version": "1"}
+
+
+class TestSilence:
+    @pytest.mark.parametrize("first_words", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"])
+    async def test_a_server_that_hangs_is_unreachable_in_bounded_time(self, first_words: bytes) -> None:
+        done = asyncio.Event()
+
+        async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(first_words)
+            await done.wait()
+            writer.close()
+
+        server = await asyncio.start_server(hang, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        registry = MLflowRegistry(Connection(f"http://127.0.0.1:{port}"), patience=QUICK)
+        started = time.monotonic()
+        with pytest.raises(Unreachable, match=r"did not answer within 0\.5 seconds"):
+            await registry.resolve("m", 1)
+        assert time.monotonic() - started < 2
+        await registry.close()
+        done.set()
+        server.close()
+
+    @pytest.mark.parametrize(("words", "want"), [(b"SSH-2.0-OpenSSH_9\r\n", Rejected), (b"", Unreachable)])
+    async def test_a_server_of_another_protocol(self, words: bytes, want: type[AdapterError]) -> None:
+        async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(words)
+            writer.close()
+
+        async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            registry = MLflowRegistry(Connection(f"http://127.0.0.1:{port}"), patience=QUICK)
+            with pytest.raises(want):
+                await registry.labels("m", 1)
+            await registry.close()
+
+    async def test_a_host_that_does_not_exist(self) -> None:
+        registry = MLflowRegistry(Connection("http://no-such-host.invalid"))
+        with pytest.raises(Unreachable, match=r"no-such-host\.invalid is not known"):
+            await registry.labels("m", 1)
+        await registry.close()
+
+    @pytest.mark.parametrize(
+        "uri", ["", "mlflow", "ftp://host", "http://", "http://host:99999", f"http://me:{SECRET}@host"]
+    )
+    async def test_an_address_that_is_none_is_rejected(self, uri: str) -> None:
+        registry = MLflowRegistry(Connection(uri))
+        with pytest.raises(Rejected, match="URI") as caught:
+            await registry.labels("m", 1)
+        assert SECRET not in str(caught.value)
+        await registry.close()
+
+    @pytest.mark.parametrize("token", ["two words", "line\nbreak", "ümlaut"])
+    async def test_a_token_that_no_header_can_carry_is_unauthorized(self, token: str) -> None:
+        registry = MLflowRegistry(Connection("http://127.0.0.1:1", token=token))
+        with pytest.raises(Unauthorized, match="characters") as caught:
+            await registry.labels("m", 1)
+        assert token not in str(caught.value)
+        await registry.close()
+
+
+class TestCredentials:
+    async def test_a_bearer_token_is_sent_without_the_newline_of_its_file(self, odd: Odd) -> None:
+        odd.answer = says(200, '{"model_version": {}}')
+        registry = MLflowRegistry(Connection(odd.uri, token=f"{SECRET}\n"))
+        await registry.labels("m", 1)
+        await registry.close()
+        assert odd.requests[0].headers["Authorization"] == f"Bearer {SECRET}"
+
+    async def test_a_password_may_hold_any_character(self, odd: Odd) -> None:
+        odd.answer = says(200, '{"model_version": {}}')
+        registry = MLflowRegistry(Connection(odd.uri, username="me", password="pä:ß"))
+        await registry.labels("m", 1)
+        await registry.close()
+        assert odd.requests[0].headers["Authorization"] == "Basic bWU6cMOkOsOf"  # me:pä:ß in UTF-8
+
+
+@dataclass(frozen=True)
+class Certified:
+    uri: str
+    authority: str  # PEM
+
+
+@pytest.fixture
+async def certified(tmp_path: Path) -> AsyncIterator[Certified]:
+    """A server with a certificate that no system knows."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file = tmp_path / "server.pem"
+    file.write_bytes(private + pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    app = web.Application()
+    app.router.add_route("*", "/{any:.*}", says(200, '{"model_version": {}}'))
+    server = TestServer(app, scheme="https", host="127.0.0.1")
+    await server.start_server(ssl=context)
+    yield Certified(f"https://127.0.0.1:{server.port}", pem.decode())
+    await server.close()
+
+
+class TestCertificates:
+    async def test_the_bundle_is_trusted_besides_the_system(self, certified: Certified) -> None:
+        registry = MLflowRegistry(Connection(certified.uri, ca_certificates=certified.authority))
+        assert isinstance(await registry.labels("m", 1), Labels)
+        await registry.close()
+
+    async def test_an_unknown_authority_is_told_with_the_remedy(self, certified: Certified) -> None:
+        registry = MLflowRegistry(Connection(certified.uri))
+        with pytest.raises(Unreachable, match=r"is not trusted .*self-signed.*caBundle"):
+            await registry.labels("m", 1)
+        await registry.close()
+
+    async def test_a_bundle_without_a_certificate_is_rejected(self, certified: Certified) -> None:
+        registry = MLflowRegistry(Connection(certified.uri, ca_certificates="no PEM"))
+        with pytest.raises(Rejected, match="no readable PEM certificate"):
+            await registry.labels("m", 1)
+        await registry.close()

@@ -1,0 +1,202 @@
+"""What only a real MLflow can show: its client's models, its passwords, its host check, its disk and its end."""
+
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow as client
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+from slipway.adapters.errors import Rejected, Unauthorized, Unreachable
+from slipway.adapters.memory import Model
+from slipway.adapters.mlflow import MLflowRegistry
+from slipway.adapters.ports import Connection
+from slipway.core.registry import Absent, Entry, Labels, Write
+
+from tests.adapters.registry_shelf import MLMODEL, PASSWORD, MLflowShelf
+from tests.mlflow_server import MLflowServer, free_port
+
+
+class TestSources:
+    @pytest.fixture
+    def notebook(self, mlflow_server: MLflowServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        """This process is a notebook of a data scientist."""
+        monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
+        client.set_tracking_uri(mlflow_server.uri)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+
+    @pytest.mark.usefixtures("notebook")
+    async def test_a_model_logged_with_the_client(self, mlflow: MLflowShelf, name: str) -> None:
+        with client.start_run() as run:
+            client.log_param("fit_intercept", True)
+            client.log_metric("before", 3.0)
+            info = client.sklearn.log_model(
+                LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]),
+                name="m",
+                input_example=np.array([[0.5]]),
+                pip_requirements=["mlflow==3.17.2"],
+                registered_model_name=name,
+            )
+            client.log_metric("after", 1.5, model_id=info.model_id)
+        client.register_model(f"runs:/{run.info.run_id}/m", name)
+        first, second = await mlflow.registry.resolve(name, 1), await mlflow.registry.resolve(name, 2)
+        assert isinstance(first, Entry) and isinstance(second, Entry)
+        assert set(first.flavors) == {"python_function", "sklearn"} and first.has_signature
+        assert (first.mlflow_version, first.requirements.strip()) == ("3.17.2", "mlflow==3.17.2")
+        assert first.size_bytes is not None and first.size_bytes > 100
+        assert (first.model_id, first.run_id, first.source) == (
+            info.model_id,
+            run.info.run_id,
+            f"models:/{info.model_id}",
+        )
+        assert first.params == {"fit_intercept": "True"} and first.metrics["after"] == 1.5
+        assert second == replace(first, version=2, source=second.source)
+
+    async def test_a_folder_in_a_run_is_a_model_with_the_numbers_of_the_run(
+        self, mlflow: MLflowShelf, name: str
+    ) -> None:
+        server = mlflow.server
+        info = server.post("runs/create", experiment_id="0")["run"]["info"]
+        server.post("runs/log-metric", run_id=info["run_id"], key="rmse", value=4.5, timestamp=1)
+        server.upload(info["artifact_uri"], "m/MLmodel", MLMODEL)
+        server.post("registered-models/create", name=name)
+        source = f"{info['artifact_uri']}/m"
+        server.post("model-versions/create", name=name, source=source, run_id=info["run_id"])
+        entry = await mlflow.registry.resolve(name, 1)
+        assert isinstance(entry, Entry)
+        assert (entry.source, entry.model_id, entry.run_id) == (source, None, info["run_id"])
+        assert entry.metrics == {"rmse": 4.5} and entry.requirements == ""
+
+    async def test_an_mlmodel_that_claims_another_models_id_gets_none_of_its_numbers(
+        self, mlflow: MLflowShelf, name: str
+    ) -> None:
+        good = mlflow.log(Model(MLMODEL, metrics={"rmse": 1.0}))
+        bad = mlflow.log(Model(MLMODEL + f"model_id: {good.model_id}\n".encode(), metrics={"rmse": 99.0}))
+        entry = await mlflow.registry.resolve(name, mlflow.register(name, bad))
+        assert isinstance(entry, Entry)
+        assert (entry.model_id, entry.metrics) == (bad.model_id, {"rmse": 99.0})
+
+    async def test_a_metric_that_is_not_a_finite_number_is_no_metric(self, mlflow: MLflowShelf, name: str) -> None:
+        """MLflow gives a logged model's NaN as 0.0, the best error there is, and its infinity as the largest float."""
+        model = mlflow.log(Model(MLMODEL, metrics={"zero": 0.0, "one": 1.0}))
+        for key, value in (("nan", "NaN"), ("infinity", "Infinity")):
+            metric = {"key": key, "value": value, "timestamp": 1, "model_id": model.model_id}
+            mlflow.server.post("runs/log-metric", run_id=model.run_id, **metric)
+        entry = await mlflow.registry.resolve(name, mlflow.register(name, model))
+        assert isinstance(entry, Entry)
+        assert entry.metrics == {"zero": 0.0, "one": 1.0}
+
+
+class TestWrites:
+    async def test_only_what_differs_is_written(
+        self, mlflow_server: MLflowServer, mlflow: MLflowShelf, name: str
+    ) -> None:
+        calls: list[tuple[str, str]] = []
+        registry = MLflowRegistry(Connection(mlflow_server.uri), lambda what, result, _: calls.append((what, result)))
+        version = mlflow.register(name, mlflow.log(Model(MLMODEL)))
+        write = Write(version, "Production", alias="champion", tags={"a": "1", "b": "2"})
+        await registry.write(name, write)
+        first = calls.copy()
+        calls.clear()
+        await registry.write(name, replace(write, tags={"a": "1", "b": "3"}))
+        await registry.close()
+        assert first == [
+            ("model-versions/get", "ok"),
+            ("model-versions/transition-stage", "ok"),
+            ("registered-models/alias", "ok"),
+            ("model-versions/set-tag", "ok"),
+            ("model-versions/set-tag", "ok"),
+        ]
+        assert calls == [("model-versions/get", "ok"), ("model-versions/set-tag", "ok")]
+
+    async def test_a_run_outside_the_servers_store_keeps_nothing(self, mlflow: MLflowShelf, tmp_path: Path) -> None:
+        name = f"elsewhere {tmp_path}"
+        experiment = mlflow.server.post("experiments/create", name=name, artifact_location="s3://bucket/x")
+        run = mlflow.server.post("runs/create", experiment_id=experiment["experiment_id"])["run"]["info"]["run_id"]
+        with pytest.raises(Rejected, match="not proxied by the server"):
+            await mlflow.registry.keep(run, "report.json", b"{}")
+
+
+class TestGuarded:
+    async def test_the_right_password_opens(self, guarded: MLflowShelf, name: str) -> None:
+        assert await guarded.registry.server_version() == "3.17.2"
+        version = guarded.register(name, guarded.log(Model(MLMODEL)))
+        await guarded.registry.write(name, Write(version, "Staging", alias="challenger"))
+        assert await guarded.registry.labels(name, version) == Labels("Staging", ("challenger",), {})
+
+    @pytest.mark.parametrize(
+        ("credential", "says"),
+        [
+            ({"username": "admin", "password": "wr0ng-s3cret"}, "refused the username and password"),
+            ({"username": "nobody", "password": "wr0ng-s3cret"}, "refused the username and password"),
+            ({"token": "wr0ng-s3cret"}, "refused the bearer token"),
+            ({}, "none is configured"),
+        ],
+    )
+    async def test_a_wrong_credential_is_unauthorized_and_not_repeated(
+        self, guarded_server: MLflowServer, credential: dict[str, str], says: str
+    ) -> None:
+        connection = Connection(guarded_server.uri, **credential)
+        registry = MLflowRegistry(connection)
+        for call in (registry.server_version(), registry.labels("m", 1), registry.write("m", Write(1, "Staging"))):
+            with pytest.raises(Unauthorized, match=says) as caught:
+                await call
+            assert "wr0ng-s3cret" not in f"{caught.getrepr(style='native')}{connection!r}{registry!r}"
+        await registry.close()
+
+    async def test_a_reader_may_read_and_is_told_what_it_may_not(self, guarded: MLflowShelf, name: str) -> None:
+        version = guarded.register(name, guarded.log(Model(MLMODEL)))
+        guarded.server.post("users/create", username="reader", password="reader's password")
+        reader = MLflowRegistry(Connection(guarded.where, username="reader", password="reader's password"))
+        assert isinstance(await reader.labels(name, version), Labels)
+        with pytest.raises(Unauthorized, match="does not allow this credential to move version 1"):
+            await reader.write(name, Write(version, "Staging"))
+        await reader.close()
+
+    async def test_a_host_name_that_mlflow_refuses_is_told_with_the_remedy(self, guarded_server: MLflowServer) -> None:
+        uri = guarded_server.uri.replace("localhost", "127.0.0.1")
+        registry = MLflowRegistry(Connection(uri, username="admin", password=PASSWORD))
+        with pytest.raises(Unauthorized, match=f"--allowed-hosts that covers {uri.removeprefix('http://')}"):
+            await registry.server_version()
+        await registry.close()
+
+    async def test_a_file_missing_in_a_far_store_is_absent_not_unreachable(
+        self, guarded: MLflowShelf, mlflow_server: MLflowServer, name: str
+    ) -> None:
+        version = guarded.register(name, guarded.log(Model(MLMODEL)))
+        entry = await guarded.registry.resolve(name, version)
+        assert isinstance(entry, Entry) and entry.requirements == ""
+        for file in (mlflow_server.artifacts / "far").rglob("MLmodel"):
+            file.unlink()
+        absent = await guarded.registry.resolve(name, version)
+        assert isinstance(absent, Absent) and absent.reason == "ArtifactMissing"
+
+
+class TestAddress:
+    async def test_nobody_there_is_unreachable_at_once(self) -> None:
+        registry = MLflowRegistry(Connection(f"http://127.0.0.1:{free_port()}"))
+        started = time.monotonic()
+        with pytest.raises(Unreachable, match="no connection to the MLflow at"):
+            await registry.resolve("m", 1)
+        assert time.monotonic() - started < 3
+        await registry.close()
+
+    async def test_a_server_that_goes_and_comes_back(self, mlflow_server: MLflowServer, mlflow: MLflowShelf) -> None:
+        """The pool's open connections do not outlive their server, and a closed registry opens again."""
+        await mlflow.registry.server_version()
+        await mlflow.registry.close()
+        assert await mlflow.registry.server_version()
+
+    async def test_a_wrong_path_below_the_right_server_is_rejected_not_absent(
+        self, mlflow_server: MLflowServer
+    ) -> None:
+        registry = MLflowRegistry(Connection(f"{mlflow_server.uri}/wrong"))
+        with pytest.raises(Rejected, match='not the MLflow REST API: 404, a page titled "404 Not Found"'):
+            await registry.resolve("m", 1)
+        await registry.close()

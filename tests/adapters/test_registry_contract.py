@@ -1,0 +1,236 @@
+"""What every registry adapter promises: the one in memory and the real MLflow alike."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pytest
+from slipway.adapters.errors import NotFound, Rejected
+from slipway.adapters.memory import Model
+from slipway.core.registry import Absent, Entry, Labels, Write
+
+from tests.adapters.registry_shelf import MLMODEL, Shelf
+
+BOMB = b"a0: &a0 [x, x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 10)
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    because: str
+    content: bytes
+
+
+BROKEN = [
+    Case("text", "a proxy or a person put something else there", b"hello"),
+    Case("empty", "an upload broke off", b""),
+    Case("list", "only a mapping has flavors", b"- flavors\n"),
+    Case("no flavors", "nothing could load it", b"mlflow_version: 3.17.2\n"),
+    Case("flavors are text", "they name loaders by key", b"flavors: sklearn\n"),
+    Case("flavor with a path", "names become labels and file names", b"flavors: {../../etc: {}}\n"),
+    Case("bytes", "it is not text at all", b"\x80\x81\x00\xff"),
+    Case("half a document", "an upload broke off", b"flavors: {sklearn: {"),
+    Case("two documents", "which one holds?", MLMODEL + b"---\n" + MLMODEL),
+    Case("bomb", "ten lines become a billion nodes", MLMODEL + BOMB),
+    Case(
+        "merge bomb", "merge keys copy what they merge", MLMODEL + BOMB.replace(b"[*", b"[{<<: *").replace(b",", b"},{")
+    ),
+    Case("inside itself", "walking it never ends", MLMODEL + b"loop: &loop [*loop]\n"),
+    Case("deep", "a recursive reader would overflow its stack", MLMODEL + b"deep: " + b"[" * 5000 + b"]" * 5000),
+    Case("long", "reading it would stop everything else", MLMODEL + b"long: [" + b"0," * 500_000 + b"]"),
+]
+
+
+class TestVersion:
+    async def test_the_server_tells_its_version(self, shelf: Shelf) -> None:
+        assert await shelf.registry.server_version() == "3.17.2"
+
+
+class TestResolve:
+    async def test_an_entry_holds_what_was_logged(self, shelf: Shelf, name: str) -> None:
+        model = shelf.log(
+            Model(MLMODEL, b"mlflow==3.17.2\nskops\n", params={"depth": "3"}, metrics={"rmse": 11.5, "bias": 0.0})
+        )
+        version = shelf.register(name, model)
+        assert await shelf.registry.resolve(name, version) == Entry(
+            name=name,
+            version=1,
+            source=f"models:/{model.model_id}",
+            model_id=model.model_id,
+            run_id=model.run_id,
+            mlmodel_digest=f"sha256:{hashlib.sha256(MLMODEL).hexdigest()}",
+            mlflow_version="3.10",
+            flavors=("python_function", "sklearn"),
+            size_bytes=2049,
+            has_signature=True,
+            requirements="mlflow==3.17.2\nskops\n",
+            params={"depth": "3"},
+            metrics={"rmse": 11.5, "bias": 0.0},
+        )
+
+    async def test_a_model_may_have_no_requirements_signature_size_or_numbers(self, shelf: Shelf, name: str) -> None:
+        entry = await shelf.registry.resolve(name, shelf.register(name, shelf.log(Model(b"flavors: {onnx: null}"))))
+        assert isinstance(entry, Entry)
+        assert (entry.requirements, entry.has_signature, entry.size_bytes, entry.mlflow_version) == (
+            "",
+            False,
+            None,
+            None,
+        )
+        assert (entry.params, entry.metrics, entry.flavors) == ({}, {}, ("onnx",))
+
+    async def test_resolving_again_gives_the_same(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        assert await shelf.registry.resolve(name, version) == await shelf.registry.resolve(name, version)
+
+    async def test_an_unknown_model_is_absent_and_the_message_names_it(self, shelf: Shelf, name: str) -> None:
+        absent = await shelf.registry.resolve(name, 7)
+        assert isinstance(absent, Absent) and absent.reason == "VersionNotFound"
+        assert f'the model "{name}" is not registered' in absent.message
+        assert "7" in absent.message and shelf.where in absent.message
+
+    async def test_an_unknown_version_is_told_apart_from_an_unknown_model(self, shelf: Shelf, name: str) -> None:
+        shelf.register(name, shelf.log(Model(MLMODEL)))
+        absent = await shelf.registry.resolve(name, 7)
+        assert isinstance(absent, Absent) and absent.reason == "VersionNotFound"
+        assert f'version 7 of the model "{name}" is not registered' in absent.message and shelf.where in absent.message
+
+    async def test_a_deleted_version_is_absent_and_its_number_stays_so(self, shelf: Shelf, name: str) -> None:
+        model = shelf.log(Model(MLMODEL))
+        shelf.register(name, model)
+        shelf.delete(name, shelf.register(name, model))
+        assert shelf.register(name, model) == 3
+        for answer in (await shelf.registry.resolve(name, 2), await shelf.registry.labels(name, 2)):
+            assert isinstance(answer, Absent) and answer.reason == "VersionNotFound"
+
+    async def test_a_version_that_lost_its_files_misses_its_artifact(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        shelf.lose_files(name, version)
+        absent = await shelf.registry.resolve(name, version)
+        assert isinstance(absent, Absent) and absent.reason == "ArtifactMissing"
+        assert name in absent.message
+
+    @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
+    async def test_a_file_that_mlflow_did_not_write_is_no_model(self, shelf: Shelf, name: str, case: Case) -> None:
+        version = shelf.register(name, shelf.log(Model(case.content)))
+        absent = await shelf.registry.resolve(name, version)
+        assert isinstance(absent, Absent) and absent.reason == "ModelInvalid", case.because
+        assert name in absent.message and len(absent.message) < 600
+
+    async def test_requirements_that_are_no_text_are_no_model(self, shelf: Shelf, name: str) -> None:
+        absent = await shelf.registry.resolve(name, shelf.register(name, shelf.log(Model(MLMODEL, b"\xff\xfe"))))
+        assert isinstance(absent, Absent) and absent.reason == "ModelInvalid"
+        assert "requirements.txt" in absent.message
+
+    async def test_an_alias_in_the_file_is_legal_as_long_as_it_is_small(self, shelf: Shelf, name: str) -> None:
+        content = MLMODEL + b"one: &shared {a: 1}\ntwo: *shared\n"
+        assert isinstance(await shelf.registry.resolve(name, shelf.register(name, shelf.log(Model(content)))), Entry)
+
+
+class TestLabels:
+    async def labels(self, shelf: Shelf, name: str, version: int) -> Labels:
+        labels = await shelf.registry.labels(name, version)
+        assert isinstance(labels, Labels)
+        return labels
+
+    async def test_a_new_version_has_none(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        assert await shelf.registry.labels(name, version) == Labels("None", (), {})
+
+    async def test_what_is_written_is_read(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        await shelf.registry.write(name, Write(version, "Staging", alias="challenger", tags={"deploy/status": "ok"}))
+        await shelf.registry.write(name, Write(version, alias="ä-second_1"))
+        assert await self.labels(shelf, name, version) == Labels(
+            "Staging", ("challenger", "ä-second_1"), {"deploy/status": "ok"}
+        )
+
+    async def test_what_a_write_does_not_name_is_left_alone(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        await shelf.registry.write(name, Write(version, "Staging", alias="challenger", tags={"a": "1", "b": "2"}))
+        await shelf.registry.write(name, Write(version, tags={"b": "3"}))
+        await shelf.registry.write(name, Write(version))
+        assert await self.labels(shelf, name, version) == Labels("Staging", ("challenger",), {"a": "1", "b": "3"})
+
+    async def test_writing_twice_is_writing_once(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        write = Write(version, "production", archive_others=True, alias="champion", tags={"empty": ""})
+        await shelf.registry.write(name, write)
+        await shelf.registry.write(name, write)
+        assert await self.labels(shelf, name, version) == Labels("Production", ("champion",), {"empty": ""})
+
+    async def test_an_alias_moves(self, shelf: Shelf, name: str) -> None:
+        model = shelf.log(Model(MLMODEL))
+        one, two = shelf.register(name, model), shelf.register(name, model)
+        await shelf.registry.write(name, Write(one, alias="champion"))
+        await shelf.registry.write(name, Write(two, alias="champion"))
+        assert (await self.labels(shelf, name, one)).aliases == ()
+        assert (await self.labels(shelf, name, two)).aliases == ("champion",)
+
+    @pytest.mark.parametrize(("archive", "left"), [(True, "Archived"), (False, "Production")])
+    async def test_who_enters_a_stage_archives_the_others_if_asked(
+        self, shelf: Shelf, name: str, archive: bool, left: str
+    ) -> None:
+        model = shelf.log(Model(MLMODEL))
+        one, two = shelf.register(name, model), shelf.register(name, model)
+        await shelf.registry.write(name, Write(one, "Production"))
+        await shelf.registry.write(name, Write(two, "Production", archive_others=archive))
+        assert (await self.labels(shelf, name, one)).stage == left
+        assert (await self.labels(shelf, name, two)).stage == "Production"
+
+    @pytest.mark.parametrize("stage", ["Archived", "None"])
+    async def test_archiving_others_is_ignored_where_a_stage_has_room_for_many(
+        self, shelf: Shelf, name: str, stage: str
+    ) -> None:
+        model = shelf.log(Model(MLMODEL))
+        for version in (shelf.register(name, model), shelf.register(name, model)):
+            await shelf.registry.write(name, Write(version, "Staging"))
+            await shelf.registry.write(name, Write(version, stage, archive_others=True))
+            assert (await self.labels(shelf, name, version)).stage == stage
+
+    async def test_every_legal_tag_arrives_as_it_is(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        tags = {"a.b-c_d/e f:g": 'é "quoted" \n {json: 1} 中 <&>%00', "ü" * 250: "", "z": "x" * 100_000}
+        await shelf.registry.write(name, Write(version, tags=tags))
+        assert (await self.labels(shelf, name, version)).tags == tags
+
+    @pytest.mark.parametrize("key", ["a@b", "a" * 251, ""])
+    async def test_an_illegal_tag_is_rejected_by_name(self, shelf: Shelf, name: str, key: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        with pytest.raises(Rejected, match="tag"):
+            await shelf.registry.write(name, Write(version, tags={key: "x"}))
+
+    @pytest.mark.parametrize("alias", ["v2", "V2", "latest", "a b", "a/b"])
+    async def test_a_reserved_or_illegal_alias_is_rejected_by_name(self, shelf: Shelf, name: str, alias: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        with pytest.raises(Rejected, match=f'the alias "{alias}"'):
+            await shelf.registry.write(name, Write(version, alias=alias))
+        assert (await self.labels(shelf, name, version)).aliases == ()
+
+    async def test_an_unknown_stage_is_rejected_by_name(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        with pytest.raises(Rejected, match="Shadow"):
+            await shelf.registry.write(name, Write(version, "Shadow"))
+
+    async def test_a_version_that_is_gone_cannot_be_labelled(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        shelf.delete(name, version)
+        with pytest.raises(NotFound, match=f"version {version}"):
+            await shelf.registry.write(name, Write(version, "Archived"))
+
+
+class TestKeep:
+    async def test_a_document_lies_in_the_run_and_the_newest_stays(self, shelf: Shelf, run_id: str) -> None:
+        for content in (b"{}", b'{"passed": true}'):
+            await shelf.registry.keep(run_id, "slipway/report 100%.json", content)
+        assert shelf.kept(run_id, "slipway/report 100%.json") == b'{"passed": true}'
+
+    @pytest.mark.parametrize("path", ["", "../escape", "/etc/passwd", "a//b", "a/./b"])
+    async def test_no_path_leads_out_of_the_run(self, shelf: Shelf, run_id: str, path: str) -> None:
+        with pytest.raises(Rejected, match="no path inside"):
+            await shelf.registry.keep(run_id, path, b"x")
+
+    async def test_a_run_must_exist(self, shelf: Shelf) -> None:
+        with pytest.raises(NotFound, match="ffff"):
+            await shelf.registry.keep("ffff", "report.json", b"x")

@@ -1,0 +1,289 @@
+"""The chart as Helm renders it: least privilege, restricted pods, and values that are refused in plain words."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from slipway import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "slipway"
+CACHE = Path(
+    os.environ.get("SLIPWAY_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway"
+)
+NAMESPACED = {"watch": {"namespaces": ["ml", "vision"]}}
+MODES: dict[str, dict[str, Any]] = {"cluster-wide": {}, "namespaced": NAMESPACED}
+READ = {"get", "list", "watch"}
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Values that the chart does not take, and what it says."""
+
+    name: str
+    because: str
+    values: dict[str, Any] = field(hash=False)
+    want: str
+
+
+def helm(*arguments: str, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
+    """Helm on the chart, as for the oldest Kubernetes that is supported."""
+    local = CACHE / "bin" / "helm"
+    program = str(local) if local.exists() else shutil.which("helm")
+    if not program:
+        pytest.skip("helm is neither in the cache nor in PATH; run `dev/cluster up`")
+    words = [program, *arguments, "--kube-version", "1.31.0", "--values", "-"]
+    return subprocess.run(
+        words, check=False, input=json.dumps(values or {}), capture_output=True, text=True, timeout=60
+    )
+
+
+def template(values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
+    return helm("template", "slipway", str(CHART), "--namespace", "platform", values=values)
+
+
+def rendered(values: dict[str, Any] | None = None) -> list[Manifest]:
+    """The manifests that these values make."""
+    done = template(values)
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+@pytest.fixture(params=list(MODES.values()), ids=list(MODES))
+def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
+    """The chart in each of its modes."""
+    return rendered(request.param)
+
+
+def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:
+    return [one for one in manifests if one["kind"] in kinds]
+
+
+def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    found = [each for each in of_kind(manifests, kind) if each["metadata"]["name"] == name]
+    assert len(found) == 1, f"{len(found)} of {kind} {name}"
+    return found[0]
+
+
+def config(manifests: list[Manifest]) -> Any:
+    return yaml.safe_load(one(manifests, "ConfigMap", "slipway")["data"]["config.yaml"])
+
+
+def granted(manifests: list[Manifest], *names: str) -> set[tuple[str, str]]:
+    """(verb, resource) that roles of these names grant."""
+    return {
+        (verb, resource)
+        for role in of_kind(manifests, "Role", "ClusterRole")
+        if role["metadata"]["name"] in names
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+    }
+
+
+@pytest.mark.parametrize("values", MODES.values(), ids=MODES.keys())
+def test_lint(values: dict[str, Any]) -> None:
+    done = helm("lint", "--strict", str(CHART), values=values)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_wildcard_anywhere_in_rbac(manifests: list[Manifest]) -> None:
+    roles = of_kind(manifests, "Role", "ClusterRole")
+    assert roles
+    for role in roles:
+        assert "*" not in json.dumps(role["rules"]), role["metadata"]["name"]
+
+
+def test_secrets_are_read_by_name_and_only_where_registries_are(manifests: list[Manifest]) -> None:
+    for role in of_kind(manifests, "Role", "ClusterRole"):
+        for rule in role["rules"]:
+            if "secrets" in rule["resources"]:
+                assert role["kind"] == "Role"
+                assert role["metadata"]["namespace"] == "platform"
+                assert not {"list", "watch", "update"} & set(rule["verbs"])
+
+
+def test_registry_namespaces_are_as_asked() -> None:
+    found = rendered({"registries": {"namespaces": ["ml", "mlops"]}})
+    readers = [
+        r["metadata"]["namespace"] for r in of_kind(found, "Role") if r["metadata"]["name"] == "slipway-registries"
+    ]
+    assert readers == ["ml", "mlops"]
+    assert ("get", "secrets") not in granted(found, "slipway", "slipway-own")
+
+
+def test_namespaced_mode_makes_nothing_cluster_wide() -> None:
+    found = rendered({**NAMESPACED, "crds": {"enabled": False}})
+    assert not of_kind(found, "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition")
+    assert all(each["metadata"].get("namespace") for each in found)
+    served = [role["metadata"]["namespace"] for role in of_kind(found, "Role") if role["metadata"]["name"] == "slipway"]
+    assert served == ["ml", "vision"]
+
+
+def test_both_modes_grant_the_same_where_models_are() -> None:
+    assert granted(rendered(), "slipway") == granted(rendered(NAMESPACED), "slipway")
+
+
+def test_imports_run_beside_the_operator_in_both_modes(manifests: list[Manifest]) -> None:
+    wanted = {("create", "jobs"), ("watch", "pods"), ("get", "pods/log"), ("create", "secrets"), ("watch", "services")}
+    assert wanted <= granted(manifests, "slipway", "slipway-own")
+
+
+def test_engineers_may_not_promote(manifests: list[Manifest]) -> None:
+    engineer = granted(manifests, "slipway-ml-engineer")
+    assert ("create", "modelversions") in engineer
+    assert ("promote", "modelversions") not in engineer
+    assert {verb for verb, resource in engineer if resource != "modelversions"} == READ
+    assert granted(manifests, "slipway-promoter") == {("promote", "modelversions")}
+
+
+def test_every_binding_names_a_role_and_the_operators_account(manifests: list[Manifest]) -> None:
+    roles = {(r["kind"], r["metadata"].get("namespace"), r["metadata"]["name"]) for r in manifests}
+    for binding in of_kind(manifests, "RoleBinding", "ClusterRoleBinding"):
+        reference = binding["roleRef"]
+        assert (reference["kind"], binding["metadata"].get("namespace"), reference["name"]) in roles
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "slipway", "namespace": "platform"}]
+
+
+def test_every_pod_is_restricted(manifests: list[Manifest]) -> None:
+    deployments = of_kind(manifests, "Deployment")
+    assert {each["metadata"]["name"] for each in deployments} == {"slipway", "slipway-store"}
+    for deployment in deployments:
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["requests"]
+            assert container["livenessProbe"] and container["readinessProbe"]
+        assert deployment["spec"]["replicas"] == 1
+        assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_operators_pod() -> None:
+    pod = one(rendered(NAMESPACED), "Deployment", "slipway")["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    said = {each["name"]: each.get("value") for each in container["env"]}
+    assert said == {
+        "SLIPWAY_NAMESPACE": None,  # the downward API's
+        "SLIPWAY_WATCH_NAMESPACES": "ml,vision",
+        "SLIPWAY_CONFIG": "/etc/slipway/config.yaml",
+        "SLIPWAY_LOG_FORMAT": "json",
+        "SLIPWAY_LOG_LEVEL": "INFO",
+        "TZ": "UTC",
+    }
+    assert container["command"] == ["python", "-m", "slipway"]
+    assert container["ports"] == [{"name": "http", "containerPort": 8080}]
+    assert pod["terminationGracePeriodSeconds"] == 60
+
+
+def test_settings() -> None:
+    assert config(rendered()) == {
+        "clusterName": "default",
+        "runnerImage": "slipway-runner:0.1.0",
+        "imagePullPolicy": "IfNotPresent",
+        "imagePullSecrets": [],
+        "store": {"url": "http://slipway-store.platform.svc:5000"},
+        "defaultPool": "cpu",
+        "pools": [{"name": "cpu", "nodeSelector": {}, "tolerations": [], "resources": {}, "servingResources": {}}],
+        "concurrency": 8,
+        "relistInterval": "10m",
+    }
+    assert config(rendered({"runner": {"imagePullSecrets": [{"name": "pull"}]}}))["imagePullSecrets"] == ["pull"]
+    chosen = {"name": "mlflow", "namespace": "platform"}
+    assert config(rendered({"defaultRegistry": chosen}))["defaultRegistry"] == chosen
+
+
+GPU = {
+    "name": "gpu",
+    "nodeSelector": {"pool": "gpu"},
+    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "resources": {"limits": {"nvidia.com/gpu": 1}},
+    "servingResources": {"requests": {"cpu": "2"}, "limits": {"nvidia.com/gpu": "1"}},
+}
+
+
+def test_the_operator_reads_what_the_chart_writes(tmp_path: Path) -> None:
+    values = {**NAMESPACED, "pools": [GPU], "defaultPool": "gpu", "defaultRegistry": {"name": "r", "namespace": "ml"}}
+    found = rendered(values)
+    file = tmp_path / "config.yaml"
+    file.write_text(one(found, "ConfigMap", "slipway")["data"]["config.yaml"])
+    pod = one(found, "Deployment", "slipway")["spec"]["template"]["spec"]
+    said = {each["name"]: each.get("value", "platform") for each in pod["containers"][0]["env"]}
+    read = settings.load({**said, "SLIPWAY_CONFIG": str(file)})
+    assert read.namespace == "platform"
+    assert read.watch_namespaces == ("ml", "vision")
+    assert read.default_registry is not None and read.default_registry.namespace == "ml"
+    pool = read.pool(None)
+    assert pool is not None and pool.wire() == GPU
+
+
+def test_other_settings_restart_the_operator_and_not_the_store() -> None:
+    def checksums(values: dict[str, Any]) -> Iterator[str]:
+        for name in ("slipway", "slipway-store"):
+            found = one(rendered(values), "Deployment", name)["spec"]["template"]["metadata"]["annotations"]
+            yield found["checksum/config"]
+
+    before, after = list(checksums({})), list(checksums({"concurrency": 4}))
+    assert before[0] != after[0]
+    assert before[1] == after[1]
+
+
+def test_another_store_replaces_the_charts() -> None:
+    found = rendered({"store": {"enabled": False, "externalUrl": "https://harbor.example.com/"}})
+    assert not [each for each in found if each["metadata"]["name"] == "slipway-store"]
+    assert config(found)["store"] == {"url": "https://harbor.example.com"}
+
+
+def test_uninstalling_keeps_models_and_artifacts(manifests: list[Manifest]) -> None:
+    kept = of_kind(manifests, "CustomResourceDefinition", "PersistentVolumeClaim")
+    assert len(kept) == 4
+    assert all(each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for each in kept)
+
+
+REFUSED = [
+    Refused("misspelt value", "a typo is not silently dropped", {"concurency": 4}, "'concurency' not allowed"),
+    Refused("namespaces as text", "a list is meant", {"watch": {"namespaces": "ml"}}, "/watch/namespaces': got string"),
+    Refused("no concurrency", "nothing would be done", {"concurrency": 0}, "/concurrency': minimum: got 0, want 1"),
+    Refused("interval in words", "h, m and s", {"relistInterval": "often"}, "/relistInterval': 'often' does not match"),
+    Refused("pool without a name", "it is asked for by name", {"pools": [{}]}, "/pools/0': missing property 'name'"),
+    Refused("pool in capitals", "models could not ask for it", {"pools": [{"name": "GPU"}]}, "/pools/0/name'"),
+    Refused("half a registry", "where is it?", {"defaultRegistry": {"name": "mlflow"}}, "'namespace'"),
+    Refused("credential in a URL", "it would be readable by all", {"store": {"externalUrl": "https://a:b@c"}},
+            "/store/externalUrl'"),
+    Refused("unknown default pool", "no pod could be placed", {"defaultPool": "gpu"},
+            'defaultPool is "gpu", which is none of the pools: cpu'),
+    Refused("one pool twice", "which is meant?", {"pools": [{"name": "cpu"}, {"name": "cpu"}]},
+            "two pools have the same name: cpu, cpu"),
+    Refused("no store", "imports need one", {"store": {"enabled": False}},
+            "there is no artifact store: set store.enabled to true, or store.externalUrl"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name.replace(" ", "-"))
+def test_values_are_refused_in_plain_words(case: Refused) -> None:
+    done = template(case.values)
+    assert done.returncode != 0, f"accepted, although {case.because}"
+    assert case.want in done.stderr
+
+
+def test_every_value_is_in_the_schema_and_described() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    lines = (CHART / "values.yaml").read_text().splitlines()
+    values = yaml.safe_load("\n".join(lines))
+    assert not values.keys() - schema["properties"].keys()
+    described = sum("#" in line for line in lines)
+    assert described > len(values)

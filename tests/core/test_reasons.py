@@ -1,0 +1,32 @@
+"""The catalogue knows every word that a program or an adapter says, and tells a person what to do."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from slipway.core.reasons import Reason, known
+
+SOURCE = Path(__file__).parents[2] / "operator" / "slipway"
+SAYS = re.compile(r'(?:Refused|Problem|Absent|Silent)\(\s*(?:reason=)?"([A-Z][A-Za-z]+)"')
+
+
+def said() -> set[str]:
+    """Every reason that is spelled out in a program or an adapter."""
+    files = [*SOURCE.glob("runner/*.py"), *SOURCE.glob("adapters/*.py")]
+    return {word for file in files for word in SAYS.findall(file.read_text())}
+
+
+def test_every_word_that_is_said_is_in_the_catalogue() -> None:
+    words = said()
+    assert len(words) > 15, "the pattern no longer finds them"
+    assert words - set(Reason.__members__) == set()
+
+
+@pytest.mark.parametrize("reason", [one for one in Reason if one.course in ("Stuck", "Retrying")])
+def test_every_failure_says_what_to_do(reason: Reason) -> None:
+    assert reason.meaning.endswith(".") and reason.remedy.endswith(".")
+
+
+def test_a_word_that_nobody_knows_is_an_internal_error() -> None:
+    assert known("Nonsense") is Reason.InternalError

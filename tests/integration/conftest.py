@@ -1,0 +1,119 @@
+"""Reaching a real API server: the one that `dev/cluster up` started."""
+
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CRDS = ("modelregistries.slipway.dev", "registeredmodels.slipway.dev", "modelversions.slipway.dev")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What kubectl said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """kubectl against the test's cluster, in one namespace if there is one."""
+
+    program: str
+    kubeconfig: str
+    context: str
+    namespace: str = ""
+
+    def ask(self, *arguments: str, stdin: Any = None) -> Answer:
+        """Run it; `stdin` is a manifest, or a list of them."""
+        place = ["--namespace", self.namespace] if self.namespace else []
+        text = json.dumps(_listed(stdin)) if stdin is not None else ""
+        done = subprocess.run(
+            [self.program, "--kubeconfig", self.kubeconfig, "--context", self.context, *place, *arguments],
+            check=False,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def must(self, *arguments: str, stdin: Any = None) -> str:
+        """What it printed; the test fails if it refused."""
+        answer = self.ask(*arguments, stdin=stdin)
+        assert answer.code == 0, answer.err
+        return answer.out
+
+    def object(self, *arguments: str) -> Any:
+        """One object, as the API server holds it."""
+        return json.loads(self.must("get", *arguments, "--output", "json"))
+
+    def within(self, namespace: str) -> "Kubectl":
+        """The same, in another namespace."""
+        return Kubectl(self.program, self.kubeconfig, self.context, namespace)
+
+
+def _listed(stdin: Any) -> Any:
+    return {"apiVersion": "v1", "kind": "List", "items": stdin} if isinstance(stdin, list) else stdin
+
+
+def cache() -> Path:
+    """Where `dev/cluster` keeps what it builds and runs."""
+    if named := os.environ.get("SLIPWAY_CACHE"):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Kubectl:
+    """The local cluster; without one its tests are skipped, or fail where SLIPWAY_REQUIRE_CLUSTER is set."""
+    choice = cache() / "cluster.json"
+    local = cache() / "bin" / "kubectl"
+    program = str(local) if local.exists() else shutil.which("kubectl")
+    problem = ""
+    if not choice.is_file():
+        problem = f"no cluster: {choice} is not there; run `dev/cluster up`"
+    elif not program:
+        problem = "kubectl is neither in the cache nor in PATH; run `dev/cluster up`"
+    else:
+        found = json.loads(choice.read_text())
+        kubectl = Kubectl(program, found["kubeconfig"], found["context"])
+        answer = kubectl.ask("get", "--raw", "/readyz")
+        if answer.code == 0:
+            return kubectl
+        problem = f"the cluster of {choice} does not answer: {answer.err.strip()}; run `dev/cluster up`"
+    if os.environ.get("SLIPWAY_REQUIRE_CLUSTER"):
+        pytest.fail(problem)
+    pytest.skip(problem)
+
+
+@pytest.fixture(scope="session")
+def crds(cluster: Kubectl) -> Kubectl:
+    """The cluster with the CRDs of this checkout."""
+    cluster.must("apply", "--filename", str(ROOT / "crds"))
+    cluster.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
+    return cluster
+
+
+@pytest.fixture
+def kubectl(crds: Kubectl) -> Iterator[Kubectl]:
+    """kubectl in a namespace of the test's own, where Pod Security `restricted` is enforced and warned about."""
+    name = f"test-{uuid.uuid4().hex[:10]}"
+    labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    crds.must(
+        "create",
+        "--filename=-",
+        stdin={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}},
+    )
+    yield crds.within(name)
+    crds.must("delete", "namespace", name, "--wait=false")

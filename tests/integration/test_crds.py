@@ -1,0 +1,389 @@
+"""The CRDs on a real API server: every rule refuses with its sentence, and what is documented is accepted."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import CRDS, ROOT, Kubectl
+
+Manifest = dict[str, Any]
+ACCEPTED = ""
+DIGEST = "sha256:" + "a" * 64
+DATA = {"uri": "mlflow-artifacts:/1/holdout.parquet", "target": "air_time"}
+METRIC = {"name": "root_mean_squared_error", "threshold": 12, "greaterIsBetter": False}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One manifest, and the words in which it is refused; ACCEPTED if it is not."""
+
+    name: str
+    because: str
+    manifest: Manifest
+    want: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """An object that is there, what is applied over it, and the words in which that is refused."""
+
+    name: str
+    because: str
+    before: Manifest
+    after: Manifest
+    want: str
+
+
+def made(kind: str, name: str, spec: Any = None) -> Manifest:
+    """A manifest; without a spec it has none."""
+    found: Manifest = {"apiVersion": "slipway.dev/v1alpha1", "kind": kind, "metadata": {"name": name}}
+    return found if spec is None else {**found, "spec": spec}
+
+
+def version(name: str = "flights-v3", **changes: Any) -> Manifest:
+    return made("ModelVersion", name, {"model": "flights", "version": 3, **changes})
+
+
+def model(name: str = "flights", **spec: Any) -> Manifest:
+    return made("RegisteredModel", name, spec)
+
+
+def validation(**fields: Any) -> Manifest:
+    return model(validation=fields)
+
+
+def gate(**metric: Any) -> Manifest:
+    wanted = {"name": "error", "metric": {"name": "f1_score", "greaterIsBetter": True, **metric}}
+    return validation(data=DATA, modelType="regressor", gates=[wanted])
+
+
+def registry(**spec: Any) -> Manifest:
+    return made("ModelRegistry", "mlflow", {"backend": {"mlflow": {"uri": "https://mlflow.example.com"}}, **spec})
+
+
+def mlflow(**fields: Any) -> Manifest:
+    return registry(backend={"mlflow": {"uri": "https://mlflow.example.com", **fields}})
+
+
+NAME_RULE = (
+    "metadata.name: Invalid value: the name must be <model>-v<version>, such as flights-v3 for version 3 of the model "
+    "flights"
+)
+SERVICE_RULE = (
+    "metadata.name: Invalid value: the name becomes the Service's: at most 40 lower-case letters, digits and '-', "
+    "beginning with a letter"
+)
+QUANTITY = {"limits": {"memory": "2 GB"}}
+
+VERSIONS = [
+    Case("simple", "a model, a number and a stage are a whole ModelVersion", version(stage="Production"), ACCEPTED),
+    Case("stage absent", "without a stage nothing is asked for", version(), ACCEPTED),
+    Case("longest name", "40 characters are what a Service leaves room for",
+         version("m" * 40 + "-v3", model="m" * 40), ACCEPTED),
+    Case("other version", "the name says what the spec says", version(version=4), NAME_RULE),
+    Case("other model", "the name says what the spec says", version(model="trains"), NAME_RULE),
+    Case("leading zero", "one version has one name", version("flights-v03"), NAME_RULE),
+    Case("no version in the name", "one version has one name", version("flights"), NAME_RULE),
+    Case("model that ends like a version", "the last -v<n> counts",
+         version("flights-v2-v3", model="flights-v2"), ACCEPTED),
+    Case("model too long", "it names the Service",
+         version("m" * 41 + "-v3", model="m" * 41), "spec.model: Too long: may not be more than 40 bytes"),
+    Case("model in capitals", "it names the Service", version("flights-v3", model="Flights"),
+         "spec.model: Invalid value: \"Flights\": spec.model in body should match '^[a-z]([a-z0-9-]*[a-z0-9])?$'"),
+    Case("version 0", "MLflow counts from 1", version("flights-v0", version=0),
+         "spec.version: Invalid value: 0: spec.version in body should be greater than or equal to 1"),
+    Case("unknown stage", "there are four", version(stage="Live"),
+         'spec.stage: Unsupported value: "Live": supported values: "None", "Staging", "Production", "Archived"'),
+    Case("misspelt field", "a typo is not silently dropped", version(stagee="Production"),
+         ".spec.stagee: field not declared in schema"),
+    Case("short digest", "half a digest pins nothing", version(digest="sha256:9f2c"),
+         "spec.digest in body should be at least 71 chars long"),
+    Case("no spec", "nothing to act on", made("ModelVersion", "flights-v3"), "spec: Required value"),
+    Case("gate twice", "gates are merged by name",
+         version(validation={"gates": [{"name": "a", "metric": METRIC}] * 2}),
+         '.spec.validation.gates: duplicate entries for key [name="a"]'),
+    Case("33 gates", "the list is bounded",
+         version(validation={"gates": [{"name": f"g{n}", "metric": METRIC} for n in range(33)]}),
+         "spec.validation.gates: Too many: 33: must have at most 32 items"),
+]  # fmt: skip
+
+MODELS = [
+    Case("empty spec", "everything has a default", model(), ACCEPTED),
+    Case("no spec", "everything has a default", made("RegisteredModel", "flights"), ACCEPTED),
+    Case("name too long", "it becomes the Service's", model("m" * 41), SERVICE_RULE),
+    Case("name with a dot", "it becomes the Service's", model("flights.eu"), SERVICE_RULE),
+    Case("no runtime", "a union needs a member", model(serving={"runtime": {}}),
+         "spec.serving.runtime: Invalid value: give exactly one of 'scoring'"),
+    Case("no scaling", "a union needs a member", model(serving={"scaling": {}}),
+         "spec.serving.scaling: Invalid value: give exactly one of 'fixed'"),
+    Case("no strategy", "a union needs a member", model(rollout={"strategy": {}}),
+         "spec.rollout.strategy: Invalid value: give exactly one of 'rolling'"),
+    Case("gate of no kind", "a union needs a member",
+         validation(data=DATA, modelType="regressor", gates=[{"name": "error"}]),
+         "spec.validation.gates[0]: Invalid value: give exactly one of 'metric'"),
+    Case("gate without a bound", "it would pass anything", gate(),
+         "spec.validation.gates[0].metric: Invalid value: give at least one of 'threshold', 'minAbsoluteChange' or "
+         "'minRelativeChange'"),
+    Case("gate with a bound", "one is enough", gate(minRelativeChange=0.01), ACCEPTED),
+    Case("change of 0", "it asks for nothing", gate(minAbsoluteChange=0),
+         "minAbsoluteChange in body should be greater than 0"),
+    Case("negative change", "the sign is in greaterIsBetter", gate(minRelativeChange=-0.01),
+         "minRelativeChange in body should be greater than 0"),
+    Case("gates without data", "there is nothing to measure on",
+         validation(gates=[{"name": "error", "metric": METRIC}]),
+         "spec.validation: Invalid value: gates need 'data' to be judged on"),
+    Case("data without modelType", "it decides which metrics there are", validation(data=DATA),
+         "spec.validation: Invalid value: 'data' needs 'modelType': regressor or classifier"),
+    Case("unknown modelType", "MLflow has two", validation(data=DATA, modelType="ranker"),
+         'spec.validation.modelType: Unsupported value: "ranker": supported values: "regressor", "classifier"'),
+    Case("secret for a web address", "it would be ignored",
+         validation(modelType="regressor", data={**DATA, "secretRef": {"name": "s3"}}),
+         "spec.validation.data: Invalid value: secretRef is read for s3:// data only; remove it"),
+    Case("endpoint for a web address", "it would be ignored",
+         validation(modelType="regressor", data={**DATA, "endpoint": "https://s3.example.com"}),
+         "spec.validation.data: Invalid value: endpoint is read for s3:// data only; remove it"),
+    Case("data of another form", "parquet and CSV are read",
+         validation(modelType="regressor", data={**DATA, "uri": "s3://datasets/holdout.json"}),
+         "spec.validation.data.uri in body should match"),
+    Case("duration in words", "h, m and s", validation(timeout="10 minutes"),
+         "spec.validation.timeout: Invalid value: \"10 minutes\": spec.validation.timeout in body should match "
+         "'^([0-9]+h)?([0-9]+m)?([0-9]+s)?$'"),
+    Case("duration without a unit", "30 of what?", model(rollout={"keepWarm": "30"}),
+         'spec.rollout.keepWarm: Invalid value: "30"'),
+    Case("no replicas", "a served model has a pod", model(serving={"scaling": {"fixed": {"replicas": 0}}}),
+         "replicas in body should be greater than or equal to 1"),
+    Case("bad quantity", "as in a container", model(serving={"resources": QUANTITY}),
+         'spec.serving.resources.limits.memory: Invalid value: "2 GB"'),
+    Case("quantity as a number", "as in a container", model(serving={"resources": {"limits": {"cpu": 2}}}), ACCEPTED),
+    Case("resource name too long", "names of resources are bounded",
+         model(serving={"resources": {"requests": {"c" * 129: 1}}}),
+         "spec.serving.resources.requests: Invalid value: a key has at most 128 characters"),
+    Case("Slipway's own label", "the Service selects by it",
+         model(serving={"pod": {"labels": {"slipway.dev/track": "production"}}}),
+         "spec.serving.pod.labels: Invalid value: labels under slipway.dev/ and app.kubernetes.io/ are Slipway's own"),
+    Case("bad label", "the pod would be refused later", model(serving={"pod": {"labels": {"team": "air traffic"}}}),
+         'spec.serving.pod.labels.team: Invalid value: "air traffic"'),
+    Case("a megabyte of name", "an object stays small", model(source={"name": "x" * 1_000_000}),
+         "spec.source.name: Too long: may not be more than 256 bytes"),
+    Case("a megabyte of description", "there is no such field to fill", model(description="x" * 1_000_000),
+         ".spec.description: field not declared in schema"),
+]  # fmt: skip
+
+REGISTRIES = [
+    Case("simple", "a URI is enough", registry(), ACCEPTED),
+    Case("no backend", "a union needs a member", registry(backend={}),
+         "spec.backend: Invalid value: give exactly one of 'mlflow'"),
+    Case("no spec", "nothing to reach", made("ModelRegistry", "mlflow"), "spec: Required value"),
+    Case("auth of no kind", "a union needs a member", mlflow(auth={}),
+         "spec.backend.mlflow.auth: Invalid value: give exactly one of 'basic' or 'bearer'"),
+    Case("auth of two kinds", "which would be used?",
+         mlflow(auth={kind: {"secretRef": {"name": "s"}} for kind in ("basic", "bearer")}),
+         "spec.backend.mlflow.auth: Invalid value: give exactly one of 'basic' or 'bearer'"),
+    Case("credential in the URI", "it would be readable by all", mlflow(uri="https://me:secret@mlflow.example.com"),
+         "spec.backend.mlflow.uri in body should match"),
+    Case("alias latest", "MLflow refuses it", registry(stages={"Production": {"alias": "latest"}}),
+         "spec.stages.Production.alias: Invalid value: \"latest\": 'latest' and 'v<number>' are reserved by MLflow; "
+         "choose another alias"),
+    Case("alias v3", "MLflow refuses it", registry(stages={"Staging": {"alias": "v3"}}),
+         "spec.stages.Staging.alias: Invalid value: \"v3\": 'latest' and 'v<number>' are reserved by MLflow"),
+    Case("alias vnext", "only v and a number is reserved", registry(stages={"Staging": {"alias": "vnext"}}), ACCEPTED),
+    Case("interval in words", "h, m and s", registry(sync={"interval": "often"}),
+         'spec.sync.interval: Invalid value: "often"'),
+    Case("selector of nothing", "it would select every namespace",
+         registry(allowedNamespaces={"selector": {"matchLabels": {}}}),
+         "spec.allowedNamespaces.selector.matchLabels in body should have at least 1 properties"),
+]  # fmt: skip
+
+CHANGES = [
+    Change("stage", "that is what it is for", version(stage="Staging"), version(stage="Production"), ACCEPTED),
+    Change("digest added", "a review may come later", version(), version(digest=DIGEST), ACCEPTED),
+    Change("digest changed", "it pins what was reviewed", version(digest=DIGEST),
+           version(digest="sha256:" + "b" * 64),
+           "spec: Invalid value: digest cannot be changed once it is set: it pins what was reviewed"),
+    Change("digest removed", "it pins what was reviewed", version(digest=DIGEST), version(),
+           "spec: Invalid value: digest cannot be changed once it is set: it pins what was reviewed"),
+    Change("version", "one object, one version", version(), version(version=4),
+           "spec.version: Invalid value: 4: cannot be changed: delete the object and apply it anew"),
+    Change("model", "one object, one version", version(), version(model="trains"),
+           'spec.model: Invalid value: "trains": cannot be changed: delete the object and apply it anew'),
+]  # fmt: skip
+
+CASES = [*VERSIONS, *MODELS, *REGISTRIES]
+DRY = ("apply", "--server-side", "--dry-run=server", "--filename=-")
+
+
+def judge(code: int, err: str, want: str, because: str) -> None:
+    if want == ACCEPTED:
+        assert code == 0, f"{because}, yet: {err[:2000]}"
+    else:
+        assert code != 0, f"accepted, although {because}"
+        assert want in err, f"refused, but in other words: {err[:2000]}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
+def test_create(crds: Kubectl, case: Case) -> None:
+    answer = crds.within("default").ask(*DRY, stdin=case.manifest)
+    judge(answer.code, answer.err, case.want, case.because)
+
+
+@pytest.mark.parametrize("case", CHANGES, ids=lambda case: case.name.replace(" ", "-"))
+def test_change(kubectl: Kubectl, case: Change) -> None:
+    kubectl.must("apply", "--server-side", "--filename=-", stdin=case.before)
+    answer = kubectl.ask("apply", "--server-side", "--filename=-", stdin=case.after)
+    judge(answer.code, answer.err, case.want, case.because)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "crds").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_rule_has_a_case(file: Path) -> None:
+    wanted = [case.want for case in CASES] + [change.want for change in CHANGES]
+    untried = [
+        message for message in messages(yaml.safe_load(file.read_text())) if not any(message in w for w in wanted)
+    ]
+    assert not untried
+
+
+def messages(node: Any) -> list[str]:
+    """The sentences of all rules in a CRD."""
+    if isinstance(node, list):
+        return [found for one in node for found in messages(one)]
+    if not isinstance(node, dict):
+        return []
+    own = [rule["message"] for rule in node.get("x-kubernetes-validations", ()) if isinstance(rule, dict)]
+    return own + [found for one in node.values() for found in messages(one)]
+
+
+def documents(file: Path, namespace: str) -> list[Manifest]:
+    """The objects of a file, moved into one namespace."""
+    found = [one for one in yaml.safe_load_all(file.read_text()) if one]
+    return [{**one, "metadata": {**one["metadata"], "namespace": namespace}} for one in found]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda file: file.stem)
+def test_examples(kubectl: Kubectl, file: Path) -> None:
+    objects = documents(file, kubectl.namespace)
+    assert objects
+    kubectl.must(*DRY, stdin=objects)
+    kubectl.must("apply", "--dry-run=server", "--filename=-", stdin=objects)  # without server-side apply, too
+
+
+def test_defaults(kubectl: Kubectl) -> None:
+    kubectl.must(
+        "apply", "--server-side", "--filename=-", stdin=[made("RegisteredModel", "flights"), registry(), version()]
+    )
+    assert kubectl.object("rmodel", "flights")["spec"] == {
+        "suspend": False,
+        "source": {},
+        "validation": {"timeout": "30m", "pendingTimeout": "10m"},
+        "serving": {"runtime": {"scoring": {}}, "scaling": {"fixed": {"replicas": 1}}},
+        "rollout": {"strategy": {"rolling": {}}, "keepWarm": "1h", "historyLimit": 5},
+    }
+    spec = kubectl.object("mreg", "mlflow")["spec"]
+    assert spec["stages"] == {
+        "Staging": {"stage": "Staging", "alias": "challenger"},
+        "Production": {"stage": "Production", "alias": "champion"},
+        "Archived": {"stage": "Archived"},
+    }
+    assert spec["sync"] == {"interval": "30s"}
+    assert kubectl.object("mv", "flights-v3")["spec"] == {"model": "flights", "version": 3, "stage": "None"}
+    assert "status" not in kubectl.object("mv", "flights-v3")
+
+
+def condition(kind: str, status: str = "True", reason: str = "GatesPassed", message: str = "fine") -> Manifest:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+
+
+def status(name: str, manager: str, found: Manifest) -> tuple[tuple[str, ...], Manifest]:
+    """An apply of a status, as the arguments and the input of kubectl."""
+    words = ("apply", "--server-side", "--subresource=status", f"--field-manager={manager}", "--filename=-")
+    return words, {**version(name), "status": found}
+
+
+def test_status_is_written_through_its_subresource_only(kubectl: Kubectl) -> None:
+    kubectl.must("apply", "--server-side", "--filename=-", stdin={**version(), "status": {"serving": True}})
+    assert "status" not in kubectl.object("mv", "flights-v3")
+
+    words, body = status("flights-v3", "slipway", {"serving": True})
+    body["spec"]["stage"] = "Production"
+    kubectl.must(*words, stdin=body)
+    found = kubectl.object("mv", "flights-v3")
+    assert found["status"] == {"serving": True}
+    assert found["spec"]["stage"] == "None"
+    assert found["metadata"]["generation"] == 1
+
+
+def test_conditions_of_two_writers_are_merged_by_type(kubectl: Kubectl) -> None:
+    kubectl.must("apply", "--server-side", "--filename=-", stdin=version())
+    for manager, kind in (("one", "Validated"), ("two", "Released"), ("one", "Validated")):
+        words, body = status("flights-v3", manager, {"conditions": [condition(kind)]})
+        kubectl.must(*words, stdin=body)
+    kinds = [one["type"] for one in kubectl.object("mv", "flights-v3")["status"]["conditions"]]
+    assert sorted(kinds) == ["Released", "Validated"]
+
+    words, body = status("flights-v3", "one", {"conditions": []})
+    kubectl.must(*words, stdin=body)
+    kinds = [one["type"] for one in kubectl.object("mv", "flights-v3")["status"]["conditions"]]
+    assert kinds == ["Released"]
+
+
+def test_columns_tell_the_story(kubectl: Kubectl) -> None:
+    kubectl.must("apply", "--server-side", "--filename=-", stdin=[model(), registry(), version(stage="Production")])
+    ready = [condition("Ready", "False", "GateFailed", "error: 13.1 is over 12")]
+    for name, found in (
+        ("mv/flights-v3", {"serving": True, "conditions": ready}),
+        (
+            "rmodel/flights",
+            {"champion": {"version": 2, "ready": "2/2"}, "candidate": {"version": 3}, "url": "http://flights"},
+        ),
+        ("mreg/mlflow", {"version": "3.17.2", "conditions": ready}),
+    ):
+        kubectl.must("patch", name, "--subresource=status", "--type=merge", "--patch", json.dumps({"status": found}))
+
+    header, row = kubectl.must("get", "mv").splitlines()
+    assert header.split() == ["NAME", "MODEL", "VERSION", "STAGE", "SERVING", "READY", "REASON", "AGE"]
+    assert row.split()[:-1] == ["flights-v3", "flights", "3", "Production", "true", "False", "GateFailed"]
+    assert "error: 13.1 is over 12" in kubectl.must("get", "mv", "--output=wide")
+
+    header, row = kubectl.must("get", "rmodel").splitlines()
+    assert header.split() == ["NAME", "SERVING", "PODS", "CANDIDATE", "READY", "REASON", "URL"]
+    assert row.split() == ["flights", "2", "2/2", "3", "http://flights"]
+
+    header, row = kubectl.must("get", "mreg").splitlines()
+    assert header.split() == ["NAME", "URI", "MLFLOW", "READY", "REASON"]
+    assert row.split() == ["mlflow", "https://mlflow.example.com", "3.17.2", "False", "GateFailed"]
+
+
+def test_one_category_lists_all_kinds(kubectl: Kubectl) -> None:
+    kubectl.must("apply", "--server-side", "--filename=-", stdin=[model(), registry(), version()])
+    names = kubectl.must("get", "slipway", "--output=name").split()
+    assert sorted(names) == sorted(
+        f"{kind}.slipway.dev/{name}"
+        for kind, name in (("modelregistry", "mlflow"), ("registeredmodel", "flights"), ("modelversion", "flights-v3"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("mv.spec.stage", "The stage that it should be in"),
+        ("rmodel.spec.validation.gates.metric.threshold", "at least (or at most) this good"),
+        ("mreg.spec.backend.mlflow.auth.basic.secretRef", "labelled"),
+    ],
+)
+def test_explain(crds: Kubectl, field: str, words: str) -> None:
+    assert words in crds.must("explain", field)
+
+
+@pytest.mark.parametrize("name", CRDS)
+def test_the_server_finds_nothing_to_say_about_the_schema(crds: Kubectl, name: str) -> None:
+    found = {one["type"]: one["status"] for one in crds.object("crd", name)["status"]["conditions"]}
+    assert found == {"NamesAccepted": "True", "Established": "True"}  # a NonStructuralSchema would be a third

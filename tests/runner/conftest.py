@@ -1,0 +1,53 @@
+"""A real artifact store, a real MLflow server, and a real model for the runner's programs."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from slipway.api.tasks import Store
+
+from tests.mlflow_server import free_port, mlflow_server
+from tests.runner.pods import Pod, StoreOnDisk, answers, running
+
+__all__ = ["mlflow_server"]
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pod:
+    """A pod of this test's own; also the pod of what is called without a process."""
+    monkeypatch.setenv("SLIPWAY_ROOT", str(tmp_path))
+    monkeypatch.setenv("SLIPWAY_PATIENCE_SECONDS", "1")
+    return Pod(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreOnDisk]:
+    """The CNCF distribution registry, as the chart brings it."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    binary = Path(os.environ.get("SLIPWAY_CACHE") or Path(caches, "slipway")) / "bin/registry"
+    if not binary.exists():
+        pytest.skip(f"{binary} is not there: build the distribution registry")
+    folder, port = tmp_path_factory.mktemp("store"), free_port()
+    config = folder / "config.yml"
+    config.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    url = f"http://127.0.0.1:{port}"
+    with running([str(binary), "serve", str(config)], folder / "log", lambda: answers(f"{url}/v2/")):
+        yield StoreOnDisk(Store(url=url), folder)
+
+
+@pytest.fixture(scope="session")
+def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny regressor, as MLflow saves it."""
+    import mlflow.sklearn  # noqa: PLC0415 - seconds that most tests here do not need
+    import pandas  # noqa: PLC0415
+    from sklearn.linear_model import LinearRegression  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("flights") / "model"
+    features = pandas.DataFrame({"distance": [100.0, 200.0, 300.0], "hour": [1.0, 5.0, 9.0]})
+    model = LinearRegression().fit(features, [20.0, 35.0, 50.0])
+    mlflow.sklearn.save_model(model, folder, input_example=features.head(2), pip_requirements=["scikit-learn"])
+    return folder

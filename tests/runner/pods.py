@@ -1,0 +1,164 @@
+"""A pod on this machine: the runner's programs as real processes, and the servers that they talk to."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import requests
+from slipway.api.base import Value
+from slipway.api.tasks import Store
+
+OPERATOR = Path(__file__).parents[2] / "operator"
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """What the condition returns, as soon as that is true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s for {what}")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended."""
+
+    code: int
+    termination: dict[str, Any]
+    stdout: str
+    stderr: str
+
+    @property
+    def reason(self) -> str:
+        return str(self.termination.get("reason", ""))
+
+    @property
+    def message(self) -> str:
+        return str(self.termination.get("message", ""))
+
+
+class Pod:
+    """The fixed folders of a pod, below a temporary one, and the programs that run in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def at(self, folder: str) -> Path:
+        """One of the fixed folders, made if need be."""
+        path = self.root / folder.lstrip("/")
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What a container's process sees."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": "/nonexistent",
+            "PYTHONPATH": str(OPERATOR),
+            "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
+            "SLIPWAY_ROOT": str(self.root),
+            "SLIPWAY_TERMINATION_LOG": str(self.root / "termination-log"),
+            "SLIPWAY_PATIENCE_SECONDS": "1",
+            **more,
+        }
+
+    def run(self, program: str, task: Value) -> Ended:
+        """Run a program to its end."""
+        log = self.root / "termination-log"
+        log.unlink(missing_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-m", f"slipway.runner.{program}"],
+            env=self.environment(SLIPWAY_TASK=json.dumps(task.wire())),
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        said = json.loads(log.read_text()) if log.exists() and log.stat().st_size else {}
+        assert not log.exists() or log.stat().st_size <= 4096
+        return Ended(done.returncode, said, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class StoreOnDisk:
+    """A running artifact store and the folder of its files."""
+
+    store: Store
+    folder: Path
+
+    def blob(self, digest: str) -> Path:
+        """Where the store keeps a blob."""
+        algorithm, hexdigest = digest.split(":")
+        return self.folder / "docker/registry/v2/blobs" / algorithm / hexdigest[:2] / hexdigest / "data"
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str],
+    log: Path,
+    ready: Callable[[], bool],
+    environment: dict[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that runs while the block does."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=environment, cwd=cwd, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        wait_until(lambda: ready() or process.poll() is not None, " ".join(command))
+        assert process.poll() is None, log.read_text()
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers there with success."""
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[str, dict[str, str]], Answer]) -> Iterator[str]:
+    """The URL of a web server that somebody else wrote: `answer` maps path and headers to a response."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = answer(self.path, {name.lower(): value for name, value in self.headers.items()})
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,80 @@
+"""Whether an image has what a model needs: by name and version, importing nothing."""
+
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from slipway.runner import environment
+from slipway.runner.outcome import Refused
+
+HAVE = version("scikit-learn")
+XGBOOST = version("xgboost")
+MLFLOW = version("mlflow")
+MINOR = ".".join(platform.python_version_tuple()[:2])
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    requirements: str
+    differs: str = ""  # "": it fits
+    python: str = ""
+
+
+CASES = [
+    Case("nothing is wanted", ""),
+    Case("the same version", f"scikit-learn=={HAVE}\n"),
+    Case("names are compared as pip does", f"Scikit_Learn=={HAVE}"),
+    Case(
+        "comments, options and hashes",
+        f"# of the run\n--extra-index-url https://x\nscikit-learn=={HAVE} --hash=sha256:0",
+    ),
+    Case("a continued line", f"scikit-learn=={HAVE} \\\n    --hash=sha256:0"),
+    Case("another version", "scikit-learn==0.1", "scikit-learn==0.1 wanted, scikit-learn " + HAVE),
+    Case("not there", "catboost==1.2", "catboost==1.2 wanted, absent"),
+    Case("a marker that does not hold", "pywin32==300; sys_platform == 'win32'"),
+    Case("a marker that holds", "catboost; python_version > '3'", "catboost wanted, absent"),
+    Case("xgboost under its other name", f"xgboost-cpu=={XGBOOST}"),
+    Case("both names", f"xgboost=={XGBOOST}\nxgboost-cpu=={XGBOOST}"),
+    Case("another xgboost", "xgboost-cpu==1.0", "xgboost-cpu==1.0 wanted, xgboost " + XGBOOST),
+    Case("an earlier MLflow of this major version", "mlflow==3.1.4\nmlflow-skinny==3.0"),
+    Case("MLflow as it is saved by default", f"mlflow=={MLFLOW}"),
+    Case("a later MLflow", "mlflow==3.999", "mlflow==3.999 wanted"),
+    Case("an earlier major version of MLflow", "mlflow==2.22.0", "mlflow==2.22.0 wanted"),
+    Case("a range of MLflow", "mlflow<3", "mlflow<3 wanted"),
+    Case("a URL", "mine @ https://example.com/mine.whl", "mine from a URL"),
+    Case("an editable", "-e git+https://example.com/mine", "cannot be checked"),
+    Case("another file", "-r more.txt", "cannot be checked"),
+    Case("not a requirement", "=== 3", "cannot be checked"),
+    Case("the same minor Python", "", python=f"python: {MINOR}.99\n"),
+    Case("another Python", "", "python 3.6.1 wanted", python="python: 3.6.1\n"),
+    Case("a Python written as a number", "", "python 2.7 wanted", python="python: 2.7\n"),
+    Case("no YAML", "", "not YAML", python="{"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_requirements(tmp_path: Path, case: Case) -> None:
+    (tmp_path / "requirements.txt").write_text(case.requirements)
+    if case.python:
+        (tmp_path / "python_env.yaml").write_text(case.python)
+    if not case.differs:
+        return environment.check(tmp_path)
+    with pytest.raises(Refused) as refused:
+        environment.check(tmp_path)
+    assert refused.value.reason == "EnvironmentNotReproducible"
+    assert case.differs in str(refused.value)
+    return None
+
+
+def test_many_differences_are_counted_not_listed(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("\n".join(f"absent-{number}==1" for number in range(500)))
+    with pytest.raises(Refused, match="and 488 more") as refused:
+        environment.check(tmp_path)
+    assert len(str(refused.value)) < 1500
+
+
+def test_a_model_without_requirements_fits(tmp_path: Path) -> None:
+    environment.check(tmp_path)

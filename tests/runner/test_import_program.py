@@ -1,0 +1,215 @@
+"""The import: what a version is called in the store, and whom it does not trust on the way there."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slipway.api.tasks import CREDENTIALS, IMPORT, ImportTask, Store
+from slipway.runner import tree
+from slipway.runner.store import DATA, EXTENSION, MODELS, StoreClient, tag
+
+from tests.mlflow_server import MLflowServer, free_port
+from tests.runner.pods import Answer, Ended, Pod, StoreOnDisk, answering
+
+SECRET = "s3cr3t-of-the-registry"
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A model version that a person logged with MLflow's client."""
+
+    server: MLflowServer
+    source: str
+    run_id: str
+    mlmodel_digest: str
+    folder: Path  # its files on the server's disk
+
+
+@pytest.fixture(scope="session")
+def logged(mlflow_server: MLflowServer) -> Logged:
+    import mlflow  # noqa: PLC0415 - seconds that most tests here do not need
+    from sklearn.linear_model import LinearRegression  # noqa: PLC0415
+
+    model = LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0])
+    mlflow.set_tracking_uri(mlflow_server.uri)
+    try:
+        with mlflow.start_run() as run:
+            mlflow.log_text("air_time,distance\n1,2\n", "holdout.csv")
+            mlflow.sklearn.log_model(
+                model, name="model", registered_model_name="imported", pip_requirements=["scikit-learn"]
+            )
+        version = mlflow.MlflowClient().get_model_version("imported", "1")
+        location = mlflow.MlflowClient().get_model_version_download_uri("imported", "1")
+    finally:
+        mlflow.set_tracking_uri(None)
+    folder = mlflow_server.file(location, "")
+    digest = "sha256:" + tree.sha256_of(folder / "MLmodel")
+    return Logged(mlflow_server, version.source, run.info.run_id, digest, folder)
+
+
+def task_of(logged: Logged, store: StoreOnDisk, **changes: Any) -> ImportTask:
+    task = ImportTask(
+        registry_uri=logged.server.uri,
+        source=logged.source,
+        model_name="imported",
+        version=1,
+        mlmodel_digest=logged.mlmodel_digest,
+        store=store.store,
+    )
+    return task.model_copy(update=changes)
+
+
+def test_a_version_and_its_data_are_in_the_store_under_their_digests(
+    pod: Pod, logged: Logged, store: StoreOnDisk
+) -> None:
+    task = task_of(logged, store, data_uri=f"runs:/{logged.run_id}/holdout.csv")
+
+    ended = pod.run("import_", task)
+
+    assert ended.code == 0, ended.stderr
+    files = tree.scan(logged.folder)
+    assert ended.termination["digest"] == tree.digest(files)
+    assert ended.termination["sizeBytes"] == sum(file.size for file in files)
+    assert f"{len(files)}/{len(files)} files" in ended.stderr
+
+    client = StoreClient(store.store)
+    model = client.manifest(MODELS, tag(tree.digest(files)))
+    assert model is not None
+    assert store.blob(model["layers"][0]["digest"]).read_bytes() == b"".join(tree.pack(logged.folder, files))
+    config = json.loads(store.blob(model["config"]["digest"]).read_text())
+    assert config["rootfs"]["diff_ids"] == [model["layers"][0]["digest"]], "a node can mount it as an image"
+
+    data = client.manifest(DATA, tag(ended.termination["dataDigest"]))
+    assert data is not None
+    assert data["annotations"][EXTENSION] == ".csv"
+    assert store.blob(data["layers"][0]["digest"]).read_text() == "air_time,distance\n1,2\n"
+
+    written = store.blob(model["layers"][0]["digest"]).stat().st_mtime_ns
+    again = pod.run("import_", task)
+    assert again.termination == ended.termination
+    assert "in the store already" in again.stderr
+    assert store.blob(model["layers"][0]["digest"]).stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("form", ["run", "files"])
+def test_older_forms_of_a_source_mean_the_same_files(pod: Pod, logged: Logged, store: StoreOnDisk, form: str) -> None:
+    artifacts = logged.folder.relative_to(logged.server.artifacts)
+    source = {"run": f"runs:/{logged.run_id}/model", "files": f"mlflow-artifacts:/{artifacts}"}[form]
+    ended = pod.run("import_", task_of(logged, store, source=source))
+    assert ended.termination.get("digest") == tree.digest(tree.scan(logged.folder)), ended.stderr
+
+
+OTHER = "sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "says"),
+    [
+        ({"mlmodel_digest": OTHER}, "DigestMismatch", OTHER),
+        ({"expected_digest": OTHER}, "DigestMismatch", OTHER),
+        ({"max_bytes": 100}, "ArtifactTooLarge", "at most 100"),
+        ({"source": "models:/m-00000000000000000000000000000000"}, "ArtifactMissing", "404"),
+        ({"source": "mlflow-artifacts:/nowhere"}, "ArtifactMissing", "MLmodel"),
+        ({"source": "file:///run/slipway/registry"}, "UnsafeArtifact", "artifact proxy"),
+        ({"source": "mlflow-artifacts://elsewhere.example/1/model"}, "UnsafeArtifact", "artifact proxy"),
+        ({"source": "s3://bucket/model"}, "UnsafeArtifact", "artifact proxy"),
+        ({"source": "mlflow-artifacts:/1/../../etc"}, "UnsafeArtifact", "leaves its folder"),
+        ({"data_uri": "mlflow-artifacts:/nowhere.csv"}, "ArtifactMissing", "nowhere.csv"),
+        ({"registry_uri": f"http://127.0.0.1:{free_port()}"}, "RegistryUnreachable", "no answer"),
+        ({"store": Store(url=f"http://127.0.0.1:{free_port()}")}, "StoreUnreachable", "artifact store"),
+    ],
+)
+def test_each_trouble_has_its_reason(
+    pod: Pod, logged: Logged, store: StoreOnDisk, changes: dict[str, Any], reason: str, says: str
+) -> None:
+    ended = pod.run("import_", task_of(logged, store).model_copy(update=changes))
+    assert (ended.code, ended.reason) == (1, reason), ended.stderr
+    assert says in ended.message
+    assert ended.message in ended.stderr
+
+
+MLMODEL = b"flavors: {}\n"
+TREE = [("MLmodel", len(MLMODEL)), ("model.bin", 4)]
+
+
+def hostile(listing: list[Any], content: bytes = b"data") -> Callable[[str, dict[str, str]], Answer]:
+    """A server that speaks MLflow's artifact proxy, with a listing of its choice."""
+
+    def answer(path: str, _: dict[str, str]) -> Answer:
+        if "?path=" in path:
+            return 200, {}, json.dumps({"files": listing}).encode()
+        return 200, {}, MLMODEL if path.endswith("/MLmodel") else content
+
+    return answer
+
+
+def import_from(pod: Pod, url: str, **changes: Any) -> Ended:
+    task = ImportTask(
+        registry_uri=url,
+        source="mlflow-artifacts:/1/model",
+        model_name="m",
+        version=1,
+        mlmodel_digest=OTHER,
+        store=Store(url="http://127.0.0.1:1"),
+    )
+    return pod.run("import_", task.model_copy(update=changes))
+
+
+def listed(*names: str, size: int | None = 4) -> list[Any]:
+    return [{"path": "MLmodel", "is_dir": False, "file_size": 12}] + [
+        {"path": name, "is_dir": False, "file_size": size} for name in names
+    ]
+
+
+@pytest.mark.parametrize(
+    ("listing", "reason"),
+    [
+        (listed("../../../../escaped"), "UnsafeArtifact"),
+        (listed("/etc/passwd"), "UnsafeArtifact"),
+        (listed("a/../../escaped"), "UnsafeArtifact"),
+        (listed("line\nbreak 4 " + "0" * 64), "UnsafeArtifact"),
+        (listed("a", "a/b", size=1), "UnsafeArtifact"),
+        ([{"path": "deeper", "is_dir": True}], "UnsafeArtifact"),
+        (["MLmodel"], "RegistryUnreachable"),
+        (listed("model.bin", size=10**12), "ArtifactTooLarge"),
+        (listed("model.bin", size=-(10**12)), "ArtifactTooLarge"),
+    ],
+)
+def test_a_listing_is_not_trusted(pod: Pod, listing: list[Any], reason: str) -> None:
+    max_bytes = 400 if reason == "ArtifactTooLarge" else 4000
+    with answering(hostile(listing, content=b"x" * 500)) as url:
+        ended = import_from(pod, url, max_bytes=max_bytes)
+    assert (ended.code, ended.reason) == (1, reason), ended.stderr
+    outside = [path for path in pod.root.rglob("*") if path.is_file() and pod.at(IMPORT) not in path.parents]
+    assert outside == [pod.root / "termination-log"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 302])
+def test_the_credential_goes_to_the_registry_only_and_into_no_message(pod: Pod, status: int) -> None:
+    for name, value in {"username": "importer", "password": SECRET}.items():
+        (pod.at(CREDENTIALS) / name).write_text(value)
+    elsewhere: list[str] = []
+
+    def other(path: str, headers: dict[str, str]) -> Answer:
+        elsewhere.append(path)
+        return 200, {}, b"{}"
+
+    with answering(other) as stranger:
+
+        def refuse(path: str, headers: dict[str, str]) -> Answer:
+            assert headers["authorization"].startswith("Basic ")
+            return status, {"Location": stranger}, f"the password {SECRET} is wrong".encode()
+
+        with answering(refuse) as url:
+            ended = import_from(pod, url)
+    assert ended.reason == ("RegistryUnreachable" if status == 302 else "RegistryUnauthorized"), ended.stderr
+    assert elsewhere == []
+    assert SECRET not in ended.stderr + ended.message
+
+
+def test_what_is_not_an_mlflow_server_is_not_taken_for_one(pod: Pod) -> None:
+    with answering(lambda path, headers: (200, {}, b"<html>Welcome to nginx")) as url:
+        assert import_from(pod, url).reason == "RegistryUnreachable"

@@ -1,0 +1,162 @@
+"""The scoring program: one model, its predictions, and a different exit code for each way to fail."""
+
+import json
+import math
+import uuid
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import pytest
+import yaml
+from slipway.api.tasks import CANDIDATE_PREDICTIONS, FEATURES, ScoreTask
+from slipway.runner import score
+
+from tests.runner.pods import Ended, Pod
+
+CODE = """
+import pandas, mlflow
+
+def _load_pyfunc(path):
+    {load}
+    return Model()
+
+class Model:
+    def predict(self, data, params=None):
+        {predict}
+"""
+
+
+def model_of(folder: Path, load: str = "pass", predict: str = "return [1.0] * len(data)") -> Path:
+    """A model whose code is whatever somebody put into the registry."""
+    module = f"theirs_{uuid.uuid4().hex}"
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / f"{module}.py").write_text(CODE.format(load=load, predict=predict))
+    (folder / "example.json").write_text('{"columns": ["x"], "data": [[1.0]]}')
+    flavor = {"loader_module": module, "code": "code", "python_version": "3"}
+    example = {"artifact_path": "example.json", "type": "dataframe", "pandas_orient": "split"}
+    (folder / "MLmodel").write_text(
+        yaml.safe_dump({"flavors": {"python_function": flavor}, "saved_input_example_info": example})
+    )
+    return folder
+
+
+def task_of(pod: Pod, model: Path, features: pandas.DataFrame | None) -> ScoreTask:
+    if features is not None:
+        features.to_parquet(pod.at(FEATURES) / "data.parquet")
+    return ScoreTask(
+        model=str(model),
+        features=None if features is None else str(pod.at(FEATURES)),
+        predictions=str(pod.at(CANDIDATE_PREDICTIONS)),
+    )
+
+
+def scored(pod: Pod, model: Path, features: pandas.DataFrame | None) -> tuple[Ended, Any]:
+    ended = pod.run("score", task_of(pod, model, features))
+    file = pod.at(CANDIDATE_PREDICTIONS) / "predictions.json"
+    return ended, json.loads(file.read_text()) if file.exists() else None
+
+
+def test_a_model_predicts_every_row_in_order(pod: Pod, flights: Path) -> None:
+    rows = score.BATCH_ROWS + 5
+    features = pandas.DataFrame({"distance": numpy.linspace(100, 300, rows), "hour": numpy.linspace(1, 9, rows)})
+    ended, found = scored(pod, flights, features)
+    assert ended.code == 0, ended.stderr
+    assert found["predictions"] == pytest.approx(numpy.linspace(20, 50, rows).tolist())
+    assert 0 < found["seconds"] < 60
+    assert f"predicted {rows} of {rows} rows" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("predict", "code"), [("return data['x'] * 2", 0), ("return data['hour']", score.PREDICT_FAILED)]
+)
+def test_without_features_the_input_example_is_predicted(
+    pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, predict: str, code: int
+) -> None:
+    assert ending(task_of(pod, model_of(tmp_path / "model", predict=predict), None), monkeypatch) == code
+    assert (pod.at(CANDIDATE_PREDICTIONS) / "predictions.json").exists() == (code == 0)
+
+
+def ending(task: ScoreTask, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The program's exit code, without the seconds that a process of its own takes to import MLflow."""
+    monkeypatch.setenv("SLIPWAY_TASK", json.dumps(task.wire()))
+    try:
+        score.main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+ONE = pandas.DataFrame({"x": [1.0, 2.0]})
+
+
+@pytest.mark.parametrize(
+    ("code", "load", "predict", "says"),
+    [
+        (score.LOAD_FAILED, "raise OSError('no such file')", "pass", "slipway-error: OSError: no such file"),
+        (score.PREDICT_FAILED, "pass", "raise KeyError('hour')", "slipway-error: KeyError: 'hour'"),
+        (score.WRONG_SHAPE, "pass", "return 7", "slipway-error: WrongShape: predictions are a int"),
+    ],
+)
+def test_each_way_to_fail_has_its_exit_code_and_a_last_line(
+    pod: Pod,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    load: str,
+    predict: str,
+    says: str,
+) -> None:
+    assert ending(task_of(pod, model_of(tmp_path / "model", load, predict), ONE), monkeypatch) == code
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith(says)
+    assert "Traceback" in said
+    assert not (pod.at(CANDIDATE_PREDICTIONS) / "predictions.json").exists()
+
+
+def test_a_kill_is_the_programs_own_end(pod: Pod, tmp_path: Path) -> None:
+    """The kernel's out-of-memory kill is a SIGKILL; there is no parent process that could hide it."""
+    ended, found = scored(pod, model_of(tmp_path / "model", predict="import os; os.kill(os.getpid(), 9)"), ONE)
+    assert (ended.code, found) == (-9, None)
+
+
+def test_it_needs_nothing_of_slipway() -> None:
+    source = Path(score.__file__).read_text()
+    assert "from slipway" not in source
+    assert "import slipway" not in source
+    assert "from ." not in source
+
+
+@pytest.mark.parametrize(
+    ("predicted", "wanted"),
+    [
+        (numpy.array([1.0, 2.0]), [1.0, 2.0]),
+        (numpy.array([[1.0], [2.0]], dtype="float32"), [1.0, 2.0]),
+        (pandas.Series([1, 2]), [1, 2]),
+        (pandas.DataFrame({"prediction": ["jfk", "lga"]}), ["jfk", "lga"]),
+        ([numpy.float32(1), True], [1.0, True]),
+        (numpy.array([math.nan, math.inf]), [None, None]),
+    ],
+)
+def test_predictions_of_any_kind_become_one_plain_value_per_row(predicted: Any, wanted: list[Any]) -> None:
+    assert score.flat(predicted, 2) == wanted
+
+
+@pytest.mark.parametrize(
+    "predicted",
+    [
+        numpy.array([1.0]),
+        numpy.array([[1.0, 2.0], [3.0, 4.0]]),
+        [[1], [2]],
+        {"a": 1, "b": 2},
+        "ab",
+        None,
+        [object(), 1],
+    ],
+    ids=["too few", "two columns", "nested", "mapping", "string", "nothing", "objects"],
+)
+def test_anything_else_is_the_wrong_shape(predicted: Any) -> None:
+    with pytest.raises(score.WrongShape):
+        score.flat(predicted, 2)
