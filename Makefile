@@ -44,7 +44,7 @@ generate: venv ## Write CRDs and reference documents anew from the types
 	@$(VENV) dev/generate
 
 golden: venv ## Write the golden manifests anew; review the difference
-	@$(VENV) -m pytest -q tests/resources --update-golden
+	@GOLDEN=write $(VENV) -m pytest -q tests/resources
 
 bench: images ## Measure the operator and write the report
 	@$(VENV) bench

@@ -41,7 +41,9 @@ def digest(letter: str) -> str:
     return "sha256:" + letter * 64
 
 
-def model(spec: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None, **annotations: str) -> RegisteredModel:
+def model(
+    spec: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None, **annotations: str
+) -> RegisteredModel:
     """The RegisteredModel `flights`."""
     meta = {"name": "flights", "namespace": "ml", "uid": "model-uid", "generation": 1}
     named = {f"slipway.dev/{key}": value for key, value in annotations.items()}
@@ -50,12 +52,16 @@ def model(spec: Mapping[str, Any] | None = None, status: Mapping[str, Any] | Non
     )
 
 
-def version(number: int, stage: str = "Production", status: Mapping[str, Any] | None = None, **extra: Any) -> ModelVersion:
+def version(
+    number: int, stage: str = "Production", status: Mapping[str, Any] | None = None, **extra: Any
+) -> ModelVersion:
     """A ModelVersion of `flights`; `retry` and other annotations by name, further spec fields in `spec`."""
     spec = {"model": "flights", "version": number, "stage": stage} | extra.pop("spec", {})
     meta = {"name": f"flights-v{number}", "namespace": "ml", "uid": f"v{number}-uid", "generation": 1}
     named = {f"slipway.dev/{key}": value for key, value in extra.items()}
-    return ModelVersion.model_validate({"metadata": meta | {"annotations": named}, "spec": spec, "status": status or {}})
+    return ModelVersion.model_validate(
+        {"metadata": meta | {"annotations": named}, "spec": spec, "status": status or {}}
+    )
 
 
 def proven(number: int, stage: str = "Production", champion: str = "", **extra: Any) -> ModelVersion:
@@ -64,7 +70,10 @@ def proven(number: int, stage: str = "Production", champion: str = "", **extra: 
     status = {
         "observedGeneration": 1,
         "digest": of,
-        "conditions": [_condition("Validated", "True", "GatesPassed"), _condition("Ready", "False", "RolloutProgressing")],
+        "conditions": [
+            _condition("Validated", "True", "GatesPassed"),
+            _condition("Ready", "False", "RolloutProgressing"),
+        ],
         "validation": {"key": "k", "outcome": "Passed", "championDigest": champion or None},
     }
     return version(number, stage, status, **extra)

@@ -9,13 +9,16 @@ import sys
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from paths import BIN, BUILD, MODULES, write
 from say import Trouble, say
 
 REPORT_SECONDS = 30
+# No C compiler is needed, the registry's image holds nothing but its program, and what modules share
+# (the standard library, gRPC, the cloud clients) is compiled once.
+_STATIC = {"CGO_ENABLED": "0"}
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "etcd")
 CLIENTS = ("kubectl", "helm")
 NODES = (
@@ -31,7 +34,6 @@ class Module:
     name: str
     packages: dict[str, str]
     flags: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -50,7 +52,7 @@ class Module:
         return ("-buildvcs=false", *self.flags, "-ldflags", linker)
 
     def pin(self) -> str:
-        digest = hashlib.sha256(repr((self.build_flags(), sorted(self.environment.items()))).encode())
+        digest = hashlib.sha256(repr((self.build_flags(), _STATIC)).encode())
         for path in sorted(self.folder.iterdir()):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
@@ -74,12 +76,7 @@ MODULE_LIST = (
     ),
     Module("coredns", {"coredns": "."}),
     Module("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}),
-    # Static, since its image holds nothing else.
-    Module(
-        "distribution",
-        {"registry": "github.com/distribution/distribution/v3/cmd/registry"},
-        environment={"CGO_ENABLED": "0"},
-    ),
+    Module("distribution", {"registry": "github.com/distribution/distribution/v3/cmd/registry"}),
     Module("kind", {"kind": "sigs.k8s.io/kind"}),
 )
 
@@ -125,7 +122,7 @@ def _build(go: str, module: Module, missing: list[str]) -> None:
     only = len(missing) == 1
     output = str(draft / missing[0]) if only else f"{draft}/"
     command = [go, "build", *module.build_flags(), "-o", output, *(module.packages[name] for name in missing)]
-    environment = {**os.environ, "GOWORK": "off", "GOFLAGS": "-mod=readonly", **module.environment}
+    environment = {**os.environ, "GOWORK": "off", "GOFLAGS": "-mod=readonly", **_STATIC}
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=module.folder, stdout=out, stderr=out, env=environment)
         while True:

@@ -9,6 +9,7 @@ from .kube import Kube, Object
 from .manifests import MODELS
 
 POLL_SECONDS = 0.7
+SUMMARIES = ("Ready", "Reconciling", "Stalled")
 
 
 def condition(found: Object, kind: str) -> dict[str, str]:
@@ -37,11 +38,18 @@ class Progress:
         """The ModelVersions by name; prints what is new about them."""
         found = {one["metadata"]["name"]: one for one in self.kube.list("modelversions.slipway.dev", MODELS)}
         for name, one in found.items():
-            for kind in (entry["type"] for entry in one.get("status", {}).get("conditions", [])):
-                line = told(one, kind)
-                if self._said.get((name, kind)) != line:
-                    self._said[name, kind] = line
-                    self.console.say(f"{name}  {line[:220]}")
+            said: set[str] = set()
+            # Ready and what follows from it repeat what another condition says: those come last, and only if new.
+            entries = one.get("status", {}).get("conditions", [])
+            for entry in sorted(entries, key=lambda entry: entry["type"] in SUMMARIES):
+                why = f"{entry.get('reason', '')}: {entry.get('message', '')}"
+                if entry["type"] in SUMMARIES and (why in said or entry["type"] != "Ready"):
+                    continue
+                said.add(why)
+                line = told(one, entry["type"])
+                if self._said.get((name, entry["type"])) != line:
+                    self._said[name, entry["type"]] = line
+                    self.console.say(f"{name}  {line.splitlines()[0][:200]}")
         return found
 
     def until(self, name: str, what: str, seconds: float, holds: Callable[[Object], bool]) -> Object:
@@ -52,8 +60,9 @@ class Progress:
             found = self.look().get(name, {})
             if found and holds(found):
                 return found
-            if time.monotonic() > ends:
+            stuck = condition(found, "Stalled").get("status") == "True"
+            if stuck or time.monotonic() > ends:
                 kinds = [entry["type"] for entry in found.get("status", {}).get("conditions", [])]
                 state = "; ".join(told(found, kind) for kind in kinds) or "no condition was ever set"
-                raise Broken(f"{name} was expected to be one that {what} within {seconds:.0f} s, but: {state}")
+                raise Broken(f"it was expected that {name} {what} within {seconds:.0f} s, but: {state}")
             time.sleep(POLL_SECONDS)

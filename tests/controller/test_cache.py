@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-
 from slipway.adapters.cluster import JOB, MODEL, POD, VERSION, Kind
 from slipway.controller.cache import Cache
 
@@ -29,7 +28,9 @@ def test_a_late_event_does_not_bring_a_deleted_object_back(cache: Cache) -> None
     cache.put(VERSION, seen(VERSION, "flights-v1", 10))
     assert cache.remove(VERSION, "ml", "flights-v1")
     assert not cache.put(VERSION, seen(VERSION, "flights-v1", 11))
-    assert cache.put(VERSION, seen(VERSION, "flights-v1", 12, uid="another")), "a new object of that name is another one"
+    assert cache.put(VERSION, seen(VERSION, "flights-v1", 12, uid="another")), (
+        "a new object of that name is another one"
+    )
 
 
 def test_a_late_deletion_does_not_remove_the_successor(cache: Cache) -> None:

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slipway.controller.queue import FIRST_SECONDS, LEAST_SECONDS, LONGEST_SECONDS, Queue
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from mlflow.models import MetricThreshold
 from mlflow.models.evaluation.base import EvaluationResult
 from mlflow.models.evaluation.validation import ModelValidationFailedException, validate_evaluation_results
-
 from slipway.api.report import Measured, Report
 from slipway.api.validation import Gate, MetricGate, Validation, VersionValidation
 from slipway.core import gates
@@ -48,7 +47,9 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_metric_gate(case: Case) -> None:
-    gate = Gate(name="error", metric=MetricGate.model_validate({"name": "rmse", "greater_is_better": False, **case.gate}))
+    gate = Gate(
+        name="error", metric=MetricGate.model_validate({"name": "rmse", "greater_is_better": False, **case.gate})
+    )
     of = {} if case.candidate is None else {"rmse": case.candidate}
     champion = None if case.champion is None else {"rmse": case.champion}
     (result,) = gates.judge([gate], report(of, champion))
@@ -79,12 +80,21 @@ def _quiet() -> None:
 
 @given(numbers, numbers, st.none() | numbers, changes, fractions, st.booleans())
 def test_gates_agree_with_mlflow(
-    candidate: float, champion: float, threshold: float | None, absolute: float | None, relative: float | None, greater: bool
+    candidate: float,
+    champion: float,
+    threshold: float | None,
+    absolute: float | None,
+    relative: float | None,
+    greater: bool,
 ) -> None:
     if threshold is absolute is relative is None:
         threshold = 0.0
     metric = MetricGate(
-        name="m", threshold=threshold, min_absolute_change=absolute, min_relative_change=relative, greater_is_better=greater
+        name="m",
+        threshold=threshold,
+        min_absolute_change=absolute,
+        min_relative_change=relative,
+        greater_is_better=greater,
     )
     bound = MetricThreshold(
         threshold=threshold, min_absolute_change=absolute, min_relative_change=relative, greater_is_better=greater
@@ -102,7 +112,9 @@ def test_gates_agree_with_mlflow(
 
 
 def _gate(name: str, threshold: float, overridable: bool = False) -> Gate:
-    return Gate(name=name, overridable=overridable, metric=MetricGate(name="m", threshold=threshold, greater_is_better=True))
+    return Gate(
+        name=name, overridable=overridable, metric=MetricGate(name="m", threshold=threshold, greater_is_better=True)
+    )
 
 
 def test_a_version_adds_gates_and_replaces_only_those_that_it_may() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
 from slipway.api.report import PREFIX, Measured, Report, Summary
@@ -20,6 +19,7 @@ from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
 from slipway.core.registry import Absent, Silent
 from slipway.resources.serving import Traffic
+
 from tests.worlds import DATA, GATE, NOW, RELATIVE, digest, job, model, serves, version, version_seen
 
 POLICY = {"validation": {"modelType": "regressor", "data": DATA, "gates": [GATE, RELATIVE]}}
@@ -49,7 +49,9 @@ def finished(name: str, result: str, log: str = "") -> dict[str, JobSeen]:
 IMPORTED = '{"digest": "%s", "sizeBytes": 1000, "dataDigest": "%s"}' % (digest("a"), digest("d"))
 
 
-def at_validation(of: ModelVersion, parent: RegisteredModel, traffic: Traffic | None = None) -> tuple[VersionSeen, Decision]:
+def at_validation(
+    of: ModelVersion, parent: RegisteredModel, traffic: Traffic | None = None
+) -> tuple[VersionSeen, Decision]:
     """A version that was imported, and the decision that asks for its validation."""
     seen = version_seen(of, parent, traffic=traffic)
     first = lifecycle.decide(seen)
@@ -67,7 +69,9 @@ def judged(seen: VersionSeen, asked: Decision, rmse: float, champion: float | No
     found = Report(
         revision=lies.get("revision", revision),
         candidate=Measured(digest=lies.get("digest", digest("a")), metrics={"root_mean_squared_error": rmse}),
-        champion=Measured(digest=seen.traffic.digest, metrics={"root_mean_squared_error": champion}) if champion else None,
+        champion=Measured(digest=seen.traffic.digest, metrics={"root_mean_squared_error": champion})
+        if champion
+        else None,
         rows=100,
     ).model_dump_json(by_alias=True)
     summary = Summary(report_digest="sha256:" + hashlib.sha256(found.encode()).hexdigest(), revision=revision)
@@ -193,6 +197,7 @@ def test_a_cause_outside_the_model_is_tried_again_three_times_in_all() -> None:
     assert len(set(names)) == 3
     assert jobs_of(asked) == []
     assert conditions(asked)["Validated"] == ("False", "PodLost")
+    assert conditions(asked)["Stalled"] == ("True", "PodLost"), "what was tried in vain is not called progress"
 
 
 def test_a_pod_that_finds_no_node_is_given_up_after_the_pending_timeout() -> None:

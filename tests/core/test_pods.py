@@ -3,13 +3,15 @@
 from typing import Any, NamedTuple
 
 import pytest
-
 from slipway.core import pods
 from slipway.core.reasons import Reason
 
 
 def pod(*containers: dict[str, Any], phase: str = "Failed", **status: Any) -> dict[str, Any]:
-    return {"spec": {"activeDeadlineSeconds": 60}, "status": {"phase": phase, "containerStatuses": list(containers), **status}}
+    return {
+        "spec": {"activeDeadlineSeconds": 60},
+        "status": {"phase": phase, "containerStatuses": list(containers), **status},
+    }
 
 
 def terminated(name: str, code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:

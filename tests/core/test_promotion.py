@@ -7,7 +7,6 @@ from typing import NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slipway.api.modelversion import ModelVersion
 from slipway.core import promotion
 from slipway.core.decision import Decision
@@ -16,6 +15,7 @@ from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
 from slipway.core.registry import Absent, Labels, Silent
 from slipway.resources.serving import Traffic, read_traffic
+
 from tests.worlds import NOW, digest, fleet, model, model_seen, proven, refused, serves, version
 
 FLIGHTS = model()
@@ -202,7 +202,9 @@ def test_silence_of_the_registry_takes_no_label_back() -> None:
 
 
 versions = st.lists(
-    st.tuples(st.integers(1, 4), st.sampled_from(["None", "Staging", "Production", "Archived"]), st.sampled_from("pvr")),
+    st.tuples(
+        st.integers(1, 4), st.sampled_from(["None", "Staging", "Production", "Archived"]), st.sampled_from("pvr")
+    ),
     max_size=4,
     unique_by=lambda one: one[0],
 )

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from slipway.core.reasons import Reason, known
 
 SOURCE = Path(__file__).parents[2] / "operator" / "slipway"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-
 from slipway.api import tasks
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
 from slipway.resources.platform import Platform, PoolSettings, Toleration
 from slipway.resources.serving import Traffic, read_traffic
+
 from tests.worlds import PLATFORM, digest, model, version
 
 

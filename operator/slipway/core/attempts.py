@@ -112,7 +112,7 @@ def verdict(progress: Progress, running: Reason) -> Verdict:
     if progress.again_seconds is not None:
         again = f" Attempt {progress.attempt} of {jobs.ATTEMPTS}; the next one follows."
         return Verdict("False", reason, progress.message + again)
-    return failed(reason, progress.message)
+    return replace(failed(reason, progress.message), final=True)
 
 
 def leftovers(progress: Progress, seen_jobs: Mapping[str, JobSeen], purpose: str, namespace: str) -> tuple[Retire, ...]:

@@ -17,6 +17,7 @@ class Verdict:
     status: Status
     reason: Reason
     message: str
+    final: bool = False  # tried as often as it is worth: a cause that may pass has become one that does not
 
     @property
     def holds(self) -> bool:
@@ -24,9 +25,14 @@ class Verdict:
         return self.status == "True"
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing more is going to happen by itself."""
-        return self.holds or self.reason.course in ("Fine", "Stuck")
+    def stuck(self) -> bool:
+        """Whether it stays so until somebody changes something."""
+        return not self.holds and (self.final or self.reason.course == "Stuck")
+
+    @property
+    def moving(self) -> bool:
+        """Whether more is going to happen by itself."""
+        return not self.holds and not self.stuck and self.reason.course in ("Moving", "Retrying")
 
     def wire(self) -> WireVerdict:
         """As one reconciler hands it to another."""
@@ -66,12 +72,10 @@ def judged(
     previous: Sequence[Condition], verdicts: Mapping[str, Verdict], ready: Verdict, now: str, generation: int
 ) -> tuple[Condition, ...]:
     """All conditions: those of `verdicts`, and Ready, Reconciling and Stalled derived from `ready` (kstatus)."""
-    moving = not ready.holds and ready.reason.course in ("Moving", "Retrying")
-    stuck = not ready.holds and ready.reason.course == "Stuck"
     everything = dict(verdicts) | {"Ready": ready}
-    if moving:
+    if ready.moving:
         everything["Reconciling"] = Verdict("True", ready.reason, ready.message)
-    if stuck:
+    if ready.stuck:
         everything["Stalled"] = Verdict("True", ready.reason, ready.message)
     before = {one.type: one for one in previous}
     return tuple(_condition(kind, verdict, before.get(kind), now, generation) for kind, verdict in everything.items())

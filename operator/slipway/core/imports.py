@@ -77,7 +77,7 @@ def _key(seen: VersionSeen) -> str:
     data = seen.model.spec.validation.data if seen.model and registry_data(seen) else None
     return naming.short_hash(
         [
-            seen.key,
+            seen.version.metadata.uid,
             pinned.source if pinned else "",
             pinned.mlmodel_digest if pinned else "",
             seen.version.spec.digest,

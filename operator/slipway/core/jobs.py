@@ -76,6 +76,8 @@ def again_at(record: Attempt, reason: Reason) -> datetime | None:
 
 def told(seen: JobSeen, trouble: Trouble) -> str:
     """The trouble, with the end of the log where it helps."""
+    if trouble.explained:
+        return trouble.message
     lines = [line for line in seen.log.splitlines() if line.strip()][-6:]
     return trouble.message + ("\nLast lines of the log:\n" + clipped("\n".join(lines), 600) if lines else "")
 

@@ -148,7 +148,7 @@ def _ready(seen: VersionSeen, verdicts: dict[str, Verdict]) -> Verdict:
             continue
         if verdict.reason is Reason.Superseded:
             return passed(Reason.Superseded, verdict.message)
-        return Verdict("False", verdict.reason, verdict.message)
+        return Verdict("False", verdict.reason, verdict.message, verdict.final)
     serving_now = seen.traffic.champion == seen.version.spec.version
     reason = Reason.Serving if serving_now else _AT_REST[seen.version.spec.stage]
     return passed(reason, verdicts["Released"].message if "Released" in verdicts else "")

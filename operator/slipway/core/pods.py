@@ -22,6 +22,7 @@ class Trouble:
     reason: Reason
     message: str
     container: str = ""  # the container whose log tells more
+    explained: bool = False  # the program said itself what was wrong
 
 
 def waiting(pod: Object) -> Trouble | None:
@@ -75,7 +76,7 @@ def ended(container: str, state: Object) -> Trouble | None:
         return Trouble(reason, f"Step '{container}' ended with code {code}.", container)
     problem = problem_in(str(state.get("message", "")))
     if problem:
-        return Trouble(known(problem[0]), problem[1], container)
+        return Trouble(known(problem[0]), problem[1], container, explained=True)
     if code in (137, 143) or state.get("reason") in ("ContainerStatusUnknown", "Unknown"):
         return Trouble(Reason.PodLost, f"Step '{container}' was ended from outside (code {code}).", container)
     return Trouble(Reason.InternalError, f"Step '{container}' ended with code {code}.", container)

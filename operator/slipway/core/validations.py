@@ -31,7 +31,8 @@ def decide(seen: VersionSeen) -> Step:
     status, model = seen.version.status, seen.model
     assert model is not None and status.digest is not None
     revision = revision_of(seen, asked)
-    key = naming.short_hash([revision, seen.traffic.digest, seen.version.metadata.annotations.get(names.RETRY, "")])
+    uid = seen.version.metadata.uid
+    key = naming.short_hash([uid, revision, seen.traffic.digest, seen.version.metadata.annotations.get(names.RETRY, "")])
     before = status.validation
     stale = before is not None and before.outcome == "Passed" and before.revision == revision and before.key != key
     progress = attempts.advance(
