@@ -120,10 +120,14 @@ class Kube:
             over.wait(0.3)
 
 
-def connects(address: str, port: int) -> bool:
-    """Whether something listens there that can be reached from here."""
-    try:
-        socket.create_connection((address, port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+def connects(address: str, port: int, seconds: float = 5) -> bool:
+    """Whether something listens there that can be reached from here; a new Service takes a moment to be routed."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        try:
+            socket.create_connection((address, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return True
+    return False

@@ -38,6 +38,8 @@ def run(console: Console) -> None:
         trained = install.train_versions(kube, console)
     play = story.Play(kube, console, images, trained, Progress(kube, console))
     told = play.happened
+    told[installing] = "operator and artifact store are ready"
+    told[deploying] = "registry and artifacts on a volume"
     told[training] = ", ".join(f"version {one}: error {error:.2f}" for one, error in trained.errors.items())
     with ExitStack() as stack:
         with console.step(first):
@@ -45,6 +47,8 @@ def run(console: Console) -> None:
             told[first] = url
         with console.step(comparing):
             way = stack.enter_context(entrance(kube, url))
+            if not way.direct:
+                console.say("the Service cannot be reached from here: a forwarded port, and the load client in a pod")
             told[comparing] = story.compare(play, way)
         load = stack.enter_context(offered(kube, way, story.plan(play, way), images.runner))
         with console.step(refusing):

@@ -173,13 +173,32 @@ def test_a_report_that_does_not_belong_here_proves_nothing(lie: dict[str, str], 
     assert conditions(decision)["Validated"] == ("False", "ReportMissing"), because
 
 
-def test_evidence_against_an_earlier_champion_is_stale() -> None:
+def test_a_refused_version_is_not_judged_again_when_the_champion_changes() -> None:
+    seen, asked = at_validation(version(2), model(POLICY), serves(1))
+    bad = judged(seen, asked, rmse=99.0, champion=11.0)
+    decision = lifecycle.decide(bad)
+    later = lifecycle.decide(after(bad, decision, traffic=serves(3, history={}), jobs={}))
+    assert jobs_of(later) == []
+    assert conditions(later)["Validated"] == ("False", "GateFailed")
+
+
+def test_a_validation_that_runs_keeps_the_champion_of_its_time() -> None:
+    seen, asked = at_validation(version(3), model(POLICY), serves(1))
+    (name,) = jobs_of(asked)
+    running = after(seen, asked, traffic=serves(2), jobs={name: job(name, "Running")})
+    decision = lifecycle.decide(running)
+    assert (jobs_of(decision), decision.retire) == ([name], ())
+
+
+def test_evidence_against_an_earlier_champion_is_stale_once_it_holds_a_release_up() -> None:
     seen, asked = at_validation(version(3), model(POLICY), serves(1))
     proven_seen = judged(seen, asked, rmse=5.0, champion=11.0)
     decision = lifecycle.decide(proven_seen)
     assert conditions(decision)["Validated"][0] == "True"
     moved = after(proven_seen, decision, traffic=serves(2), jobs={})
-    again = lifecycle.decide(moved)
+    assert jobs_of(lifecycle.decide(moved)) == [], "nobody waits for it yet"
+    verdict = {"version": 3, "released": {"status": "False", "reason": "EvidenceStale"}}
+    again = lifecycle.decide(replace(moved, model=model(POLICY, {"versions": [verdict]})))
     assert conditions(again)["Validated"] == ("False", "EvidenceStale")
     assert len(jobs_of(again)) == 1
 

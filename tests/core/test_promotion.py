@@ -81,6 +81,11 @@ def test_where_the_traffic_goes(case: Case) -> None:
     assert deployments(decision) == case.pods, case.because
 
 
+def test_evidence_of_another_time_is_told_so_that_it_is_made_anew() -> None:
+    seen = model_seen((version(1), proven(2, champion=digest("z"))), serves(1), (V1, V2))
+    assert told(promotion.decide(seen), 2) == ("False", "EvidenceStale")
+
+
 def test_the_predecessor_stays_warm_and_is_then_retired() -> None:
     seen = model_seen((version(1), version(2)), serves(2, 1), (V1, V2))
     assert promotion.decide(seen).retire == ()

@@ -68,13 +68,17 @@ def refused(seen: ModelSeen, version: ModelVersion) -> bool:
 
 def evidence_holds(seen: ModelSeen, version: ModelVersion) -> bool:
     """The version was validated as it is now, against the champion of now."""
+    proof = version.status.validation
+    return validated(version) and proof is not None and (proof.champion_digest or "") == seen.traffic.digest
+
+
+def validated(version: ModelVersion) -> bool:
+    """The version was validated as it is now, against whichever champion."""
     status = version.status
     proof = status.condition("Validated")
     if proof is None or proof.status != "True" or status.validation is None or status.digest is None:
         return False
-    if status.observed_generation != version.metadata.generation:
-        return False
-    return (status.validation.champion_digest or "") == seen.traffic.digest
+    return status.observed_generation == version.metadata.generation
 
 
 def _keeps(seen: ModelSeen) -> bool:

@@ -6,7 +6,6 @@ condition that does not hold, so nothing is released that is not proven. Silence
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from ..api import names
 from ..api.base import API_VERSION
@@ -68,7 +67,7 @@ def validated(seen: VersionSeen) -> Step:
 
 def released(seen: VersionSeen) -> Step:
     """The version has the traffic, or needs none: the model's reconciler says so, this one copies it."""
-    handed = _handed(seen)
+    handed = seen.handed
     if seen.version.spec.stage == "Staging":
         return Step(passed(Reason.Validated))
     if handed is None:
@@ -78,7 +77,7 @@ def released(seen: VersionSeen) -> Step:
 
 def synced(seen: VersionSeen) -> Step:
     """The registry's labels say what is really running."""
-    handed = _handed(seen)
+    handed = seen.handed
     if handed is None or handed.synced is None:
         return Step(unknown(Reason.LabelsPending))
     return Step(received(handed.synced))
@@ -214,8 +213,3 @@ def implicit_model(seen: VersionSeen) -> Manifest:
 def stamp(seen: VersionSeen) -> str:
     """The time of this pass as Kubernetes writes it."""
     return seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _handed(seen: VersionSeen) -> Any:
-    versions = seen.model.status.versions if seen.model else ()
-    return next((one for one in versions if one.version == seen.version.spec.version), None)

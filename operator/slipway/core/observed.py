@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
-from ..api.registeredmodel import RegisteredModel
+from ..api.registeredmodel import RegisteredModel, VersionVerdicts
 from ..resources.platform import Manifest, Platform
 from ..resources.serving import Traffic
 from .jobs import JobSeen
@@ -41,9 +41,10 @@ class VersionSeen:
     traffic: Traffic
 
     @property
-    def key(self) -> str:
-        """`namespace/name`."""
-        return f"{self.version.metadata.namespace}/{self.version.metadata.name}"
+    def handed(self) -> VersionVerdicts | None:
+        """What the model's reconciler says of this version."""
+        verdicts = self.model.status.versions if self.model else ()
+        return next((one for one in verdicts if one.version == self.version.spec.version), None)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from ..resources.serving import Traffic
 from . import labels, rollout
 from .conditions import Verdict, failed, judged, passed, unknown
 from .decision import Decision, Event
-from .election import rolled_back
+from .election import rolled_back, validated
 from .observed import ModelSeen
 from .reasons import Reason, known
 from .registry import Silent, Write
@@ -69,7 +69,9 @@ def _released(seen: ModelSeen, version: ModelVersion, plan: Rollout) -> Verdict:
         return unknown(Reason.NotRequested)
     if plan.standing.target is not None and number < plan.standing.target:
         return Verdict("False", Reason.Superseded, f"Version {plan.standing.target} comes first.")
-    return unknown(Reason.RolloutProgressing, "Waiting for its validation against the champion of now.")
+    if validated(version):
+        return Verdict("False", Reason.EvidenceStale, f"It was not compared with version {champion} yet.")
+    return unknown(Reason.RolloutProgressing, "Waiting for its validation.")
 
 
 def _progress(seen: ModelSeen, number: int) -> Verdict:

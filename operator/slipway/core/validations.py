@@ -1,6 +1,7 @@
 """The rule of the Validated condition: a chain of steps on the pool, a report, and the gates' word on it."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 from ..api import names, report, tasks
@@ -31,10 +32,10 @@ def decide(seen: VersionSeen) -> Step:
     status, model = seen.version.status, seen.model
     assert model is not None and status.digest is not None
     revision = revision_of(seen, asked)
-    uid = seen.version.metadata.uid
-    key = naming.short_hash([uid, revision, seen.traffic.digest, seen.version.metadata.annotations.get(names.RETRY, "")])
     before = status.validation
-    stale = before is not None and before.outcome == "Passed" and before.revision == revision and before.key != key
+    opponent = _opponent(seen, revision)
+    stale = opponent.again
+    key = _key(seen, revision, opponent.digest)
     progress = attempts.advance(
         before, key, lambda n: naming.job(seen.version.metadata.name, PURPOSE, key, n),
         seen.jobs, seen.now, seconds(model.spec.validation.pending_timeout),
@@ -44,17 +45,17 @@ def decide(seen: VersionSeen) -> Step:
         return Step(_proven(before), retire=leftovers)
     facts = {
         "revision": revision,
-        "champion_version": seen.traffic.champion,
-        "champion_digest": seen.traffic.digest or None,
+        "champion_version": opponent.version,
+        "champion_digest": opponent.digest or None,
         "pool": pool.name,
     }
     if progress.job and progress.job.phase == "Succeeded" and progress.outcome == "Running":
-        return _result(seen, progress, revision, asked, facts)
+        return _result(seen, progress, asked, facts)
     results = before.gates if before and progress.recorded else ()
     record = ValidationRecord(**progress.fields(), **facts, gates=results)
     ensure: tuple[Manifest, ...] = ()
     if progress.outcome == "Running":
-        ensure = (builders.validation_job(seen.platform, seen.version, _trial(seen, progress, revision, asked, pool)),)
+        ensure = (builders.validation_job(seen.platform, seen.version, _trial(seen, progress, facts, asked, pool)),)
     verdict = attempts.verdict(progress, Reason.EvidenceStale if stale else Reason.ValidationRunning)
     return Step(verdict, {"validation": record}, ensure, leftovers, again_seconds=progress.again_seconds)
 
@@ -99,12 +100,41 @@ def revision_of(seen: VersionSeen, asked: tuple[Gate, ...]) -> str:
     return naming.short_hash(chosen)
 
 
+@dataclass(frozen=True)
+class Opponent:
+    """The champion that a version is compared with."""
+
+    digest: str
+    version: int | None
+    again: bool = False  # it was compared with another one before
+
+
+def _opponent(seen: VersionSeen, revision: str) -> Opponent:
+    """The champion of now for a validation that begins; a validation that began keeps the champion of its time.
+
+    Evidence that passed is made anew only when the model's reconciler says that it holds a release up: a version that
+    was refused, or that another one supersedes, is not judged again whenever the champion changes.
+    """
+    before, now = seen.version.status.validation, seen.traffic
+    if before is None or before.key != _key(seen, revision, before.champion_digest or ""):
+        return Opponent(now.digest, now.champion)
+    asked_anew = seen.handed is not None and seen.handed.released.reason == Reason.EvidenceStale
+    if before.outcome == "Passed" and asked_anew and (before.champion_digest or "") != now.digest:
+        return Opponent(now.digest, now.champion, again=True)
+    return Opponent(before.champion_digest or "", before.champion_version)
+
+
+def _key(seen: VersionSeen, revision: str, champion_digest: str) -> str:
+    meta = seen.version.metadata
+    return naming.short_hash([meta.uid, revision, champion_digest, meta.annotations.get(names.RETRY, "")])
+
+
 def _trial(
-    seen: VersionSeen, progress: Progress, revision: str, asked: tuple[Gate, ...], pool: PoolSettings
+    seen: VersionSeen, progress: Progress, facts: dict[str, Any], asked: tuple[Gate, ...], pool: PoolSettings
 ) -> builders.Trial:
     model, status = seen.model, seen.version.status
     assert model is not None and status.digest is not None
-    policy, champion = model.spec.validation, seen.traffic.digest or None
+    policy, champion = model.spec.validation, facts["champion_digest"]
     fetch = tasks.FetchTask(
         store=tasks.Store(url=seen.platform.store.url),
         candidate_digest=status.digest,
@@ -112,7 +142,7 @@ def _trial(
         data=_data(seen, policy.data) if policy.data else None,
     )
     judge = tasks.JudgeTask(
-        revision=revision,
+        revision=facts["revision"],
         candidate_digest=status.digest,
         champion_digest=champion,
         model_type=policy.model_type,
@@ -132,11 +162,9 @@ def _data(seen: VersionSeen, data: Data) -> tasks.DataSource:
     )
 
 
-def _result(
-    seen: VersionSeen, progress: Progress, revision: str, asked: tuple[Gate, ...], facts: dict[str, Any]
-) -> Step:
+def _result(seen: VersionSeen, progress: Progress, asked: tuple[Gate, ...], facts: dict[str, Any]) -> Step:
     stamp = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    found = believed(seen, progress, revision)
+    found = believed(seen, progress, facts["revision"], facts["champion_digest"])
     if isinstance(found, str):
         lost = progress.ended(stamp, "Failed", Reason.ReportMissing, found)
         record = ValidationRecord(**lost.fields(), **facts)
@@ -151,10 +179,10 @@ def _result(
     else:
         record = ValidationRecord(**progress.ended(stamp, "Passed").fields(), **facts)
         verdict = _proven(record)
-    return Step(verdict, {"validation": record}, documents=_keep(seen, found, revision))
+    return Step(verdict, {"validation": record}, documents=_keep(seen, found))
 
 
-def believed(seen: VersionSeen, progress: Progress, revision: str) -> report.Report | str:
+def believed(seen: VersionSeen, progress: Progress, revision: str, opponent: str | None) -> report.Report | str:
     """The report in the judge's log if it is whole and was made for this; a sentence if it was not."""
     job = progress.job
     line = next((one for one in reversed((job.log if job else "").splitlines()) if one.startswith(report.PREFIX)), None)
@@ -170,17 +198,17 @@ def believed(seen: VersionSeen, progress: Progress, revision: str) -> report.Rep
         return "The judge's report is not the one that it signed off."
     champion = found.champion.digest if found.champion else None
     made_for = (found.revision, found.candidate.digest, champion)
-    if made_for != (revision, seen.version.status.digest, seen.traffic.digest or None):
+    if made_for != (revision, seen.version.status.digest, opponent):
         return "The judge's report was made for another revision, version or champion."
     return found
 
 
-def _keep(seen: VersionSeen, found: report.Report, revision: str) -> tuple[Document, ...]:
+def _keep(seen: VersionSeen, found: report.Report) -> tuple[Document, ...]:
     """The report goes to the run that made the model, where people look for it."""
     pinned = seen.version.status.resolved
     if pinned is None or not pinned.run_id:
         return ()
-    path = f"slipway/{seen.platform.cluster_name}/{seen.version.metadata.name}-{revision}.json"
+    path = f"slipway/{seen.platform.cluster_name}/{seen.version.metadata.name}-{found.revision}.json"
     return (Document(pinned.run_id, path, found.model_dump_json(by_alias=True, indent=2).encode()),)
 
 
