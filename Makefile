@@ -36,9 +36,9 @@ check: venv ## Lint, types, import rules, generated files and the fast tests; ne
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy operator/slipway
-	@.venv/bin/lint-imports
+	@PYTHONPATH=operator .venv/bin/lint-imports
 	@$(VENV) dev/generate --check
-	@$(VENV) -m pytest -q tests/core tests/resources
+	@$(VENV) -m pytest -q tests/core tests/resources tests/controller tests/docs
 
 generate: venv ## Write CRDs and reference documents anew from the types
 	@$(VENV) dev/generate

@@ -1,11 +1,11 @@
 """Every way in which the outside world can say no.
 
-    AdapterError
-    ├── Unreachable   no answer, or a server's error: ask again later
-    ├── Rejected      it understood and refused: wait for a change
-    │   ├── Unauthorized   the credential is wrong or missing
-    │   └── NotFound       it does not exist
-    └── Conflict      somebody else wrote first: observe again
+AdapterError
+├── Unreachable   no answer, or a server's error: ask again later
+├── Rejected      it understood and refused: wait for a change
+│   ├── Unauthorized   the credential is wrong or missing
+│   └── NotFound       it does not exist
+└── Conflict      somebody else wrote first: observe again
 """
 
 

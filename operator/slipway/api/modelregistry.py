@@ -141,7 +141,9 @@ class Stages(Value):
 class Sync(Value):
     """How often the registry is asked."""
 
-    model_config = rules(("!has(self.interval) || duration(self.interval) >= duration('5s')", "interval must be at least 5s"))
+    model_config = rules(
+        ("!has(self.interval) || duration(self.interval) >= duration('5s')", "interval must be at least 5s")
+    )
 
     interval: Annotated[Duration, Field(description="Time between two polls, such as 30s.")] = "30s"
 

@@ -13,7 +13,8 @@ _QUANTITY: dict[str, Any] = {
     "x-kubernetes-int-or-string": True,
     "anyOf": [{"type": "integer"}, {"type": "string"}],
     "maxLength": 32,
-    "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
+    "pattern": r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
+    r"(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$",
 }
 Quantities = dict[
     Annotated[str, Field(max_length=128)],
@@ -85,7 +86,8 @@ class PodExtras(Value):
             json_schema_extra={
                 "x-kubernetes-validations": [
                     {
-                        "rule": "self.all(key, !key.startsWith('slipway.dev/') && !key.startsWith('app.kubernetes.io/'))",
+                        "rule": "self.all(key, !key.startsWith('slipway.dev/') && "
+                        "!key.startsWith('app.kubernetes.io/'))",
                         "message": "labels under slipway.dev/ and app.kubernetes.io/ are Slipway's own",
                     }
                 ]

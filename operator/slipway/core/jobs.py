@@ -52,8 +52,8 @@ def read(job: Object, its_pods: Iterable[Object], events: Iterable[Object] = (),
         return seen("Failed", trouble=Trouble(Reason.PodLost, str(finished["Failed"].get("message", ""))))
     if pod["metadata"].get("deletionTimestamp"):
         return seen("Waiting", trouble=Trouble(Reason.PodLost, "The pod is being deleted."))
-    step = pods.step(pod)
-    return seen("Running" if step else "Waiting", step=step, trouble=pods.waiting(pod))
+    trouble, step = pods.waiting(pod), pods.step(pod)
+    return seen("Waiting" if trouble or not step else "Running", step=step, trouble=trouble)
 
 
 def log_container(job: Object, its_pods: Iterable[Object]) -> str | None:

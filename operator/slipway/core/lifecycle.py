@@ -61,7 +61,10 @@ def imported(seen: VersionSeen) -> Step:
 def validated(seen: VersionSeen) -> Step:
     """Every gate passed in a validation of this revision against the champion of now."""
     if seen.traffic.history.get(seen.version.spec.version) == seen.version.status.digest:
-        return Step(passed(Reason.AlreadyReleased))
+        record = seen.version.status.validation
+        return Step(
+            validations.proven(record) if record and record.outcome == "Passed" else passed(Reason.AlreadyReleased)
+        )
     return validations.decide(seen)
 
 

@@ -101,9 +101,9 @@ def result_of(pod: Object, container: str) -> str:
 
 
 def step(pod: Object) -> str:
-    """Name of the container that is running, "" if none is."""
-    running = [one["name"] for one in _containers(pod) if one.get("state", {}).get("running")]
-    return running[0] if running else ""
+    """Name of the container that ran last, "" if none has begun."""
+    begun = [one["name"] for one in _containers(pod) if one.get("state", {}).keys() & {"running", "terminated"}]
+    return begun[-1] if begun else ""
 
 
 def ready(pod: Object) -> bool:

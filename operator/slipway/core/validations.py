@@ -42,7 +42,7 @@ def decide(seen: VersionSeen) -> Step:
     )  # fmt: skip
     leftovers = attempts.leftovers(progress, seen.jobs, PURPOSE, seen.version.metadata.namespace)
     if progress.recorded and progress.outcome == "Passed" and before:
-        return Step(_proven(before), retire=leftovers)
+        return Step(proven(before), retire=leftovers)
     facts = {
         "revision": revision,
         "champion_version": opponent.version,
@@ -178,7 +178,7 @@ def _result(seen: VersionSeen, progress: Progress, asked: tuple[Gate, ...], fact
         verdict = failed(Reason.GateFailed, over.message)
     else:
         record = ValidationRecord(**progress.ended(stamp, "Passed").fields(), **facts)
-        verdict = _proven(record)
+        verdict = proven(record)
     return Step(verdict, {"validation": record}, documents=_keep(seen, found))
 
 
@@ -212,11 +212,12 @@ def _keep(seen: VersionSeen, found: report.Report) -> tuple[Document, ...]:
     return (Document(pinned.run_id, path, found.model_dump_json(by_alias=True, indent=2).encode()),)
 
 
-def _proven(record: ValidationRecord) -> Verdict:
+def proven(record: ValidationRecord) -> Verdict:
     against = f" against version {record.champion_version}" if record.champion_version else ""
     if not record.gates:
         return passed(Reason.LoadsAndPredicts, f"No gates are set: the model loads and predicts on pool {record.pool}.")
     skipped = sum(1 for one in record.gates if one.result == "Skipped")
     said = "; ".join(f"{one.name}: {one.message}" for one in record.gates)
     note = f", {skipped} skipped" if skipped else ""
-    return passed(Reason.GatesPassed, f"{len(record.gates) - skipped} gates passed{note}{against} ({said}).")
+    count = len(record.gates) - skipped
+    return passed(Reason.GatesPassed, f"{count} {'gate' if count == 1 else 'gates'} passed{note}{against} ({said}).")
