@@ -68,20 +68,31 @@ def cluster() -> Kube:
     chosen = json.loads(choice.read_text()) if choice.exists() else {}
     kubeconfig = Path(chosen.get("kubeconfig") or cache() / "admin.kubeconfig")
     expect(kubeconfig.exists(), f"there is no cluster ({kubeconfig} is missing): run `make demo`, which starts one")
-    environment["KUBECONFIG"] = str(kubeconfig)
+    environment["KUBECONFIG"] = str(_only(kubeconfig, str(chosen.get("context", "")), environment))
     return Kube(environment)
 
 
-def install_slipway(kube: Kube, console: Console, images: Images) -> None:
-    """Install or upgrade the chart, and wait until it is ready."""
+def _only(kubeconfig: Path, context: str, environment: dict[str, str]) -> Path:
+    """A file that holds the chosen context and no other, so that no command can reach another cluster."""
+    chosen = ["--context", context] if context else []
+    view = ["config", "view", "--kubeconfig", str(kubeconfig), "--raw", "--minify", "--flatten", *chosen]
+    text = Kube(environment).run("kubectl", *view)
+    only = cache() / "demo" / "kubeconfig"
+    only.parent.mkdir(parents=True, exist_ok=True)
+    only.touch(mode=0o600)
+    only.write_text(text)
+    return only
+
+
+def install_slipway(kube: Kube, console: Console, images: Images, more: dict[str, Any] | None = None) -> None:
+    """Install or upgrade the chart, and wait until it is ready; `more` are values that come before the demo's own."""
     nodes = json.loads(kube.run("kubectl", "get", "nodes", "-o", "json"))["items"]
     version = json.loads(kube.run("kubectl", "version", "-o", "json"))["serverVersion"]["gitVersion"]
     names = ", ".join(node["metadata"]["name"] for node in nodes)
     console.say(f"cluster: Kubernetes {version}, nodes {names} (KUBECONFIG={kube.environment['KUBECONFIG']})")
     values = cache() / "demo" / "values.yaml"
     values.parent.mkdir(parents=True, exist_ok=True)
-    chart_brings_crds = _crds(kube, console)
-    values.write_text(yaml.safe_dump(_values(images, nodes, chart_brings_crds), sort_keys=False))
+    values.write_text(yaml.safe_dump(_values(images, nodes), sort_keys=False))
     console.say(f"waiting for `helm upgrade --install slipway` with {values} (at most {HELM_SECONDS} s)")
     _helm(kube, console, values)
     pods = kube.list("pods", SYSTEM, "app.kubernetes.io/component=operator")
@@ -92,6 +103,7 @@ def _helm(kube: Kube, console: Console, values: Path) -> None:
     """`helm upgrade --install --wait`, after one that is still at work: perhaps of a demo that was killed."""
     chart = str(REPOSITORY / "charts" / "slipway")
     command = ["upgrade", "--install", "slipway", chart, "--namespace", SYSTEM, "--create-namespace"]
+    command += ["--take-ownership"]  # of resource types that kubectl applied
     command += ["--values", str(values), "--wait", "--timeout", f"{HELM_SECONDS}s"]
     # In the background of a shell, helm ends its work even where the demo is killed, and leaves no half release.
     bounded = HELM_SECONDS + 20
@@ -125,18 +137,7 @@ def _last_words(kube: Kube) -> str:
     return "none"
 
 
-def _crds(kube: Kube, console: Console) -> bool:
-    """Whether the chart brings the resource types; where `kubectl apply` brought them, Helm does not take them over."""
-    found = json.loads(kube.run("kubectl", "get", "customresourcedefinitions", "-o", "json"))["items"]
-    ours = [one["metadata"] for one in found if one["spec"]["group"] == "slipway.dev"]
-    if all(one.get("annotations", {}).get("meta.helm.sh/release-name") == "slipway" for one in ours):
-        return True
-    console.say("the resource types were applied by kubectl: they are applied again, and left out of the chart")
-    kube.run("kubectl", "apply", "-f", str(REPOSITORY / "crds"))
-    return False
-
-
-def _values(images: Images, nodes: list[dict[str, Any]], chart_brings_crds: bool = True) -> dict[str, Any]:
+def _values(images: Images, nodes: list[dict[str, Any]]) -> dict[str, Any]:
     """Values of the chart: the images at hand, and the pools that the nodes' labels make."""
 
     def image(reference: str) -> dict[str, str]:
@@ -152,7 +153,6 @@ def _values(images: Images, nodes: list[dict[str, Any]], chart_brings_crds: bool
     }
     return {
         "clusterName": "demo",
-        "crds": {"enabled": chart_brings_crds},
         "image": image(images.operator),
         # An image that was built anew under the same tag is another operator.
         "podAnnotations": {"slipway.dev/demo-image": _built(images.operator)},

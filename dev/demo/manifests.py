@@ -153,7 +153,7 @@ def model_version(version: int) -> Object:
     }
 
 
-def load_pod(image: str, program: str) -> Object:
+def load_pod(image: str, program: str, namespace: str = MODELS) -> Object:
     """A pod that runs the load client, for clusters whose Services cannot be reached from this machine."""
     client = {
         "name": "load",
@@ -168,7 +168,7 @@ def load_pod(image: str, program: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "load", "namespace": MODELS, "labels": {"app.kubernetes.io/name": "load"}},
+        "metadata": {"name": "load", "namespace": namespace, "labels": {"app.kubernetes.io/name": "load"}},
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,

@@ -48,16 +48,17 @@ def entrance(kube: Kube, url: str) -> Iterator[Entrance]:
     """Find out how the Service behind a status.url is reached from this machine."""
     parts = urlsplit(url)
     host = parts.netloc
-    service, port = str(parts.hostname).split(".")[0], parts.port or 80
-    found = kube.get("service", manifests.MODELS, service)
-    expect(found is not None, f"status.url is {url}, but there is no Service {service} in {manifests.MODELS}")
+    service, namespace = str(parts.hostname).split(".")[:2]
+    port = parts.port or 80
+    found = kube.get("service", namespace, service)
+    expect(found is not None, f"status.url is {url}, but there is no Service {service} in {namespace}")
     assert found is not None
     address = found["spec"]["clusterIP"]
     inside = f"{url.rstrip('/')}/invocations"
     if connects(address, port):
         yield Entrance(f"http://{address}:{port}/invocations", inside, host, direct=True)
         return
-    with kube.forwarded(manifests.MODELS, service, port) as local:
+    with kube.forwarded(namespace, service, port) as local:
         yield Entrance(f"{local}/invocations", inside, host, direct=False)
 
 
@@ -103,17 +104,18 @@ class Load:
 @contextmanager
 def offered(kube: Kube, way: Entrance, plan: Plan, image: str) -> Iterator[Load]:
     """A load client that runs for as long as the context: here, or in a pod where the Service is out of reach."""
+    namespace = str(urlsplit(way.inside).hostname).split(".")[1]
     if way.direct:
         command = [sys.executable, str(LOAD_FILE)]
     else:
-        kube.run("kubectl", "delete", "pod", "load", "-n", manifests.MODELS, "--ignore-not-found")
-        kube.apply(manifests.load_pod(image, LOAD_FILE.read_text()))
-        kube.run("kubectl", "wait", "pod/load", "-n", manifests.MODELS, "--for=condition=Ready", "--timeout=60s")
-        command = kube.command(["kubectl", "attach", "-i", "-q", "load", "-n", manifests.MODELS])
+        kube.run("kubectl", "delete", "pod", "load", "-n", namespace, "--ignore-not-found")
+        kube.apply(manifests.load_pod(image, LOAD_FILE.read_text(), namespace))
+        kube.run("kubectl", "wait", "pod/load", "-n", namespace, "--for=condition=Ready", "--timeout=60s")
+        command = kube.command(["kubectl", "attach", "-i", "-q", "load", "-n", namespace])
     running = Load(command, kube.environment, plan)
     try:
         yield running
     finally:
         running.stop()
         if not way.direct:
-            kube.run("kubectl", "delete", "pod", "load", "-n", manifests.MODELS, "--wait=false", "--ignore-not-found")
+            kube.run("kubectl", "delete", "pod", "load", "-n", namespace, "--wait=false", "--ignore-not-found")

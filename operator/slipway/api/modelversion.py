@@ -54,8 +54,8 @@ class Attempt(Value):
     outcome: Annotated[
         Literal["Running", "Passed", "Failed"], Field(description="Whether it is running, passed or failed.")
     ] = "Running"
-    reason: Annotated[str, Field(max_length=128, description="Why it failed.")] = ""
-    message: Annotated[str, Field(max_length=2048, description="What was last seen of it.")] = ""
+    reason: Annotated[str | None, Field(max_length=128, description="Why it failed.")] = None
+    message: Annotated[str | None, Field(max_length=2048, description="What was last seen of it.")] = None
     started_at: Annotated[str | None, Field(max_length=32, description="When this attempt began.")] = None
     finished_at: Annotated[str | None, Field(max_length=32, description="When this attempt ended.")] = None
 

@@ -45,8 +45,8 @@ class Progress:
             "key": self.key,
             "attempt": self.attempt,
             "outcome": self.outcome,
-            "reason": self.reason,
-            "message": self.message,
+            "reason": self.reason or None,
+            "message": self.message or None,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
         }
@@ -65,13 +65,13 @@ def advance(
     if record is None or record.key != key:
         return _look(Progress(key, 1, name_of(1), "Running", started_at=stamp), seen_jobs, now, pending_seconds)
     here = Progress(
-        key, record.attempt, name_of(record.attempt), record.outcome, record.reason, record.message,
+        key, record.attempt, name_of(record.attempt), record.outcome, record.reason or "", record.message or "",
         record.started_at, record.finished_at, seen_jobs.get(name_of(record.attempt)), recorded=True,
     )  # fmt: skip
     if record.outcome == "Passed":
         return here
     if record.outcome == "Failed":
-        at = jobs.again_at(record, known(record.reason))
+        at = jobs.again_at(record, known(record.reason or ""))
         if at is None:
             return here
         if now < at:

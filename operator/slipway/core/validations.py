@@ -51,8 +51,8 @@ def decide(seen: VersionSeen) -> Step:
     }
     if progress.job and progress.job.phase == "Succeeded" and progress.outcome == "Running":
         return _result(seen, progress, asked, facts)
-    results = before.gates if before and progress.recorded else ()
-    record = ValidationRecord(**progress.fields(), **facts, gates=results)
+    told = before if before and progress.recorded else None
+    record = told or ValidationRecord(**progress.fields(), **facts)
     ensure: tuple[Manifest, ...] = ()
     if progress.outcome == "Running":
         ensure = (builders.validation_job(seen.platform, seen.version, _trial(seen, progress, facts, asked, pool)),)
