@@ -92,7 +92,7 @@ def install_slipway(kube: Kube, console: Console, images: Images, more: dict[str
     console.say(f"cluster: Kubernetes {version}, nodes {names} (KUBECONFIG={kube.environment['KUBECONFIG']})")
     values = cache() / "demo" / "values.yaml"
     values.parent.mkdir(parents=True, exist_ok=True)
-    values.write_text(yaml.safe_dump(_values(images, nodes), sort_keys=False))
+    values.write_text(yaml.safe_dump(_values(images, nodes) | (more or {}), sort_keys=False))
     console.say(f"waiting for `helm upgrade --install slipway` with {values} (at most {HELM_SECONDS} s)")
     _helm(kube, console, values)
     pods = kube.list("pods", SYSTEM, "app.kubernetes.io/component=operator")

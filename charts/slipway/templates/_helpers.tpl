@@ -28,6 +28,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.serviceAccount.name | default (include "slipway.fullname" .) }}
 {{- end }}
 
+{{/* Policies are cluster-wide: releases that are each confined to their namespaces need names of their own. */}}
+{{- define "slipway.policyName" -}}
+{{- include "slipway.fullname" . }}{{ if .Values.watch.namespaces }}-{{ .Release.Namespace }}{{ end }}
+{{- end }}
+
 {{- define "slipway.runnerImage" -}}
 {{- printf "%s:%s" .Values.runner.image.repository (.Values.runner.image.tag | default .Chart.AppVersion) }}
 {{- end }}

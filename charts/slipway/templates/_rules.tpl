@@ -66,9 +66,12 @@
   verbs: [get, list, watch]
 {{- end }}
 
-{{/* What people may do, beside that, who answer for production. */}}
+{{/* What people may do, beside that, who answer for production: the verb, and the models' policies that it guards. */}}
 {{- define "slipway.promoterRules" -}}
 - apiGroups: [slipway.dev]
   resources: [modelversions]
   verbs: [promote]
+- apiGroups: [slipway.dev]
+  resources: [registeredmodels]
+  verbs: [create, update, patch, delete]
 {{- end }}

@@ -1,6 +1,6 @@
 """What Prometheus is told. Every metric of the operator is declared here."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 _BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
@@ -10,6 +10,7 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.depth = Gauge("slipway_queue_depth", "Keys that wait for a pass.", registry=self.registry)
         self.waited = self._histogram("slipway_queue_wait_seconds", "How long a due key waited for a worker.")
         self.passes = self._counter("slipway_passes", "Passes by reconciler and result.", "reconciler", "result")
