@@ -42,4 +42,3 @@ FROM runner-dependencies AS runner
 COPY operator/slipway /opt/slipway/slipway
 RUN python -m compileall -q --invalidation-mode unchecked-hash /opt/slipway
 USER 65532:65532
-CMD ["python", "-m", "slipway.runner"]

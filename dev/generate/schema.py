@@ -83,6 +83,8 @@ class _Structure:
         else:
             node.pop("additionalProperties", None)
         self._settle_default(node)
+        if not node.get("properties"):
+            node.pop("properties", None)  # the API server drops an empty one: who compares would see a difference
         unknown = sorted(node.keys() - set(KEYWORDS))
         if unknown:
             raise Incomplete(f"{path}: a structural schema has no {', '.join(unknown)}")

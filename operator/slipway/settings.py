@@ -16,8 +16,8 @@ class ConfigFile(Platform):
     """The file that SLIPWAY_CONFIG names: what the platform team decided, and how hard the operator works."""
 
     namespace: str = ""
-    concurrency: Annotated[int, Field(ge=1, le=64)] = 8
-    relist_interval: Duration = "10m"
+    concurrency: Annotated[int, Field(ge=1, le=64, description="Objects that are worked on at the same time.")] = 8
+    relist_interval: Annotated[Duration, Field(description="Time between two complete lists.")] = "10m"
 
 
 class Settings(ConfigFile):

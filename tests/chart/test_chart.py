@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from slipway import settings
+from slipway.api import names
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "slipway"
@@ -122,7 +123,7 @@ def test_registry_namespaces_are_as_asked() -> None:
 
 
 def test_namespaced_mode_makes_nothing_cluster_wide() -> None:
-    found = rendered({**NAMESPACED, "crds": {"enabled": False}})
+    found = rendered({**NAMESPACED, "crds": {"enabled": False}, "admission": {"enabled": False}})
     assert not of_kind(found, "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition")
     assert all(each["metadata"].get("namespace") for each in found)
     served = [role["metadata"]["namespace"] for role in of_kind(found, "Role") if role["metadata"]["name"] == "slipway"]
@@ -143,7 +144,71 @@ def test_engineers_may_not_promote(manifests: list[Manifest]) -> None:
     assert ("create", "modelversions") in engineer
     assert ("promote", "modelversions") not in engineer
     assert {verb for verb, resource in engineer if resource != "modelversions"} == READ
-    assert granted(manifests, "slipway-promoter") == {("promote", "modelversions")}
+
+
+def test_promoters_write_models_and_hold_the_verb_that_guards_them(manifests: list[Manifest]) -> None:
+    models = {(verb, "registeredmodels") for verb in ("create", "update", "patch", "delete")}
+    assert granted(manifests, "slipway-promoter") == {("promote", "modelversions"), *models}
+
+
+def test_the_operator_lacks_the_verb_that_people_need(manifests: list[Manifest]) -> None:
+    assert ("promote", "modelversions") not in granted(manifests, "slipway", "slipway-own", "slipway-registries")
+
+
+POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+
+
+def test_policies_fail_closed_and_each_is_bound_once(manifests: list[Manifest]) -> None:
+    policies = of_kind(manifests, POLICY)
+    assert len(policies) == 2
+    assert all(each["spec"]["failurePolicy"] == "Fail" for each in policies)
+    for binding in of_kind(manifests, BINDING):
+        assert binding["spec"]["validationActions"] == ["Deny"]
+    bound = sorted(each["spec"]["policyName"] for each in of_kind(manifests, BINDING))
+    assert bound == sorted(each["metadata"]["name"] for each in policies)
+
+
+def test_policies_are_in_force_where_models_are_and_nowhere_else() -> None:
+    assert all("matchResources" not in each["spec"] for each in of_kind(rendered(), BINDING))
+    bindings = of_kind(rendered(NAMESPACED), BINDING)
+    assert {each["metadata"]["name"] for each in bindings} == {
+        "slipway-platform-modelversions",  # another release elsewhere has its own
+        "slipway-platform-registeredmodels",
+    }
+    for binding in bindings:
+        (chosen,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+        assert chosen == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["ml", "vision"]}
+
+
+def test_policies_can_be_left_out() -> None:
+    assert not of_kind(rendered({"admission": {"enabled": False}}), POLICY, BINDING)
+
+
+def test_the_policy_knows_the_operator_under_another_name() -> None:
+    account = "system:serviceaccount:platform:robot"
+    assert account in json.dumps(of_kind(rendered({"serviceAccount": {"name": "robot"}}), POLICY))
+
+
+STORE_POLICY = {"store": {"networkPolicy": {"enabled": True}}}
+
+
+def test_the_store_is_open_unless_asked_otherwise(manifests: list[Manifest]) -> None:
+    assert not of_kind(manifests, "NetworkPolicy")
+
+
+def test_only_slipways_pods_reach_the_store_when_asked() -> None:
+    for values, namespaces in (({}, {}), (NAMESPACED, {"ml", "vision", "platform"})):
+        found = rendered({**values, **STORE_POLICY})
+        spec = one(found, "NetworkPolicy", "slipway-store")["spec"]
+        store = one(found, "Deployment", "slipway-store")["spec"]
+        assert spec["podSelector"] == store["selector"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"] and spec["egress"] == []
+        ((rule,), (port,)) = (spec["ingress"], spec["ingress"][0]["ports"])
+        assert port == {"port": "http"}
+        (peer,) = rule["from"]
+        assert peer["podSelector"] == {"matchLabels": {names.MANAGED_BY: names.MANAGER}}
+        chosen = peer["namespaceSelector"].get("matchExpressions", [{"values": []}])
+        assert set(chosen[0]["values"]) == set(namespaces)
 
 
 def test_every_binding_names_a_role_and_the_operators_account(manifests: list[Manifest]) -> None:
@@ -268,6 +333,11 @@ REFUSED = [
             'defaultPool is "gpu", which is none of the pools: cpu'),
     Refused("one pool twice", "which is meant?", {"pools": [{"name": "cpu"}, {"name": "cpu"}]},
             "two pools have the same name: cpu, cpu"),
+    Refused("alerts about nothing", "what would be scraped?",
+            {"metrics": {"service": {"enabled": False}, "rules": {"enabled": True}}},
+            "metrics.serviceMonitor and metrics.rules scrape the Service: set metrics.service.enabled to true"),
+    Refused("interval of no unit", "Prometheus wants one", {"metrics": {"serviceMonitor": {"interval": "30"}}},
+            "/metrics/serviceMonitor/interval'"),
     Refused("no store", "imports need one", {"store": {"enabled": False}},
             "there is no artifact store: set store.enabled to true, or store.externalUrl"),
 ]  # fmt: skip

@@ -128,3 +128,8 @@ def test_a_version_may_not_replace_a_gate_of_its_model() -> None:
     assert gates.merged(policy, VersionValidation(gates=(_gate("a", 0),))) == (
         "gate 'a' belongs to the model and is not overridable."
     )
+
+
+def test_a_kind_of_gate_that_nobody_judges_never_passes() -> None:
+    (result,) = gates.judge([Gate(name="later")], report({"m": 1.0}, None))
+    assert result.result == "Failed"

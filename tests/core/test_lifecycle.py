@@ -267,3 +267,12 @@ def test_a_suspended_model_asks_for_nothing() -> None:
     decision = lifecycle.decide(version_seen(version(1), model({"suspend": True})))
     assert (decision.ensure, decision.retire) == ((), ())
     assert conditions(decision)["Ready"] == ("False", "Suspended")
+
+
+def test_what_a_job_is_named_by_never_changes_between_releases() -> None:
+    first = lifecycle.decide(version_seen(version(1), model(POLICY)))
+    _, asked = at_validation(version(1), model(POLICY))
+    names = (*jobs_of(first), *jobs_of(asked))
+    assert names == ("flights-v1-import-291825e7cc-1", "flights-v1-validate-c7e5988145-1"), (
+        "another name starts every Job anew at an upgrade: keep the old hash for what was asked before"
+    )

@@ -14,7 +14,7 @@ from slipway.core.observed import Fleet, ModelSeen
 from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
 from slipway.core.registry import Absent, Labels, Silent
-from slipway.resources.serving import Traffic, read_traffic
+from slipway.resources.serving import Traffic, read_traffic, recall_traffic
 
 from tests.worlds import NOW, digest, fleet, model, model_seen, proven, refused, serves, version
 
@@ -294,3 +294,44 @@ def test_repeated_passes_settle(seen: ModelSeen) -> None:
         seen = after
     else:
         pytest.fail("the model never comes to rest")
+
+
+def test_a_rollback_to_a_predecessor_that_was_archived_keeps_serving() -> None:
+    asked = model(rollback="friday-1")
+    fleets = (fleet(1, asked), fleet(2, asked))
+    seen = model_seen((version(1, "Archived"), version(2)), serves(2, 1), fleets, asked)
+    traffic = traffic_after(promotion.decide(seen))
+    assert traffic is not None and traffic.champion == 1
+    after = promotion.decide(replace(seen, traffic=traffic))
+    assert (champion_after(after), told(after, 1)) == (1, ("False", "StillServing"))
+
+
+def test_a_rollback_says_nothing_of_versions_that_never_asked_for_the_traffic() -> None:
+    asked = model(rollback="friday-1")
+    fleets = (fleet(1, asked), fleet(2, asked))
+    seen = model_seen((version(1), version(2), proven(3, "Staging")), serves(2, 1), fleets, asked)
+    traffic = traffic_after(promotion.decide(seen))
+    assert traffic is not None and set(traffic.rolled_back) == {2}
+
+
+def test_a_service_that_somebody_deleted_is_made_again_from_the_status() -> None:
+    seen = model_seen((version(1), version(2)), serves(2, 1), (V1, V2))
+    status = promotion.decide(seen).status
+    recalled = recall_traffic(model(status=status))
+    assert (recalled.champion, recalled.predecessor, recalled.digest) == (2, 1, digest("b"))
+    decision = promotion.decide(replace(seen, traffic=recalled))
+    assert champion_after(decision) == 2
+    assert decision.retire == ()
+
+
+def test_nothing_is_retired_while_nobody_knows_who_serves() -> None:
+    seen = model_seen((version(1), version(2)), Traffic(), (V1, V2))
+    assert promotion.decide(seen).retire == ()
+
+
+def test_a_model_whose_only_version_was_refused_says_so() -> None:
+    decision = promotion.decide(model_seen((refused(1),)))
+    assert decision.status is not None
+    ready = next(one for one in decision.status["conditions"] if one["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "GateFailed")
+    assert "Version 1 was refused" in ready["message"]

@@ -20,7 +20,7 @@ from dev.demo.load import Plan
 from dev.demo.manifests import MLFLOW, MLFLOW_PORT
 from dev.demo.traffic import Entrance, Load
 
-from .making import METRIC, TARGET, Made, make
+from .making import METRIC, TARGET, Made, made
 from .place import Place, namespace, poll, registered_model
 
 ALONE_SECONDS = 400  # as long as a demo takes
@@ -133,9 +133,8 @@ def world(kube: Kube) -> Iterator[World]:
             30,
             lambda: traffic.connects("127.0.0.1", int(url.rsplit(":", 1)[1])),
         )
-        made = make(url, console)
-        yield World(kube, images, console, made)
-        made.forget()
+        with made(url, console) as ready:
+            yield World(kube, images, console, ready)
 
 
 Places = Callable[..., Place]
@@ -144,19 +143,18 @@ Places = Callable[..., Place]
 @contextmanager
 def places_of(kube: Kube) -> Iterator[Places]:
     """Makes namespaces, and removes them at the end with what they left beside the operator."""
-    made: list[Place] = []
+    here: list[Place] = []
 
     def place(name: str, allowed: bool = True) -> Place:
-        here = Place(kube, f"e2e-{name}-{uuid.uuid4().hex[:6]}")
-        kube.apply(namespace(here.namespace, allowed))
-        made.append(here)
-        return here
+        here.append(Place(kube, f"e2e-{name}-{uuid.uuid4().hex[:6]}"))
+        kube.apply(namespace(here[-1].namespace, allowed))
+        return here[-1]
 
     try:
         yield place
     finally:
-        for here in made:
-            _remove(here)
+        for one in here:
+            _remove(one)
 
 
 def _remove(place: Place) -> None:

@@ -47,7 +47,7 @@ class Told:
 def told(world: World) -> Iterator[Told]:
     with places_of(world.kube) as places:
         place = places("story")
-        rollout = {"keepWarm": "45s"}
+        rollout = {"keepWarm": "3m"}
         serving = {"scaling": {"fixed": {"replicas": 2}}}
         registered = world.model(place, MODEL, "fair", "worse", "better", rollout=rollout, serving=serving)
         yield Told(world, place, registered)

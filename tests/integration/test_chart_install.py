@@ -1,14 +1,19 @@
-"""The chart's output on a real API server, in a namespace that enforces Pod Security `restricted`."""
+"""The chart on a real API server: rendered for one that enforces Pod Security `restricted`, and installed by helm and
+by kubectl into a control plane of the test's own, from the first installation to the last trace."""
 
 import json
 import shutil
 import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import yaml
 
-from .conftest import ROOT, Kubectl, cache
+from .conftest import CRDS, ROOT, Answer, Kubectl, cache
+from .control_plane import ControlPlane, until
 
 CRD = "CustomResourceDefinition"
 
@@ -88,3 +93,158 @@ def test_what_the_operator_may_do_where_it_is_confined(kubectl: Kubectl) -> None
         ("get", "nodes"),
     ):
         assert not allowed(kubectl, account, verb, resource), f"may {verb} {resource}"
+
+
+CHART = str(ROOT / "charts" / "slipway")
+CLUSTER_WIDE = "clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding"
+OURS = "--selector=app.kubernetes.io/instance=slipway"
+VERSION = {
+    "apiVersion": "slipway.dev/v1alpha1",
+    "kind": "ModelVersion",
+    "metadata": {"name": "flights-v1"},
+    "spec": {"model": "flights", "version": 1, "stage": "Production"},
+}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A control plane without Slipway, helm, and the namespace for the release."""
+
+    plane: ControlPlane
+    kubectl: Kubectl
+
+    def helm(self, *arguments: str) -> Answer:
+        """helm in the release's namespace; it never waits for pods, since there are no nodes."""
+        place = ["--kubeconfig", str(self.plane.kubeconfig), "--namespace", self.kubectl.namespace]
+        words = [str(self.plane.programs / "helm"), *arguments, *place]
+        done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def must(self, *arguments: str) -> str:
+        answer = self.helm(*arguments)
+        assert answer.code == 0, answer.err
+        return answer.out
+
+    def names(self, kinds: str, *words: str) -> set[str]:
+        """Objects of the chart, as kind/name."""
+        return set(self.kubectl.must("get", kinds, "--output=name", *(words or (OURS,))).split())
+
+    def definitions(self) -> set[str]:
+        return {name.partition("/")[2] for name in self.names("crd", "--ignore-not-found")}
+
+    def release(self) -> dict[str, Any]:
+        """What helm knows of the release."""
+        (found,) = json.loads(self.must("list", "--output", "json"))
+        return dict(found)
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    programs = cache() / "bin"
+    if not (programs / "kube-apiserver").exists() or not (programs / "helm").exists():
+        pytest.skip("kube-apiserver and helm are not built; run `make cluster`")
+    found = ControlPlane(programs, tmp_path_factory.mktemp("plane"))
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+@pytest.fixture
+def site(plane: ControlPlane) -> Iterator[Site]:
+    admin = Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
+    name = f"slipway-{uuid.uuid4().hex[:6]}"
+    admin.must("create", "namespace", name)
+    yield Site(plane, admin.within(name))
+    admin.must("delete", CLUSTER_WIDE, OURS, "--ignore-not-found")
+    admin.must("delete", "crd", *CRDS, "--ignore-not-found")
+
+
+def test_helm_tries_it_on_the_server_and_leaves_nothing(site: Site) -> None:
+    said = site.must("install", "slipway", CHART, "--dry-run=server")
+    assert "ValidatingAdmissionPolicyBinding" in said
+    assert not site.definitions()
+    assert not site.names(CLUSTER_WIDE)
+
+
+def test_it_is_installed_upgraded_and_uninstalled_and_models_and_artifacts_stay(site: Site) -> None:
+    site.must("install", "slipway", CHART)
+    assert site.definitions() == set(CRDS)
+    site.kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
+    site.kubectl.must("apply", "--filename=-", stdin=VERSION)
+    before = site.kubectl.object("mv", "flights-v1")["metadata"]
+
+    site.must("upgrade", "slipway", CHART, "--set", "image.tag=other", "--set", "admission.enabled=false")
+    (container,) = site.kubectl.object("deployment", "slipway")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "slipway-operator:other"
+    assert not site.names("validatingadmissionpolicy,validatingadmissionpolicybinding")
+    assert site.kubectl.object("mv", "flights-v1")["metadata"]["resourceVersion"] == before["resourceVersion"]
+    assert site.release()["revision"] == "2"
+
+    site.must("uninstall", "slipway")
+    assert site.definitions() == set(CRDS)
+    assert site.kubectl.object("mv", "flights-v1")["metadata"]["uid"] == before["uid"]
+    assert site.names("pvc", "--ignore-not-found") == {"persistentvolumeclaim/slipway-store"}
+    assert not site.names(CLUSTER_WIDE)
+    assert not site.names("deployment,service,serviceaccount,configmap,role,rolebinding")
+
+    site.must("install", "slipway", CHART)  # once more, over what was kept
+    assert site.kubectl.object("mv", "flights-v1")["metadata"]["uid"] == before["uid"]
+
+
+def test_it_takes_over_definitions_that_kubectl_applied_when_told_to(site: Site) -> None:
+    site.kubectl.must("apply", "--server-side", "--filename", str(ROOT / "crds"))
+    site.kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
+    site.kubectl.must("apply", "--filename=-", stdin=VERSION)
+    assert "invalid ownership metadata" in site.helm("install", "slipway", CHART).err
+    site.helm("uninstall", "slipway", "--ignore-not-found")
+
+    site.must("install", "slipway", CHART, "--take-ownership")
+    found = site.kubectl.object("crd", CRDS[0])["metadata"]["annotations"]
+    assert found["meta.helm.sh/release-name"] == "slipway"
+    assert found["helm.sh/resource-policy"] == "keep"
+    site.must("upgrade", "slipway", CHART)
+    assert site.kubectl.object("mv", "flights-v1")
+
+
+def test_it_leaves_definitions_alone_that_somebody_else_installs(site: Site) -> None:
+    site.must("install", "slipway", CHART, "--set", "crds.enabled=false")
+    assert not site.definitions()
+
+
+def test_kubectl_applies_what_helm_renders_and_applies_it_again(site: Site) -> None:
+    objects = rendered(site.kubectl.namespace, {})
+    for _ in range(2):
+        said = site.kubectl.must("apply", "--filename=-", stdin=objects).splitlines()
+        assert len(said) == len(objects)
+    assert not [line for line in said if not line.endswith(" unchanged")]  # a tool that compares sees no drift
+    assert site.definitions() == set(CRDS)
+    assert len(site.names("validatingadmissionpolicy,validatingadmissionpolicybinding")) == 4
+
+
+def engineer(role: str) -> dict[str, Any]:
+    """A RoleBinding of that Role to somebody who makes versions."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "engineer"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
+        "subjects": [{"kind": "User", "name": "engineer", "apiGroup": "rbac.authorization.k8s.io"}],
+    }
+
+
+def test_a_confined_release_guards_its_own_namespaces_and_no_other(site: Site) -> None:
+    inside, outside = (site.kubectl.within(f"{site.kubectl.namespace}-{place}") for place in ("in", "out"))
+    for place in (inside, outside):
+        site.kubectl.must("create", "namespace", place.namespace)
+    site.must("install", "slipway", CHART, "--set", f"watch.namespaces={{{inside.namespace}}}")
+    site.kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
+    makes = inside.object("role", "slipway-ml-engineer")
+    makes["metadata"] = {"name": "makes"}
+    inside.must("apply", "--server-side", "--filename=-", stdin=engineer("slipway-ml-engineer"))
+    outside.must("apply", "--server-side", "--filename=-", stdin=[makes, engineer("makes")])
+    tried = ("apply", "--server-side", "--dry-run=server", "--as=engineer", "--filename=-")
+    refused = until("the policy is in force", lambda: inside.ask(*tried, stdin=VERSION).err, 30)
+    assert "engineer may not put flights-v1 into Production" in refused
+    outside.must(*tried, stdin=VERSION)

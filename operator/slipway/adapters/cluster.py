@@ -14,6 +14,7 @@ from .errors import AdapterError, Conflict, NotFound, Rejected, Unauthorized, Un
 FIELD_MANAGER = "slipway"
 TIMEOUT_SECONDS = 15
 PAGE = 500
+LOG_BYTES = 1024 * 1024  # the kubelet cuts the end off what is longer, so few lines are asked for
 Object = dict[str, Any]
 
 
@@ -115,9 +116,9 @@ class Cluster:
         """A new object."""
         return await self._json("POST", kind_of(manifest).path(manifest["metadata"].get("namespace", "")), [], manifest)
 
-    async def log(self, namespace: str, pod: str, container: str, limit_bytes: int = 256 * 1024) -> str:
+    async def log(self, namespace: str, pod: str, container: str) -> str:
         """The end of a container's log; "" if it is gone."""
-        query = [("container", container), ("tailLines", "200"), ("limitBytes", str(limit_bytes))]
+        query = [("container", container), ("tailLines", "50"), ("limitBytes", str(LOG_BYTES))]
         try:
             return (await self._request("GET", POD.path(namespace, pod, "log"), query)).decode(errors="replace")
         except Rejected:

@@ -25,4 +25,5 @@ PREDECESSOR = f"{GROUP}/predecessor"
 HANDLED_ROLLBACK = f"{GROUP}/handled-rollback"
 ROLLED_BACK = f"{GROUP}/rolled-back"
 HISTORY = f"{GROUP}/released"  # every released version's digest
+RETURNED = f"{GROUP}/returned"
 INPUTS = f"{GROUP}/inputs"  # hash of what a Deployment was rendered from

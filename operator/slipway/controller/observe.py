@@ -16,7 +16,7 @@ from ..core.observed import Fleet, Kept, ModelSeen, VersionSeen
 from ..core.reasons import Reason
 from ..core.registry import Absent, Entry, Labels, Silent
 from ..resources.platform import Platform
-from ..resources.serving import read_traffic
+from ..resources.serving import Traffic, read_traffic, recall_traffic
 from .cache import Cache
 from .registries import Reached, Registries
 
@@ -47,7 +47,7 @@ class Observer:
             entry=await self._entry(version, model, reached),
             credentials=reached.files if isinstance(reached, Reached) else {},
             jobs=await self._jobs(version),
-            traffic=read_traffic(self._cache.get(SERVICE, namespace, version.spec.model)),
+            traffic=self._traffic(namespace, version.spec.model, model),
         )
 
     async def model(self, namespace: str, name: str) -> ModelSeen | None:
@@ -65,7 +65,7 @@ class Observer:
             model=model,
             versions=versions,
             registry=reached.resource if isinstance(reached, Reached) else reached,
-            traffic=read_traffic(self._cache.get(SERVICE, namespace, name)),
+            traffic=self._traffic(namespace, name, model),
             kept=self._kept(namespace, name),
             fleets=await self._fleets(namespace, name),
             labels={},
@@ -73,6 +73,12 @@ class Observer:
         if isinstance(reached, Reached):
             seen = ModelSeen(**{**seen.__dict__, "labels": await self._read_labels(seen, reached)})
         return seen
+
+    def _traffic(self, namespace: str, name: str, model: RegisteredModel | None) -> Traffic:
+        service = self._cache.get(SERVICE, namespace, name)
+        if service is None and model is not None:
+            return recall_traffic(model)
+        return read_traffic(service)
 
     async def _entry(
         self, version: ModelVersion, model: RegisteredModel | None, reached: Reached | Silent

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..api.modelversion import Attempt
 from . import jobs
-from .conditions import Verdict, failed
+from .conditions import Verdict, failed, sentence
 from .decision import Ref, Retire
 from .jobs import JobSeen
 from .pods import Trouble
@@ -94,7 +94,7 @@ def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pendi
         left = job.created + timedelta(seconds=pending_seconds) - now
         trouble = job.trouble or Trouble(Reason.PodConfigInvalid, "The pod has not started.")
         if left <= timedelta(0):
-            message = f"{trouble.message} Gave up after {pending_seconds} s."
+            message = f"{sentence(trouble.message)} Gave up after {pending_seconds} s."
             return replace(here.ended(stamp, "Failed", trouble.reason, message), abandoned=True)
         reason = job.trouble.reason if job.trouble else ""
         message = job.trouble.message if job.trouble else "The pod is starting."
@@ -107,11 +107,11 @@ def verdict(progress: Progress, running: Reason) -> Verdict:
     if progress.outcome == "Running":
         reason = known(progress.reason) if progress.reason else running
         attempt = f" (attempt {progress.attempt} of {jobs.ATTEMPTS})" if progress.attempt > 1 else ""
-        return Verdict("False", reason, f"{progress.message}{attempt}")
+        return Verdict("False", reason, f"{sentence(progress.message)}{attempt}")
     reason = known(progress.reason)
     if progress.again_seconds is not None:
         again = f" Attempt {progress.attempt} of {jobs.ATTEMPTS}; the next one follows."
-        return Verdict("False", reason, progress.message + again)
+        return Verdict("False", reason, sentence(progress.message) + again)
     return replace(failed(reason, progress.message), final=True)
 
 

@@ -46,8 +46,15 @@ def passed(reason: Reason, message: str = "") -> Verdict:
 
 def failed(reason: Reason, message: str = "") -> Verdict:
     """It does not hold; the message ends with what to do."""
-    said = message or reason.meaning
-    return Verdict("False", reason, f"{said} {reason.remedy}".strip() if reason.remedy not in said else said)
+    said = sentence(message or reason.meaning)
+    glue = "\n" if "\n" in said else " "  # after the lines of a log, the advice begins a line of its own
+    return Verdict("False", reason, said if reason.remedy in said else f"{said}{glue}{reason.remedy}".strip())
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop, so that another sentence can follow; a log is left as it is."""
+    text = text.strip()
+    return text if not text or "\n" in text or text.endswith((".", "!", "?", "…")) else text + "."
 
 
 def unknown(reason: Reason, message: str = "") -> Verdict:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ..api import names
+from ..api.condition import Condition
 from ..api.modelversion import ModelVersion
 from ..resources import naming
 from .observed import ModelSeen
@@ -62,8 +63,16 @@ def refused(seen: ModelSeen, version: ModelVersion) -> bool:
         return False
     if status.last_handled_retry != version.metadata.annotations.get(names.RETRY):
         return False
-    stalled = status.condition("Stalled")
-    return stalled is not None and stalled.status == "True"
+    return refusal(version) is not None
+
+
+def refusal(version: ModelVersion) -> Condition | None:
+    """The condition that refuses a version, if its status says that one does."""
+    stalled = version.status.condition("Stalled")
+    if stalled is None or stalled.status != "True":
+        return None
+    found = (version.status.condition(kind) for kind in ("Resolved", "Imported", "Validated"))
+    return next((one for one in found if one is not None and one.status != "True"), None)
 
 
 def evidence_holds(seen: ModelSeen, version: ModelVersion) -> bool:
@@ -85,5 +94,5 @@ def _keeps(seen: ModelSeen) -> bool:
     """With nobody to take over, the champion keeps the traffic unless its stage says Archived."""
     for version in seen.versions:
         if version.spec.version == seen.traffic.champion:
-            return version.spec.stage != "Archived"
+            return version.spec.stage != "Archived" or token(version) == seen.traffic.returned
     return True  # its ModelVersion is gone: nobody asked to stop serving

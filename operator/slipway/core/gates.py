@@ -24,7 +24,13 @@ def merged(policy: Validation, version: VersionValidation | None) -> tuple[Gate,
 
 def judge(gates: Sequence[Gate], report: Report) -> tuple[GateResult, ...]:
     """One result per gate, in their order."""
-    return tuple(_metric(gate.name, gate.metric, report) for gate in gates if gate.metric)
+    return tuple(_judge(gate, report) for gate in gates)
+
+
+def _judge(gate: Gate, report: Report) -> GateResult:
+    if gate.metric is not None:
+        return _metric(gate.name, gate.metric, report)
+    return GateResult(name=gate.name, result="Failed", message="this operator does not know this kind of gate")
 
 
 def metrics(gates: Sequence[Gate]) -> tuple[str, ...]:

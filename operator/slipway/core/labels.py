@@ -8,7 +8,7 @@ from ..api.modelregistry import Marks, ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..resources.serving import Traffic
 from .conditions import Verdict, failed, passed, received, unknown
-from .election import refused, rolled_back
+from .election import refusal, refused, rolled_back
 from .observed import ModelSeen
 from .reasons import Reason, known
 from .registry import Absent, Labels, Silent, Write
@@ -38,8 +38,8 @@ def wish(seen: ModelSeen, version: ModelVersion, traffic: Traffic, marks: ModelR
     if rolled_back(seen, version):
         return _wish(seen, number, stages.archived, "RolledBack", f"version {traffic.champion} serves")
     if refused(seen, version):
-        stalled = version.status.condition("Stalled")
-        return _wish(seen, number, Marks(), "Refused", stalled.reason if stalled else "")
+        why = refusal(version)
+        return _wish(seen, number, Marks(), "Refused", why.reason if why else "")
     if version.spec.stage == "Archived":
         return _wish(seen, number, stages.archived, "Archived", "")
     if version.spec.stage == "Staging" and _proven(version):

@@ -1,14 +1,16 @@
 """The decision about a model: serving objects, traffic, registry labels, and what its versions are told."""
 
 from ..api import names
+from ..api.base import API_VERSION
 from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import Live, RegisteredModelStatus, VersionVerdicts
 from ..resources import serving
+from ..resources.platform import Manifest
 from ..resources.serving import Traffic
 from . import labels, rollout
 from .conditions import Verdict, failed, judged, passed, unknown
 from .decision import Decision, Event
-from .election import rolled_back, validated
+from .election import refusal, rolled_back, validated
 from .observed import ModelSeen
 from .reasons import Reason, known
 from .registry import Silent, Write
@@ -33,13 +35,27 @@ def decide(seen: ModelSeen) -> Decision:
     status = _status(seen, plan.traffic, plan, tuple(versions), _ready(seen, plan))
     interval = 1.0 if plan.moved or writes else plan.again_seconds
     return Decision(
-        ensure=plan.ensure,
+        ensure=(*_adopted(seen), *plan.ensure),
         scale=plan.scale,
         retire=plan.retire,
         labels=tuple(writes),
         status=status.wire(),
         events=_news(seen, plan),
         requeue_after_seconds=interval,
+    )
+
+
+def _adopted(seen: ModelSeen) -> tuple[Manifest, ...]:
+    """An implicit model that somebody has declared since is implicit no longer: our part of it is given up."""
+    meta = seen.model.metadata
+    if names.IMPLICIT not in meta.annotations or not seen.model.spec.model_dump(exclude_defaults=True):
+        return ()
+    return (
+        {
+            "apiVersion": API_VERSION,
+            "kind": "RegisteredModel",
+            "metadata": {"name": meta.name, "namespace": meta.namespace},
+        },
     )
 
 
@@ -97,7 +113,7 @@ def _ready(seen: ModelSeen, plan: Rollout) -> Verdict:
     if plan.traffic.champion is None and plan.standing.target is not None:
         return unknown(Reason.RolloutProgressing, f"Version {plan.standing.target} is being validated.")
     if plan.traffic.champion is None:
-        return passed(Reason.NothingToServe)
+        return _nobody(seen)
     fleet = seen.fleets.get(plan.traffic.champion)
     if fleet is None or fleet.ready == 0:
         said = fleet.trouble.message if fleet and fleet.trouble else ""
@@ -105,6 +121,17 @@ def _ready(seen: ModelSeen, plan: Rollout) -> Verdict:
             Reason.InsufficientCapacity, f"No pod of version {plan.traffic.champion} is ready. {said}".strip()
         )
     return passed(Reason.Serving, f"Version {plan.traffic.champion} serves, {fleet.ready}/{fleet.replicas} pods ready.")
+
+
+def _nobody(seen: ModelSeen) -> Verdict:
+    """Nothing serves: because nobody asked, or because who asked was refused or rolled back."""
+    asking = [one for one in seen.versions if one.spec.stage == "Production"]
+    for version in sorted(asking, key=lambda one: -one.spec.version):
+        why = refusal(version)
+        if why is not None:
+            said = f"Version {version.spec.version} was refused, and no other can serve: {why.message}"
+            return Verdict("False", known(why.reason), said, final=True)
+    return passed(Reason.NothingToServe)
 
 
 def _status(
@@ -146,5 +173,7 @@ def _news(seen: ModelSeen, plan: Rollout) -> tuple[Event, ...]:
         return (Event("Normal", "NothingToServe", f"Version {before.champion} was archived; nothing serves."),)
     asked = seen.model.metadata.annotations.get(names.ROLLBACK)
     if before.handled_rollback != after.handled_rollback:
-        return (Event("Warning", "RollbackImpossible", f"Rollback {asked!r}: there is no predecessor to go back to."),)
+        return (
+            Event("Warning", Reason.RollbackImpossible, f"Rollback {asked!r}: there is no predecessor to go back to."),
+        )
     return ()

@@ -284,6 +284,12 @@ class Reason(StrEnum):
         "Somebody rolled the version back.",
         "Release a new version, or annotate slipway.dev/retry to try this one again.",
     )
+    RollbackImpossible = (
+        "RollbackImpossible",
+        "Stuck",
+        "A rollback was asked for, and there is no predecessor to go back to.",
+        "Promote another version.",
+    )
     StillServing = (
         "StillServing",
         "Stuck",

@@ -52,7 +52,7 @@ def plan(seen: ModelSeen) -> Rollout:
         candidate=candidate,
         ensure=tuple(ensure),
         scale=_scale(seen, [number for number in live if number != warm or number == candidate]),
-        retire=_retire(seen, live) if not moved else (),
+        retire=_retire(seen, live) if not moved and seen.traffic.since else (),
         again_seconds=again,
     )
 
@@ -72,7 +72,9 @@ def _next_traffic(seen: ModelSeen, goal: Standing) -> Traffic:
     digest = _digest(seen, goal.target)
     if goal.going_back:
         rolled_back = _after_rollback(seen, goal.target)
-        return Traffic(goal.target, digest, now, None, rollback or "", rolled_back, before.history)
+        returned = find(seen, goal.target)
+        asked = token(returned) if returned else ""
+        return Traffic(goal.target, digest, now, None, rollback or "", rolled_back, before.history, asked)
     return replace(
         before,
         champion=goal.target,
@@ -80,6 +82,7 @@ def _next_traffic(seen: ModelSeen, goal: Standing) -> Traffic:
         since=now,
         predecessor=before.champion,
         history=_remembered(seen, before, goal.target, digest),
+        returned="",
     )
 
 
@@ -91,7 +94,8 @@ def _remembered(seen: ModelSeen, before: Traffic, number: int, digest: str) -> d
 
 def _after_rollback(seen: ModelSeen, target: int) -> dict[int, str]:
     """Nothing that was there at the time of the rollback comes up again by itself, until it is asked for anew."""
-    above = {one.spec.version: token(one) for one in seen.versions if one.spec.version > target}
+    asking = [one for one in seen.versions if one.spec.stage == "Production" and one.spec.version > target]
+    above = {one.spec.version: token(one) for one in asking}
     return {**seen.traffic.rolled_back, **above}
 
 

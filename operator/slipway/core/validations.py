@@ -71,8 +71,9 @@ def plan(seen: VersionSeen) -> tuple[PoolSettings, tuple[Gate, ...]] | Verdict:
         return failed(Reason.InvalidSpec, "Gates need spec.validation.data in the RegisteredModel to be judged on.")
     name = policy.pool.name if policy.pool else None
     if own and own.pool and own.pool.name != name:
-        if policy.pool and not policy.pool.overridable:
-            return failed(Reason.GateNotOverridable, f"pool '{name}' is the model's choice and is not overridable.")
+        if policy.pool is None or not policy.pool.overridable:
+            chosen = name or seen.platform.default_pool
+            return failed(Reason.GateNotOverridable, f"pool '{chosen}' is the model's choice and is not overridable.")
         name = own.pool.name
     pool = seen.platform.pool(name)
     if pool is None:

@@ -43,15 +43,17 @@ class StoreSettings(Value):
 class Platform(Value):
     """Settings that shape manifests."""
 
-    namespace: str = "slipway-system"  # the operator's own; imports run here
-    cluster_name: str = "default"
-    runner_image: str = "slipway-runner"
-    image_pull_policy: str = "IfNotPresent"
-    image_pull_secrets: tuple[str, ...] = ()
-    store: StoreSettings = StoreSettings(url="http://slipway-store:5000")
-    default_registry: DefaultRegistry | None = None
-    default_pool: str = "cpu"
-    pools: tuple[PoolSettings, ...] = (PoolSettings(name="cpu"),)
+    namespace: str = Field("slipway-system", description="The operator's own namespace; imports run here.")
+    cluster_name: str = Field("default", description="Name of the cluster, as the registry's tags spell it.")
+    runner_image: str = Field("slipway-runner", description="Image of the pods that import, validate and serve.")
+    image_pull_policy: str = Field("IfNotPresent", description="When nodes pull that image.")
+    image_pull_secrets: tuple[str, ...] = Field((), description="Pull secrets, in each pod's own namespace.")
+    store: StoreSettings = Field(
+        StoreSettings(url="http://slipway-store:5000"), description="The artifact store, as every pod reaches it."
+    )
+    default_registry: DefaultRegistry | None = Field(None, description="ModelRegistry of models that name none.")
+    default_pool: str = Field("cpu", description="Pool of models that name none.")
+    pools: tuple[PoolSettings, ...] = Field((PoolSettings(name="cpu"),), description="The node pools.")
 
     def pool(self, name: str | None) -> PoolSettings | None:
         """The pool of that name, or the default one; None if there is none."""

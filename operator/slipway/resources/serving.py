@@ -28,6 +28,7 @@ class Traffic:
     handled_rollback: str = ""
     rolled_back: Mapping[int, str] = field(default_factory=dict)  # version → what was asked of it at that time
     history: Mapping[int, str] = field(default_factory=dict)  # released versions → digest, the latest last
+    returned: str = ""  # what was asked of the champion when a rollback returned to it; "" if none did
 
 
 def inputs(model: RegisteredModel, digest: str) -> str:
@@ -119,6 +120,7 @@ def service(model: RegisteredModel, traffic: Traffic) -> Manifest:
         names.HANDLED_ROLLBACK: traffic.handled_rollback,
         names.ROLLED_BACK: json.dumps(traffic.rolled_back),
         names.HISTORY: json.dumps(traffic.history),
+        names.RETURNED: traffic.returned,
     }
     return {
         "apiVersion": "v1",
@@ -146,6 +148,23 @@ def read_traffic(service: Mapping[str, Any] | None) -> Traffic:
         handled_rollback=facts.get(names.HANDLED_ROLLBACK, ""),
         rolled_back=_numbered(facts.get(names.ROLLED_BACK)),
         history=_numbered(facts.get(names.HISTORY)),
+        returned=facts.get(names.RETURNED, ""),
+    )
+
+
+def recall_traffic(model: RegisteredModel) -> Traffic:
+    """The traffic as the model's status tells it: the copy of the ledger, for when somebody deleted the Service."""
+    status = model.status
+    if status.champion is None:
+        return Traffic()
+    live = [one for one in (status.predecessor, status.champion) if one is not None and one.digest]
+    return Traffic(
+        champion=status.champion.version,
+        digest=status.champion.digest,
+        since=status.champion.since or "",
+        predecessor=status.predecessor.version if status.predecessor else None,
+        handled_rollback=status.last_handled_rollback or "",
+        history={one.version: one.digest for one in live},
     )
 
 

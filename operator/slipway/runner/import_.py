@@ -54,10 +54,10 @@ def _download(registry: Registry, root: str, listed: tuple[Remote, ...], folder:
 
 
 def _push_model(store: StoreClient, folder: Path, files: tuple[tree.File, ...], digest: str) -> None:
-    if store.manifest(MODELS, tag(digest)) is not None:
-        return say(f"{digest} is in the store already")
     began = time.monotonic()
     layer = blob_of(lambda: tree.pack(folder, files))
+    if store.holds(MODELS, tag(digest), layer):
+        return say(f"{digest} is in the store already")
     store.push(MODELS, tag(digest), layer, {TITLE: "model.tar", "dev.slipway.digest": digest}, image=True)
     return say(f"pushed {digest}: {layer.size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s")
 
@@ -69,8 +69,8 @@ def _data(registry: Registry, store: StoreClient, task: ImportTask, folder: Path
     registry.download(root, file, task.max_bytes)
     digest = "sha256:" + tree.sha256_of(file)
     _same("the data has", digest, task.data_digest)
-    if store.manifest(DATA, tag(digest)) is None:
-        content = Blob(lambda: _read(file), file.stat().st_size, digest)
+    content = Blob(lambda: _read(file), file.stat().st_size, digest)
+    if not store.holds(DATA, tag(digest), content):
         notes = {TITLE: name, EXTENSION: PurePosixPath(name).suffix}
         store.push(DATA, tag(digest), content, notes, image=False)
     say(f"the data is in the store: {digest}")

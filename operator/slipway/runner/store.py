@@ -90,6 +90,16 @@ class StoreClient:
             raise Refused("StoreRejected", f"{url} is not a manifest that Slipway pushed") from error
         return dict(found)
 
+    def holds(self, repository: str, reference: str, layer: Blob) -> bool:
+        """Whether the tag leads to just this content: anybody may have pushed something else under it."""
+        try:
+            found = self.manifest(repository, reference)
+        except Refused as refused:
+            if refused.reason != "StoreRejected":
+                raise
+            return False
+        return found is not None and found["layers"][0]["digest"] == layer.digest
+
     def pull(self, repository: str, layer: Mapping[str, Any], take: Callable[[IO[bytes]], Got]) -> Got:
         """Hand a layer to `take` as a stream, checking its digest; `take` starts anew when the stream broke."""
         url = f"{self._base}/{repository}/blobs/{layer['digest']}"

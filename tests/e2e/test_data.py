@@ -1,0 +1,124 @@
+"""Evaluation data from elsewhere than the registry, and validation on a GPU node: each proven by a validation."""
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from dev.demo.kube import Object
+
+from .conftest import World, places_of
+from .making import TARGET
+from .place import Place, model_version
+from .test_refusals import server, service
+
+FILE = "holdout.parquet"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Where the data is."""
+
+    name: str
+    because: str
+    uri: str  # "" for a file in MLflow
+    file: str = FILE
+    pool: str = ""
+
+
+CASES = [
+    Case("by-http", "any web server will do", f"http://files:8000/{FILE}"),
+    Case("by-claim", "data that is too big to copy lies on a volume", f"pvc://data/deep/{FILE}"),
+    Case("by-csv", "not everybody writes parquet", "", file="holdout.csv"),
+    Case("on-a-gpu", "the pool's node selector, toleration and device are the platform's affair", "", pool="gpu"),
+]
+
+
+@pytest.fixture(scope="module")
+def proven(world: World) -> Iterator[Place]:
+    """All cases, applied at once, with what they need."""
+    with places_of(world.kube) as make:
+        place = make("data")
+        content = base64.b64encode(world.made.data[FILE].content).decode()
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "files"}, "binaryData": {FILE: content}}
+        place.apply(config, *web(world.images.runner), *volume(world.images.runner))
+        place.kubectl("wait", "job/fill", "--for=condition=Complete", "--timeout=60s")
+        place.kubectl("wait", "pod/files", "--for=condition=Ready", "--timeout=60s")
+        for case in CASES:
+            if case.pool and not has_gpu(world):
+                continue
+            data = world.made.data[case.file]
+            policy = world.policy(case.file)
+            policy["data"] = {"uri": case.uri or data.uri, "digest": data.digest, "target": TARGET}
+            policy |= {"pool": {"name": case.pool}} if case.pool else {}
+            world.model(place, case.name, "good", validation=policy)
+            place.apply(model_version(case.name, 1, "Staging"))
+        yield place
+
+
+def has_gpu(world: World) -> bool:
+    """Whether a node of the cluster offers one."""
+    return "nvidia.com/gpu" in world.kube.run(
+        "kubectl", "get", "nodes", "-o", "jsonpath={.items[*].status.allocatable}"
+    )
+
+
+def mounted(name: str, path: str) -> Object:
+    """A volume's place in a container."""
+    return {"name": name, "mountPath": path}
+
+
+FILES = {"name": "files", "configMap": {"name": "files"}}
+
+
+def web(image: str) -> list[Object]:
+    """A web server with the file."""
+    command = ["python", "-m", "http.server", "8000", "--directory", "/files"]
+    pod = server(
+        "files", image, command, 8000, container={"volumeMounts": [mounted("files", "/files")]}, volumes=[FILES]
+    )
+    return [pod, service("files", 8000)]
+
+
+def volume(image: str) -> list[Object]:
+    """A claim, and a Job that puts the file on it."""
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }
+    command = ["sh", "-c", f"mkdir -p /data/deep && cp /files/{FILE} /data/deep/"]
+    mounts = [mounted("files", "/files"), mounted("data", "/data")]
+    data = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    pod = server(
+        "fill", image, command, 1, container={"volumeMounts": mounts, "readinessProbe": None}, volumes=[FILES, data]
+    )
+    template = {"metadata": {"labels": {"app": "fill"}}, "spec": pod["spec"] | {"restartPolicy": "Never"}}
+    spec = {"backoffLimit": 0, "template": template}
+    return [claim, {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "fill"}, "spec": spec}]
+
+
+def passed(place: Place, name: str) -> Object:
+    """The version, once it passed its gates."""
+    return place.until(f"{name}-v1", "Validated", "True", "GatesPassed", 150)
+
+
+@pytest.mark.parametrize("case", [one for one in CASES if not one.pool], ids=lambda case: case.name)
+def test_data_is_judged_on_wherever_it_lies(world: World, proven: Place, case: Case) -> None:
+    record = passed(proven, case.name)["status"]["validation"]
+    assert record["rows"] == 300
+    assert record["dataDigest"] == world.made.data[case.file].digest
+    assert record["gates"][0]["candidate"] == pytest.approx(world.made.errors["good"], rel=1e-6)
+
+
+def test_a_version_of_the_gpu_pool_is_judged_on_a_gpu_node_and_reserves_one_device(world: World, proven: Place) -> None:
+    if not has_gpu(world):
+        pytest.skip("no node of this cluster offers nvidia.com/gpu")
+    assert passed(proven, "on-a-gpu")["status"]["validation"]["pool"] == "gpu"
+    (pod,) = proven.every("pods", model="on-a-gpu", purpose="validate")
+    node = world.kube.get("node", "", pod["spec"]["nodeName"]) or {}
+    assert node["metadata"]["labels"]["pool"] == "gpu"
+    steps = [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]
+    assert {step["resources"]["limits"]["nvidia.com/gpu"] for step in steps} == {"1"}

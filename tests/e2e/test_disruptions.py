@@ -1,0 +1,218 @@
+"""What may happen at any time: the champion changes, the operator dies or is replaced, a pod is lost, all is deleted."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from dev.demo.kube import Kube, Object
+from dev.demo.manifests import SYSTEM
+from dev.demo.progress import condition
+
+from .conftest import Places, World, places_of, usual
+from .place import Place, model_version, poll
+
+MODEL = "minutes"
+OPERATOR = "app.kubernetes.io/component=operator"
+DELETED_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Served:
+    """A namespace in which version 1 (fair) serves; 2 (good), 3 (fine) and 4 (better) are each better than the last."""
+
+    world: World
+    place: Place
+
+    def answers(self) -> dict[str, list[float]]:
+        """The right answers of the versions that may serve."""
+        return self.world.made.answers(v1="fair", v2="good")
+
+
+@pytest.fixture(scope="module")
+def served(world: World) -> Iterator[Served]:
+    with places_of(world.kube) as make:
+        place = make("served")
+        world.model(place, MODEL, "fair", "good", "fine", "better", rollout={"keepWarm": "5s"})
+        place.apply(model_version(MODEL, 1))
+        place.until_serving(f"{MODEL}-v1")
+        yield Served(world, place)
+
+
+def test_an_upgrade_with_another_runner_image_moves_nothing_and_starts_no_job(served: Served) -> None:
+    place, world = served.place, served.world
+    before, jobs = running(place), every_job(place)
+    elsewhere = world.images.runner.rsplit(":", 1)[0], "of-another-release"
+    pools = [
+        pool | {"servingResources": {"requests": {"cpu": "20m"}}} for pool in usual(world.kube, world.images)["pools"]
+    ]
+    try:
+        world.upgrade(runner={"image": {"repository": elsewhere[0], "tag": elsewhere[1]}}, pools=pools)
+        seen_by_the_new_operator(place)
+        assert running(place) == before
+        assert every_job(place) == jobs
+        assert condition(place.version(f"{MODEL}-v1"), "Ready")["reason"] == "Serving"
+        place.kubectl("delete", "pod", next(iter(before)), "--grace-period=1", "--wait=false")
+        # The image of the new release does not even exist: what comes back is what was released, word for word.
+        poll("another pod of the same template", 60, lambda: _replaced(place, before), place.told)
+        place.apply(model_version(MODEL, 4, "Staging"))
+        found = place.until(f"{MODEL}-v4", "Imported", "False", "ImagePullFailed", 60)
+        assert ":".join(elsewhere) in condition(found, "Imported")["message"], (
+            "a new version uses the new release's image"
+        )
+    finally:
+        world.upgrade()
+    place.annotate("mv", f"{MODEL}-v4", retry="the-image-is-right-now")
+    place.until(f"{MODEL}-v4", "Imported", "True", "Imported", 60)
+    place.kubectl("delete", "mv", f"{MODEL}-v4")
+
+
+def running(place: Place) -> dict[str, str]:
+    """UID of every serving pod by its name."""
+    return {pod["metadata"]["name"]: pod["metadata"]["uid"] for pod in place.serving_pods(MODEL)}
+
+
+def every_job(place: Place) -> set[str]:
+    """UIDs of all Jobs, imports included."""
+    imports = place.kube.list("jobs", SYSTEM, f"slipway.dev/owner-namespace={place.namespace}")
+    return {job["metadata"]["uid"] for job in [*place.every("jobs", model=MODEL), *imports]}
+
+
+def seen_by_the_new_operator(place: Place) -> None:
+    """Wait until the model was decided on since now: a change that changes nothing is acknowledged."""
+    limit = place.model(MODEL)["spec"].get("rollout", {}).get("historyLimit", 5)
+    place.kubectl(
+        "patch", "rmodel", MODEL, "--type=merge", f'-p={{"spec": {{"rollout": {{"historyLimit": {limit + 1}}}}}}}'
+    )
+
+    def acknowledged() -> bool:
+        found = place.model(MODEL)
+        return bool(found["status"].get("observedGeneration") == found["metadata"]["generation"])
+
+    poll("the operator has seen the model", 60, acknowledged, place.told)
+
+
+def _replaced(place: Place, before: dict[str, str]) -> bool:
+    pods = place.serving_pods(MODEL)
+    ready = [
+        pod
+        for pod in pods
+        if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
+    ]
+    return bool(ready) and not {pod["metadata"]["uid"] for pod in ready} & set(before.values())
+
+
+def test_an_operator_that_is_killed_again_and_again_completes_the_promotion_and_repeats_nothing(served: Served) -> None:
+    place, world = served.place, served.world
+    name = f"{MODEL}-v2"
+    moments = {
+        "its import is asked for": lambda: place.jobs(MODEL, 2, "import"),
+        "its validation has begun": lambda: place.jobs(MODEL, 2),
+        "its pods are coming up": lambda: place.get("deployment", name),
+        "it has the traffic": lambda: traffic_of(place) == "2",
+    }
+    seen: dict[str, set[str]] = {"import": set(), "validate": set()}
+
+    def watched(look: Any) -> Any:
+        for purpose, found in seen.items():
+            found.update(place.jobs(MODEL, 2, purpose))
+        return look()
+
+    with world.entrance(place, MODEL) as way, world.load(way, served.answers()) as load:
+        place.apply(model_version(MODEL, 2))
+        for moment, look in moments.items():
+            poll(moment, 120, lambda look=look: watched(look), place.told)
+            kill_operator(place.kube)
+        found = poll("it serves", 120, lambda: watched(lambda: _serves(place.version(name))), place.told)
+        poll("only it answers", 60, lambda: load.tally["last_at"].get("2", 0) - load.tally["last_at"].get("1", 0) > 3)
+        tally = load.stop()
+    assert tally["failed"] == 0, tally
+    assert tally["requests"] > 100
+    assert {purpose: len(names) for purpose, names in seen.items()} == {"import": 1, "validate": 1}, seen
+    assert found["status"]["validation"]["attempt"] == 1
+    poll("the old pods are retired", 60, lambda: not place.serving_pods(MODEL, 1), place.told)
+
+
+def traffic_of(place: Place) -> str:
+    """The version that the Service selects."""
+    return str(place.get("service", MODEL)["spec"]["selector"].get("slipway.dev/version"))
+
+
+def kill_operator(kube: Kube) -> None:
+    """End it without a chance to say goodbye."""
+    names = [pod["metadata"]["name"] for pod in kube.list("pods", SYSTEM, OPERATOR)]
+    kube.run("kubectl", "delete", "pod", "-n", SYSTEM, *names, "--grace-period=0", "--force")
+
+
+def _serves(version: Object) -> Object | None:
+    return version if condition(version, "Ready").get("reason") == "Serving" else None
+
+
+def test_a_version_that_was_proven_against_an_earlier_champion_is_judged_again_before_it_is_released(
+    served: Served,
+) -> None:
+    place = served.place
+    champion = place.champion(MODEL)
+    third, fourth = f"{MODEL}-v3", f"{MODEL}-v4"
+    place.apply(model_version(MODEL, 4, "Staging"), model_version(MODEL, 3))
+    early = place.until(fourth, "Validated", "True", "GatesPassed", 120)
+    assert early["status"]["validation"]["championVersion"] == champion
+    place.until_serving(third)
+    assert place.version(third)["status"]["validation"]["championVersion"] == champion
+    assert len(place.jobs(MODEL, 4)) == 1, "while it asks for no traffic, it is not judged again"
+
+    place.apply(model_version(MODEL, 4))
+    place.until_serving(fourth)
+    late = place.version(fourth)["status"]["validation"]
+    assert late["championVersion"] == 3
+    assert late["championDigest"] == place.version(third)["status"]["digest"]
+    assert late["gates"][0]["champion"] == pytest.approx(served.world.made.errors["fine"], rel=1e-6)
+    assert len(place.jobs(MODEL, 4)) == 2
+    assert len(place.jobs(MODEL, 3)) == 1
+    stale = place.kubectl("get", "events", "--field-selector=reason=EvidenceStale", "-o", "name")
+    assert stale.strip(), "a person is told that the evidence was stale"
+
+
+def test_the_namespace_goes_within_a_minute_while_no_operator_runs(served: Served) -> None:
+    kube, place = served.place.kube, served.place
+    kube.run("kubectl", "scale", "deployment/slipway", "-n", SYSTEM, "--replicas=0")
+    try:
+        poll("no operator runs", 60, lambda: not kube.list("pods", SYSTEM, OPERATOR))
+        assert place.serving_pods(MODEL)
+        began = time.monotonic()
+        kube.run("kubectl", "delete", "namespace", place.namespace, "--wait=false")
+        gone = "the namespace is gone"
+        poll(
+            gone,
+            DELETED_SECONDS,
+            lambda: not kube.run("kubectl", "get", "namespace", place.namespace, "--ignore-not-found"),
+        )
+        print(f"the namespace was gone after {time.monotonic() - began:.1f} s")
+    finally:
+        kube.run("kubectl", "scale", "deployment/slipway", "-n", SYSTEM, "--replicas=1")
+        kube.rollout(SYSTEM, "slipway", 120)
+
+
+def test_a_validation_that_lost_its_pod_is_made_anew(places: Places, world: World) -> None:
+    place = places("lost")
+    world.model(place, MODEL, "good")
+    place.apply(model_version(MODEL, 1, "Staging"))
+
+    def at_work() -> str:
+        pods = place.kube.list("pods", place.namespace, "slipway.dev/purpose=validate")
+        states = [
+            one
+            for pod in pods
+            for one in pod["status"].get("initContainerStatuses", [])
+            if one["name"] == "score-candidate"
+        ]
+        return str(pods[0]["metadata"]["name"]) if states and states[0]["state"].get("running") else ""
+
+    pod = poll("the candidate is being scored", 90, at_work, place.told)
+    place.kubectl("delete", "pod", pod, "--grace-period=1", "--wait=false")
+    lost = place.until(f"{MODEL}-v1", "Validated", "False", "PodLost", 30)
+    assert "Attempt 1 of 3" in condition(lost, "Validated")["message"], condition(lost, "Validated")
+    found = place.until(f"{MODEL}-v1", "Validated", "True", "GatesPassed", 90)
+    assert found["status"]["validation"]["attempt"] == 2
