@@ -57,7 +57,10 @@ def version(
 ) -> ModelVersion:
     """A ModelVersion of `flights`; `retry` and other annotations by name, further spec fields in `spec`."""
     spec = {"model": "flights", "version": number, "stage": stage} | extra.pop("spec", {})
-    meta = {"name": f"flights-v{number}", "namespace": "ml", "uid": f"v{number}-uid", "generation": 1}
+    meta = {
+        "name": f"flights-v{number}", "namespace": "ml", "uid": f"v{number}-uid", "generation": 1,
+        "creationTimestamp": extra.pop("created", "2026-03-06T16:00:00Z"),
+    }  # fmt: skip
     named = {f"slipway.dev/{key}": value for key, value in extra.items()}
     return ModelVersion.model_validate(
         {"metadata": meta | {"annotations": named}, "spec": spec, "status": status or {}}

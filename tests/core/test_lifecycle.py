@@ -20,7 +20,7 @@ from slipway.core.reasons import Reason
 from slipway.core.registry import Absent, Silent
 from slipway.resources.serving import Traffic
 
-from tests.worlds import DATA, GATE, NOW, RELATIVE, digest, job, model, serves, version, version_seen
+from tests.worlds import DATA, GATE, NOW, RELATIVE, STAMP, digest, job, model, serves, version, version_seen
 
 POLICY = {"validation": {"modelType": "regressor", "data": DATA, "gates": [GATE, RELATIVE]}}
 
@@ -85,6 +85,19 @@ def test_a_version_without_a_model_gets_one_with_an_empty_spec() -> None:
     (made,) = decision.ensure
     assert (made["kind"], made["spec"], made["metadata"]["name"]) == ("RegisteredModel", {}, "flights")
     assert made["metadata"]["annotations"] == {"slipway.dev/implicit": "true"}
+
+
+def test_a_version_waits_a_moment_for_a_model_that_is_applied_with_it() -> None:
+    decision = lifecycle.decide(version_seen(version(1, created=STAMP), None))
+    assert (decision.ensure, decision.requeue_after_seconds) == ((), 3.0)
+
+
+def test_a_version_whose_model_was_deleted_is_not_promoted_without_its_gates() -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    orphan = after(seen, asked, model=None)
+    decision = lifecycle.decide(orphan)
+    assert decision.ensure == ()
+    assert conditions(decision)["Stalled"] == ("True", "ModelMissing")
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ FAILURES = [
     Case("champion", "nothing can be compared", pod(terminated("score-champion", 11)), Reason.ChampionFailed),
     Case("fetch", "it runs no model code", pod(terminated("fetch", 1, message=PROBLEM)), Reason.DataColumnMissing),
     Case("a model that lies", "model code is not believed", pod(terminated("score-candidate", 1, message=LIE)), Reason.ModelCrashed),
+    Case("a serving model that lies", "nor here", pod(terminated("serve", 1, message=PROBLEM)), Reason.ModelCrashed),
     Case("unknown word", "nobody foresaw it", pod(terminated("judge", 1, message='{"reason": "Xyz", "message": ""}')), Reason.InternalError),
 ]  # fmt: skip
 

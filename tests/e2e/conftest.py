@@ -47,14 +47,18 @@ class World:
         """`helm upgrade`, with these values in place of the tests' usual ones."""
         install.install_slipway(self.kube, self.console, self.images, usual(self.kube, self.images) | values)
 
-    def model(self, place: Place, name: str, *roles: str, **spec: Any) -> str:
-        """Register versions 1, 2, … that play these parts, declare the model, and return its name in the registry."""
-        registered = f"{place.namespace}/{name}".replace("/", "-")
-        if roles:
-            self.made.register(registered, *roles)
+    def declared(self, place: Place, name: str, *roles: str, **spec: Any) -> Object:
+        """Register versions 1, 2, … that play these parts; the RegisteredModel that goes with them."""
+        registered = f"{place.namespace}-{name}"
+        self.made.register(registered, *roles)
         source = {"registryRef": {"name": "mlflow", "namespace": MLFLOW}, "name": registered}
-        place.apply(registered_model(name, **{"source": source, "validation": self.policy()} | spec))
-        return registered
+        return registered_model(name, **{"source": source, "validation": self.policy()} | spec)
+
+    def model(self, place: Place, name: str, *roles: str, **spec: Any) -> str:
+        """Register and declare a model; returns its name in the registry."""
+        declared = self.declared(place, name, *roles, **spec)
+        place.apply(declared)
+        return str(declared["spec"]["source"]["name"])
 
     def policy(self, file: str = "holdout.parquet", metric: str = METRIC, **more: Any) -> Object:
         """A validation policy: an error of at most 8, and 1 % better than the champion."""

@@ -52,8 +52,9 @@ def proven(world: World) -> Iterator[Place]:
             policy = world.policy(case.file)
             policy["data"] = {"uri": case.uri or data.uri, "digest": data.digest, "target": TARGET}
             policy |= {"pool": {"name": case.pool}} if case.pool else {}
-            world.model(place, case.name, "good", validation=policy)
-            place.apply(model_version(case.name, 1, "Staging"))
+            place.apply(
+                world.declared(place, case.name, "good", validation=policy), model_version(case.name, 1, "Staging")
+            )
         yield place
 
 

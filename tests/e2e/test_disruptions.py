@@ -212,7 +212,11 @@ def test_a_validation_that_lost_its_pod_is_made_anew(places: Places, world: Worl
 
     pod = poll("the candidate is being scored", 90, at_work, place.told)
     place.kubectl("delete", "pod", pod, "--grace-period=1", "--wait=false")
-    lost = place.until(f"{MODEL}-v1", "Validated", "False", "PodLost", 30)
-    assert "Attempt 1 of 3" in condition(lost, "Validated")["message"], condition(lost, "Validated")
+
+    def lost() -> bool:
+        one = condition(place.version(f"{MODEL}-v1"), "Validated")
+        return one["reason"] == "PodLost" and "Attempt 1 of 3; the next one follows" in one["message"]
+
+    poll("the loss is told, and what follows", 40, lost, place.told)
     found = place.until(f"{MODEL}-v1", "Validated", "True", "GatesPassed", 90)
     assert found["status"]["validation"]["attempt"] == 2

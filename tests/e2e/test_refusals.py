@@ -80,7 +80,7 @@ CASES = [
         ("the model's files have the digest", WRONG), spec={"digest": WRONG}, attempts=None,
     ),
     Case(
-        "no-data", "the registry has no such file", "Imported", "ArtifactMissing",
+        "no-data", "the registry has no such file", "Imported", "DataUnreadable",
         ("absent.parquet",), attempts=None,
         policy=lambda world: data(
             uri=world.made.data["holdout.parquet"].uri.replace("holdout", "absent")
@@ -208,12 +208,15 @@ def refused(world: World) -> Iterator[Refused]:
             *guard(world.images.runner), model_registry("guarded", f"http://guard.{places['here'].namespace}.svc:5000")
         )
         places["here"].apply(model_registry("dead", "http://127.0.0.1:9"))
+        objects: dict[str, list[Object]] = {where: [] for where in places}
         for case in [*CASES, CHEAT]:
             spec: dict[str, Any] = {"validation": case.policy(world)}
             if case.registry:
                 spec["source"] = {"registryRef": {"name": case.registry}}
-            world.model(places[case.where], case.name, case.role, **spec)
-            places[case.where].apply(model_version(case.name, case.version, **(case.spec or {})))
+            objects[case.where].append(world.declared(places[case.where], case.name, case.role, **spec))
+            objects[case.where].append(model_version(case.name, case.version, **(case.spec or {})))
+        for where, declared in objects.items():
+            places[where].apply(*declared)
         yield Refused(world, places)
 
 

@@ -193,6 +193,8 @@ REGISTRIES = [
     Case("alias vnext", "only v and a number is reserved", registry(stages={"Staging": {"alias": "vnext"}}), ACCEPTED),
     Case("interval in words", "h, m and s", registry(sync={"interval": "often"}),
          'spec.sync.interval: Invalid value: "often"'),
+    Case("interval without pause", "a registry is not asked in a loop", registry(sync={"interval": "1s"}),
+         "spec.sync: Invalid value: interval must be at least 5s"),
     Case("selector of nothing", "it would select every namespace",
          registry(allowedNamespaces={"selector": {"matchLabels": {}}}),
          "spec.allowedNamespaces.selector.matchLabels in body should have at least 1 properties"),

@@ -16,6 +16,7 @@ from ..resources.platform import Manifest
 from . import imports, validations
 from .conditions import Verdict, failed, judged, passed, received, unknown
 from .decision import Decision, Event
+from .jobs import time
 from .observed import VersionSeen
 from .reasons import Reason, known
 from .registry import Absent, Entry, Silent
@@ -25,7 +26,7 @@ from .step import Step
 def resolved(seen: VersionSeen) -> Step:
     """The registry knows the version; what never changes about it is pinned."""
     if seen.model is None:
-        return Step(unknown(Reason.Resolving, "The RegisteredModel is being made."), ensure=(implicit_model(seen),))
+        return _without_model(seen)
     if seen.version.status.resolved is not None:
         pinned = seen.version.status.resolved
         return Step(passed(Reason.Registered, f"{pinned.source}, pinned when it was first read."))
@@ -48,6 +49,22 @@ def resolved(seen: VersionSeen) -> Step:
             return Step(passed(Reason.Registered, f"{entry.source} ({', '.join(entry.flavors)})"), {"resolved": found})
         case None:
             return Step(unknown(Reason.Resolving), again_seconds=5.0)
+
+
+def _without_model(seen: VersionSeen) -> Step:
+    """A version that was applied alone gets a model with an empty spec; one that outlived its model does not.
+
+    Otherwise deleting a model would drop its gates and promote its versions anew. The pause is for files that are
+    applied together in any order.
+    """
+    if seen.version.status.resolved is not None:
+        return Step(failed(Reason.ModelMissing))
+    age = (seen.now - time(seen.version.metadata.creation_timestamp)).total_seconds()
+    if age < MODEL_COMES_SECONDS:
+        return Step(
+            unknown(Reason.Resolving, "Waiting for its RegisteredModel."), again_seconds=MODEL_COMES_SECONDS - age
+        )
+    return Step(unknown(Reason.Resolving, "The RegisteredModel is being made."), ensure=(implicit_model(seen),))
 
 
 def imported(seen: VersionSeen) -> Step:
@@ -86,6 +103,7 @@ def synced(seen: VersionSeen) -> Step:
     return Step(received(handed.synced))
 
 
+MODEL_COMES_SECONDS = 3.0
 Rule = Callable[[VersionSeen], Step]
 LIFECYCLE: dict[str, Rule] = {
     "Resolved": resolved,

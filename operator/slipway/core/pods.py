@@ -11,6 +11,7 @@ Object = Mapping[str, Any]
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+_BELIEVED = {"import", "fetch", "judge"}  # programs that run no model code
 # Exit codes of the score program (it runs model code, so nothing else that it says is believed).
 _SCORE = {10: Reason.ModelDoesNotLoad, 11: Reason.PredictionFailed, 12: Reason.PredictionsInvalid}
 
@@ -61,8 +62,8 @@ def failed(pod: Object) -> Trouble:
 def ended(container: str, state: Object) -> Trouble | None:
     """What a container's end means; None if it ended well or has not ended.
 
-    A score step runs model code: of all that it says, only its exit code is read, and that only into reasons that
-    speak of the model. The other programs run none, so their termination message is believed.
+    The score steps and `serve` run model code: of all that they say, only the exit code is read, and that only into
+    reasons that speak of the model. The other programs run none, so their termination message is believed.
     """
     code = state.get("exitCode", 0)
     if code == 0:
@@ -74,12 +75,13 @@ def ended(container: str, state: Object) -> Trouble | None:
     if container == "score-candidate":
         reason = _SCORE.get(code, Reason.ModelCrashed)
         return Trouble(reason, f"Step '{container}' ended with code {code}.", container)
-    problem = problem_in(str(state.get("message", "")))
+    problem = problem_in(str(state.get("message", ""))) if container in _BELIEVED else None
     if problem:
         return Trouble(known(problem[0]), problem[1], container, explained=True)
     if code in (137, 143) or state.get("reason") in ("ContainerStatusUnknown", "Unknown"):
         return Trouble(Reason.PodLost, f"Step '{container}' was ended from outside (code {code}).", container)
-    return Trouble(Reason.InternalError, f"Step '{container}' ended with code {code}.", container)
+    reason = Reason.InternalError if container in _BELIEVED else Reason.ModelCrashed
+    return Trouble(reason, f"Step '{container}' ended with code {code}.", container)
 
 
 def problem_in(message: str) -> tuple[str, str] | None:

@@ -152,6 +152,12 @@ class Reason(StrEnum):
         "The credential that the ModelRegistry names cannot be read.",
         "Create the Secret with the label slipway.dev/registry, in a namespace that the chart lists.",
     )
+    ModelMissing = (
+        "ModelMissing",
+        "Stuck",
+        "The RegisteredModel of the version was deleted, and its gates with it.",
+        "Apply the RegisteredModel again, or delete this version.",
+    )
     VersionNotFound = (
         "VersionNotFound",
         "Stuck",

@@ -64,7 +64,7 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
         "initContainers": [fetch],
         "containers": [serve],
         "volumes": scratch("model", "tmp"),
-        "terminationGracePeriodSeconds": 90,
+        "terminationGracePeriodSeconds": 60,
     }
     if extras and extras.priority_class_name:
         spec["priorityClassName"] = extras.priority_class_name

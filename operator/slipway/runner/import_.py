@@ -64,9 +64,13 @@ def _push_model(store: StoreClient, folder: Path, files: tuple[tree.File, ...], 
 
 def _data(registry: Registry, store: StoreClient, task: ImportTask, folder: Path) -> str:
     uri = task.data_uri or ""
-    root, name = registry.root(uri), PurePosixPath(uri).name
-    file = folder / "data"
-    registry.download(root, file, task.max_bytes)
+    name, file = PurePosixPath(uri).name, folder / "data"
+    try:
+        registry.download(registry.root(uri), file, task.max_bytes)
+    except Refused as refused:
+        if refused.reason != "ArtifactMissing":
+            raise
+        raise Refused("DataUnreadable", f"the registry has no evaluation data at {uri}: {refused}") from refused
     digest = "sha256:" + tree.sha256_of(file)
     _same("the data has", digest, task.data_digest)
     content = Blob(lambda: _read(file), file.stat().st_size, digest)

@@ -22,7 +22,7 @@ from slipway.api.tasks import CANDIDATE
 from .outcome import at, say
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
-GRACE_SECONDS = 60  # for requests in flight when the drain time is over; Kubernetes' own limit comes first
+GRACE_SECONDS = 35  # for requests in flight when the drain time is over; Kubernetes' own limit comes first
 _OPENED = "slipway.opened"
 
 Message = MutableMapping[str, Any]
