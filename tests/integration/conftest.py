@@ -1,8 +1,7 @@
-"""Reaching a real API server: the one that `dev/cluster up` started."""
+"""Reaching a real API server: one that these tests start themselves."""
 
 import json
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from .control_plane import ControlPlane
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ("modelregistries.slipway.dev", "registeredmodels.slipway.dev", "modelversions.slipway.dev")
@@ -75,26 +76,25 @@ def cache() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Kubectl:
-    """The local cluster; without one its tests are skipped, or fail where SLIPWAY_REQUIRE_CLUSTER is set."""
-    choice = cache() / "cluster.json"
-    local = cache() / "bin" / "kubectl"
-    program = str(local) if local.exists() else shutil.which("kubectl")
-    problem = ""
-    if not choice.is_file():
-        problem = f"no cluster: {choice} is not there; run `dev/cluster up`"
-    elif not program:
-        problem = "kubectl is neither in the cache nor in PATH; run `dev/cluster up`"
-    else:
-        found = json.loads(choice.read_text())
-        kubectl = Kubectl(program, found["kubeconfig"], found["context"])
-        answer = kubectl.ask("get", "--raw", "/readyz")
-        if answer.code == 0:
-            return kubectl
-        problem = f"the cluster of {choice} does not answer: {answer.err.strip()}; run `dev/cluster up`"
-    if os.environ.get("SLIPWAY_REQUIRE_CLUSTER"):
-        pytest.fail(problem)
-    pytest.skip(problem)
+def plane_without_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane of these tests' own: on the shared cluster an operator would answer too."""
+    programs = cache() / "bin"
+    if not (programs / "kube-apiserver").exists():
+        problem = "kube-apiserver is not built; run `make cluster`"
+        if os.environ.get("SLIPWAY_REQUIRE_CLUSTER"):
+            pytest.fail(problem)
+        pytest.skip(problem)
+    found = ControlPlane(programs, tmp_path_factory.mktemp("plane"))
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(plane_without_operator: ControlPlane) -> Kubectl:
+    """kubectl, as an administrator of that control plane."""
+    plane = plane_without_operator
+    return Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
 
 
 @pytest.fixture(scope="session")
