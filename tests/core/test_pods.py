@@ -7,11 +7,11 @@ from slipway.core import pods
 from slipway.core.reasons import Reason
 
 
-def pod(*containers: dict[str, Any], phase: str = "Failed", **status: Any) -> dict[str, Any]:
-    return {
-        "spec": {"activeDeadlineSeconds": 60},
-        "status": {"phase": phase, "containerStatuses": list(containers), **status},
-    }
+def pod(*containers: dict[str, Any], phase: str = "Failed", deleted: str = "", **status: Any) -> dict[str, Any]:
+    """A pod; `deleted` is its deletionTimestamp, half a minute after somebody asked for it."""
+    meta = {"deletionTimestamp": deleted, "deletionGracePeriodSeconds": 30} if deleted else {}
+    status = {"phase": phase, "containerStatuses": list(containers), **status}
+    return {"metadata": meta, "spec": {"activeDeadlineSeconds": 60}, "status": status}
 
 
 def terminated(name: str, code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
@@ -66,6 +66,20 @@ WAITS = [
 def test_why_a_pod_waits(case: Case) -> None:
     trouble = pods.waiting(case.pod)
     assert trouble is not None and trouble.reason is case.want, case.because
+
+
+@pytest.mark.parametrize(
+    ("finished", "want", "because"),
+    [
+        ("2026-03-06T16:59:30Z", Reason.PodLost, "deleting the pod killed it"),
+        ("2026-03-06T16:59:29Z", Reason.ModelCrashed, "it had crashed before anybody deleted the pod"),
+    ],
+)
+def test_a_step_that_a_deletion_ended_is_not_the_models_fault(finished: str, want: Reason, because: str) -> None:
+    killed = terminated("score-candidate", 137)
+    killed["state"]["terminated"]["finishedAt"] = finished
+    found = pod(killed, deleted="2026-03-06T17:00:00Z")
+    assert pods.failed(found).reason is want, because
 
 
 def test_a_pod_that_is_getting_on_has_no_trouble() -> None:

@@ -4,9 +4,9 @@ by kubectl into a control plane of the test's own, from the first installation t
 import json
 import shutil
 import subprocess
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ import yaml
 
 from .conftest import CRDS, ROOT, Answer, Kubectl, cache
 from .control_plane import ControlPlane, until
+from .test_admission import programs
 
 CRD = "CustomResourceDefinition"
 
@@ -138,27 +139,18 @@ class Site:
         return dict(found)
 
 
-@pytest.fixture(scope="module")
-def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    programs = cache() / "bin"
-    if not (programs / "kube-apiserver").exists() or not (programs / "helm").exists():
-        pytest.skip("kube-apiserver and helm are not built; run `make cluster`")
-    found = ControlPlane(programs, tmp_path_factory.mktemp("plane"))
-    try:
-        found.start()
-        yield found
-    finally:
-        found.stop()
-
-
 @pytest.fixture
-def site(plane: ControlPlane) -> Iterator[Site]:
-    admin = Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
-    name = f"slipway-{uuid.uuid4().hex[:6]}"
-    admin.must("create", "namespace", name)
-    yield Site(plane, admin.within(name))
-    admin.must("delete", CLUSTER_WIDE, OURS, "--ignore-not-found")
-    admin.must("delete", "crd", *CRDS, "--ignore-not-found")
+def site(tmp_path: Path) -> Iterator[Site]:
+    """A new one for each test: a definition that is deleted soon after it was made takes the API server minutes
+    ("storage is (re)initializing")."""
+    plane = ControlPlane(programs(), tmp_path)
+    try:
+        plane.start()
+        admin = Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
+        admin.must("create", "namespace", "slipway-system")
+        yield Site(plane, admin.within("slipway-system"))
+    finally:
+        plane.stop()
 
 
 def test_helm_tries_it_on_the_server_and_leaves_nothing(site: Site) -> None:
@@ -235,7 +227,7 @@ def engineer(role: str) -> dict[str, Any]:
 
 
 def test_a_confined_release_guards_its_own_namespaces_and_no_other(site: Site) -> None:
-    inside, outside = (site.kubectl.within(f"{site.kubectl.namespace}-{place}") for place in ("in", "out"))
+    inside, outside = site.kubectl.within("ml"), site.kubectl.within("vision")
     for place in (inside, outside):
         site.kubectl.must("create", "namespace", place.namespace)
     site.must("install", "slipway", CHART, "--set", f"watch.namespaces={{{inside.namespace}}}")

@@ -51,7 +51,10 @@ def read(job: Object, its_pods: Iterable[Object], events: Iterable[Object] = (),
     if "Failed" in finished:
         return seen("Failed", trouble=Trouble(Reason.PodLost, str(finished["Failed"].get("message", ""))))
     if pod["metadata"].get("deletionTimestamp"):
-        return seen("Waiting", trouble=Trouble(Reason.PodLost, "The pod is being deleted; the step is made anew once it is gone."))
+        return seen(
+            "Waiting",
+            trouble=Trouble(Reason.PodLost, "The pod is being deleted; the step is made anew once it is gone."),
+        )
     trouble, step = pods.waiting(pod), pods.step(pod)
     return seen("Waiting" if trouble or not step else "Running", step=step, trouble=trouble)
 

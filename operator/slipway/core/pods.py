@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from ..api.tasks import Problem
@@ -53,10 +54,24 @@ def failed(pod: Object) -> Trouble:
     disrupted = [c for c in status.get("conditions", []) if c["type"] == "DisruptionTarget" and c["status"] == "True"]
     if not status.get("reason") and not disrupted:
         for container in _containers(pod):
-            trouble = ended(container["name"], container.get("state", {}).get("terminated") or {})
+            state = container.get("state", {}).get("terminated") or {}
+            trouble = None if _after_deletion(pod, state) else ended(container["name"], state)
             if trouble:
                 return trouble
+    if pod["metadata"].get("deletionTimestamp"):
+        return Trouble(Reason.PodLost, "The pod was deleted while it ran.")
     return Trouble(Reason.PodLost, f"{status.get('reason', 'The pod ended')}: {status.get('message', '')}".strip(": "))
+
+
+def _after_deletion(pod: Object, state: Object) -> bool:
+    """Whether a container ended because its pod was deleted; what failed before that keeps its own reason."""
+    meta, finished = pod["metadata"], state.get("finishedAt")
+    if not meta.get("deletionTimestamp") or not finished:
+        return False
+    asked = datetime.fromisoformat(meta["deletionTimestamp"]) - timedelta(
+        seconds=meta.get("deletionGracePeriodSeconds", 0)
+    )
+    return datetime.fromisoformat(finished) >= asked
 
 
 def ended(container: str, state: Object) -> Trouble | None:
