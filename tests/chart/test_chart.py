@@ -248,7 +248,6 @@ def test_the_operators_pod() -> None:
         "SLIPWAY_CONFIG": "/etc/slipway/config.yaml",
         "SLIPWAY_LOG_FORMAT": "json",
         "SLIPWAY_LOG_LEVEL": "INFO",
-        "TZ": "UTC",
     }
     assert container["command"] == ["python", "-m", "slipway"]
     assert container["ports"] == [{"name": "http", "containerPort": 8080}]
