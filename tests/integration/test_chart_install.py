@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import CRDS, ROOT, Answer, Kubectl, cache
+from .conftest import CRDS, ROOT, Answer, Kubectl, cache, programs
 from .control_plane import ControlPlane, until
-from .test_admission import programs
 
 CRD = "CustomResourceDefinition"
 

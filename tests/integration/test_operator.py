@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.conftest import CRDS, ROOT, Kubectl, cache
+from tests.integration.conftest import CRDS, ROOT, Kubectl, programs
 from tests.integration.control_plane import TOKEN, ControlPlane, Operator, running, until
 from tests.mlflow_server import MLflowServer, running_mlflow
 
@@ -21,10 +21,7 @@ PASSWORD = "hush-hush-nobody-may-read-this"
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
-    programs = cache() / "bin"
-    if not (programs / "kube-apiserver").exists():
-        pytest.skip("kube-apiserver is not built; run `make cluster`")
-    found = ControlPlane(programs, tmp_path_factory.mktemp("plane"))
+    found = ControlPlane(programs(), tmp_path_factory.mktemp("plane"))
     found.start()
     yield found
     found.stop()
