@@ -120,7 +120,8 @@ def _by_slipway(stage: Stage) -> tuple[float, dict[str, float], list[Object], di
             if place not in made:
                 jobs = stage.object(f"/apis/batch/v1/namespaces/{place}/jobs").get("items", [])
                 ours = [job for job in jobs if _is_ours(job, stage.story.good)]
-                made.update({place: ours[0]} if ours else {})
+                # Items of a list do not name their kind.
+                made.update({place: ours[0] | {"apiVersion": "batch/v1", "kind": "Job"}} if ours else {})
         return stage.answers(NAMESPACE)
 
     _await("Slipway's first prediction", answered)
