@@ -11,20 +11,29 @@ import kopf
 
 from ..adapters.cluster import JOB, MODEL, POD, REGISTRY, VERSION, WATCHED, Cluster, Kind, Object
 from ..api import names
-from .cache import Cache, family_of
+from .cache import Cache, Place, family_of
 from .queue import Key
 from .telemetry import Telemetry
 
 log = logging.getLogger("slipway")
 Wake = Callable[[Key], None]
 IDENTITY: Any = "slipway"  # given, since kopf would look the user up, and a pod's has no name
+ON_ITS_WAY_SECONDS = 5.0
 STALE_RELISTS = 2  # so many relists in a row that found what a watch should have told: the watch is dead
 
 
 class Watch:
     """Feeds the cache and wakes the keys that an object concerns."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, wake: Wake, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        wake: Wake,
+        telemetry: Telemetry,
+        patience_seconds: float = ON_ITS_WAY_SECONDS,
+    ) -> None:
+        self._patience_seconds = patience_seconds
         self._cluster, self._cache, self._wake, self._telemetry = cluster, cache, wake, telemetry
         self._missed: dict[str, int] = {}
         cache.listen(self.wake)
@@ -60,30 +69,28 @@ class Watch:
                 self._wake(Key("version", version["metadata"]["namespace"], version["metadata"]["name"]))
 
     async def relist(self, namespaces: tuple[str, ...], operator_namespace: str) -> None:
-        """The cache is as the API server has it, deletions too; what the watch had not told is counted."""
+        """The cache is as the API server has it, deletions too; what the watch had not told in time is counted."""
         first = self.listed_at is None
+        listed: dict[Kind, dict[Place, Object]] = {}
+        before: dict[Kind, dict[Place, str]] = {}
         for kind in WATCHED:
-            places = namespaces or ("",)
-            if namespaces and kind in (JOB, POD, REGISTRY):
-                places = tuple(dict.fromkeys((*namespaces, operator_namespace)))
-            known = {(o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for o in self._cache.all(kind)}
-            found: dict[tuple[str, str], Object] = {}
-            for place in places:
-                for one in await self._cluster.every(kind, place):
-                    found[(one["metadata"].get("namespace", ""), one["metadata"]["name"])] = one
-            missed = 0
-            for one in found.values():
-                missed += self._cache.put(kind, one)
-            for place_name in known.keys() - found.keys():
-                gone = known[place_name]
-                missed += self._cache.remove(kind, *place_name, gone["metadata"].get("uid", ""))
-            self._judge(kind, missed, first)
+            before[kind] = {_place(one): one["metadata"].get("uid", "") for one in self._cache.all(kind)}
+            listed[kind] = {}
+            for namespace in _places(kind, namespaces, operator_namespace):
+                found = await self._cluster.every(kind, namespace)
+                listed[kind] |= {_place(one): one for one in found}
+        if not first:  # what changed a moment ago is on its way: only what is still unknown later was missed
+            await asyncio.sleep(self._patience_seconds)
+        for kind, found_now in listed.items():
+            missed = sum(self._cache.put(kind, one) for one in found_now.values())
+            gone = before[kind].keys() - found_now.keys()
+            missed += sum(self._cache.remove(kind, *place, before[kind][place]) for place in gone)
+            if not first:
+                self._judge(kind, missed)
         self.listed_at = time.monotonic()
 
-    def _judge(self, kind: Kind, missed: int, first: bool) -> None:
-        """A few changes are always on their way; a watch that misses some at every relist is dead."""
-        if first:
-            return
+    def _judge(self, kind: Kind, missed: int) -> None:
+        """A watch that misses changes at every relist is dead."""
         self._missed[kind.plural] = self._missed.get(kind.plural, 0) + 1 if missed else 0
         if missed:
             self._telemetry.missed.labels(kind.plural).inc(missed)
@@ -93,6 +100,18 @@ class Watch:
     def stale(self) -> list[str]:
         """Kinds whose watch is dead."""
         return [plural for plural, count in self._missed.items() if count >= STALE_RELISTS]
+
+
+def _place(found: Object) -> Place:
+    return found["metadata"].get("namespace", ""), found["metadata"]["name"]
+
+
+def _places(kind: Kind, namespaces: tuple[str, ...], operator_namespace: str) -> tuple[str, ...]:
+    """Where to list a kind: everywhere, or in the namespaces that were named, and beside the operator for its own."""
+    if not namespaces:
+        return ("",)
+    own = (operator_namespace,) if kind in (JOB, POD, REGISTRY) else ()
+    return tuple(dict.fromkeys((*namespaces, *own)))
 
 
 class Kopf:

@@ -1,0 +1,101 @@
+"""What wakes which key, and when a watch is called dead."""
+
+from typing import Any
+
+import pytest
+from slipway.adapters.cluster import JOB, MODEL, POD, REGISTRY, VERSION, Kind
+from slipway.controller.cache import Cache
+from slipway.controller.queue import Key
+from slipway.controller.telemetry import Telemetry
+from slipway.controller.watch import Watch
+
+
+class Cluster:
+    """An API server that lists what it is told to hold."""
+
+    def __init__(self) -> None:
+        self.holds: dict[str, list[dict[str, Any]]] = {}
+
+    async def every(self, kind: Kind, namespace: str = "", fields: str = "") -> list[dict[str, Any]]:
+        return list(self.holds.get(kind.kind, []))
+
+
+def thing(kind: Kind, name: str, version: int = 1, **labels: str) -> dict[str, Any]:
+    meta = {"name": name, "namespace": "ml", "uid": f"{name}-uid", "resourceVersion": str(version), "labels": labels}
+    number = name.rsplit("-v", 1)[-1]
+    spec = {"model": "flights", "version": int(number)} if kind is VERSION else {}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta, "spec": spec}
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+def woken() -> set[Key]:
+    return set()
+
+
+@pytest.fixture
+def watch(cluster: Cluster, woken: set[Key]) -> Watch:
+    return Watch(cluster, Cache(), woken.add, Telemetry(), patience_seconds=0)  # type: ignore[arg-type]
+
+
+OF_V1 = {"slipway.dev/model": "flights", "slipway.dev/version": "1"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "labels", "want"),
+    [
+        (VERSION, "flights-v1", {}, {"version flights-v1", "model flights"}),
+        (MODEL, "flights", {}, {"model flights", "version flights-v1", "version flights-v2"}),
+        (JOB, "flights-v1-import", OF_V1, {"version flights-v1"}),
+        (POD, "flights-v1-x", OF_V1 | {"slipway.dev/track": "production"}, {"version flights-v1", "model flights"}),
+        (POD, "stranger", {}, set()),
+    ],
+)
+def test_an_object_wakes_whom_it_concerns(
+    watch: Watch, woken: set[Key], kind: Kind, name: str, labels: dict[str, str], want: set[str]
+) -> None:
+    for one in (thing(VERSION, "flights-v1"), thing(VERSION, "flights-v2"), thing(MODEL, "flights")):
+        watch.saw(MODEL if one["kind"] == "RegisteredModel" else VERSION, None, one)
+    woken.clear()
+    watch.saw(kind, "MODIFIED", thing(kind, name, 2, **labels))
+    assert {f"{key.reconciler} {key.name}" for key in woken} == want
+
+
+def test_a_registry_wakes_every_model(watch: Watch, woken: set[Key]) -> None:
+    watch.saw(MODEL, None, thing(MODEL, "flights"))
+    woken.clear()
+    watch.saw(REGISTRY, None, thing(REGISTRY, "mlflow"))
+    assert {key.reconciler for key in woken} == {"registry", "model"}
+
+
+async def test_a_relist_finds_a_deletion_that_no_watch_told(watch: Watch, cluster: Cluster, woken: set[Key]) -> None:
+    cluster.holds["ModelVersion"] = [thing(VERSION, "flights-v1")]
+    await watch.relist((), "slipway-system")
+    cluster.holds["ModelVersion"] = []
+    woken.clear()
+    await watch.relist((), "slipway-system")
+    assert Key("model", "ml", "flights") in woken
+
+
+async def test_a_watch_that_misses_changes_at_every_relist_is_dead(watch: Watch, cluster: Cluster) -> None:
+    cluster.holds["ModelVersion"] = [thing(VERSION, "flights-v1")]
+    await watch.relist((), "slipway-system")
+    for number in (2, 3):
+        assert watch.stale == []
+        cluster.holds["ModelVersion"] = [thing(VERSION, "flights-v1", number)]
+        await watch.relist((), "slipway-system")
+    assert watch.stale == ["modelversions"]
+
+
+async def test_a_watch_that_tells_in_time_is_alive(watch: Watch, cluster: Cluster) -> None:
+    await watch.relist((), "slipway-system")
+    for number in range(2, 6):
+        newer = thing(VERSION, "flights-v1", number)
+        cluster.holds["ModelVersion"] = [newer]
+        watch.saw(VERSION, "MODIFIED", newer)
+        await watch.relist((), "slipway-system")
+    assert watch.stale == []
