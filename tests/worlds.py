@@ -12,6 +12,7 @@ from slipway.core.jobs import JobSeen
 from slipway.core.observed import Fleet, Kept, ModelSeen, VersionSeen
 from slipway.core.pods import Trouble
 from slipway.core.registry import Absent, Entry, Labels, Silent
+from slipway.core.validations import revision_of
 from slipway.resources import serving
 from slipway.resources.platform import DefaultRegistry, Platform, PoolSettings
 from slipway.resources.serving import Traffic
@@ -69,16 +70,16 @@ def version(
 
 def proven(number: int, stage: str = "Production", champion: str = "", **extra: Any) -> ModelVersion:
     """A version whose validation passed against the champion with that digest."""
-    of = digest(chr(96 + number))
-    status = {
+    holding = [_condition(kind, "True", "Imported") for kind in ("Resolved", "Imported", "Validated")]
+    status: dict[str, Any] = {
         "observedGeneration": 1,
-        "digest": of,
-        "conditions": [
-            _condition("Validated", "True", "GatesPassed"),
-            _condition("Ready", "False", "RolloutProgressing"),
-        ],
+        "digest": digest(chr(96 + number)),
+        "conditions": [*holding, _condition("Ready", "False", "RolloutProgressing")],
         "validation": {"key": "k", "outcome": "Passed", "championDigest": champion or None},
+        "lastHandledRetry": extra.get("retry"),
     }
+    bare = version(number, stage, status, **extra)
+    status["validation"]["revision"] = revision_of(model(), bare, ())
     return version(number, stage, status, **extra)
 
 

@@ -26,11 +26,17 @@ def test_an_older_event_does_not_replace_a_newer_write(cache: Cache) -> None:
 
 def test_a_late_event_does_not_bring_a_deleted_object_back(cache: Cache) -> None:
     cache.put(VERSION, seen(VERSION, "flights-v1", 10))
-    assert cache.remove(VERSION, "ml", "flights-v1")
-    assert not cache.put(VERSION, seen(VERSION, "flights-v1", 11))
+    assert cache.remove(VERSION, "ml", "flights-v1", version=11)
+    assert not cache.put(VERSION, seen(VERSION, "flights-v1", 10))
     assert cache.put(VERSION, seen(VERSION, "flights-v1", 12, uid="another")), (
         "a new object of that name is another one"
     )
+
+
+def test_an_object_that_lost_its_label_and_got_it_back_is_known_again(cache: Cache) -> None:
+    cache.put(VERSION, seen(VERSION, "flights-v1", 10))
+    cache.remove(VERSION, "ml", "flights-v1", uid="u", version=11)
+    assert cache.put(VERSION, seen(VERSION, "flights-v1", 12))
 
 
 def test_a_late_deletion_does_not_remove_the_successor(cache: Cache) -> None:

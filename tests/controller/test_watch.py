@@ -53,6 +53,7 @@ OF_V1 = {"slipway.dev/model": "flights", "slipway.dev/version": "1"}
         (JOB, "flights-v1-import", OF_V1, {"version flights-v1"}),
         (POD, "flights-v1-x", OF_V1 | {"slipway.dev/track": "production"}, {"version flights-v1", "model flights"}),
         (POD, "stranger", {}, set()),
+        (VERSION, "flights-v2", {"slipway.dev/version": "mine"}, {"version flights-v2", "model flights"}),
     ],
 )
 def test_an_object_wakes_whom_it_concerns(

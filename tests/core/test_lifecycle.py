@@ -232,6 +232,21 @@ def test_a_cause_outside_the_model_is_tried_again_three_times_in_all() -> None:
     assert conditions(asked)["Stalled"] == ("True", "PodLost"), "what was tried in vain is not called progress"
 
 
+def test_a_first_failure_that_is_tried_again_is_no_refusal() -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    (name,) = jobs_of(asked)
+    lost = {name: job(name, "Failed", trouble=Trouble(Reason.PodLost, "evicted"))}
+    decision = lifecycle.decide(after(seen, asked, jobs=lost))
+    assert "Stalled" not in conditions(decision)
+    assert conditions(decision)["Reconciling"] == ("True", "PodLost")
+
+
+def test_another_digest_than_the_released_one_is_not_served_under_a_pin() -> None:
+    pinned = version(1, spec={"digest": digest("9")})
+    decision = lifecycle.decide(version_seen(pinned, model(), traffic=serves(1)))
+    assert conditions(decision)["Imported"] == ("False", "DigestMismatch")
+
+
 def test_a_pod_that_finds_no_node_is_given_up_after_the_pending_timeout() -> None:
     seen, asked = at_validation(version(1), model(POLICY))
     (name,) = jobs_of(asked)

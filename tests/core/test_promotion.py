@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from slipway.api.modelversion import ModelVersion
 from slipway.core import promotion
 from slipway.core.decision import Decision
+from slipway.core.election import token
 from slipway.core.observed import Fleet, ModelSeen
 from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
 from slipway.core.registry import Absent, Labels, Silent
 from slipway.resources.serving import Traffic, read_traffic, recall_traffic
 
-from tests.worlds import NOW, digest, fleet, model, model_seen, proven, refused, serves, version
+from tests.worlds import DATA, GATE, NOW, digest, fleet, model, model_seen, proven, refused, serves, version
 
 FLIGHTS = model()
 
@@ -176,7 +177,7 @@ def test_labels_are_written_once_the_traffic_was_seen_to_have_moved() -> None:
     seen = labels_for(model_seen((version(1),), serves(1), (V1,)), 1, Labels("None", (), {}))
     (write,) = promotion.decide(seen).labels
     assert (write.version, write.stage, write.alias, write.archive_others) == (1, "Production", "champion", True)
-    assert set(write.tags) == {"slipway.dev/test/state"}
+    assert set(write.tags) == {"slipway.dev/test/ml/state"}
 
 
 def written(seen: ModelSeen, number: int) -> ModelSeen:
@@ -335,3 +336,49 @@ def test_a_model_whose_only_version_was_refused_says_so() -> None:
     ready = next(one for one in decision.status["conditions"] if one["type"] == "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "GateFailed")
     assert "Version 1 was refused" in ready["message"]
+
+
+def test_evidence_for_other_gates_than_those_of_now_releases_nothing() -> None:
+    stricter = model({"validation": {"modelType": "regressor", "data": DATA, "gates": [GATE]}})
+    seen = model_seen(
+        (version(1), proven(2, champion=A)), serves(1), (fleet(1, stricter), fleet(2, stricter)), stricter
+    )
+    assert champion_after(promotion.decide(seen)) == 1
+
+
+def test_a_version_whose_import_is_being_redone_is_not_released() -> None:
+    candidate = proven(2, champion=A)
+    conditions = tuple(
+        one.model_copy(update={"status": "False"}) if one.type == "Imported" else one
+        for one in candidate.status.conditions
+    )
+    redone = candidate.model_copy(update={"status": candidate.status.model_copy(update={"conditions": conditions})})
+    assert champion_after(promotion.decide(model_seen((version(1), redone), serves(1), (V1, V2)))) == 1
+
+
+def test_a_rolled_back_version_that_is_created_anew_unchanged_stays_rolled_back() -> None:
+    before = version(2)
+    traffic = replace(serves(1), rolled_back={2: token(before)}, history={1: A, 2: digest("b")})
+    again = before.model_copy(update={"metadata": before.metadata.model_copy(update={"uid": "new", "generation": 7})})
+    assert champion_after(promotion.decide(model_seen((version(1), again), traffic, (V1, V2)))) == 1
+
+
+def test_leaving_production_ends_a_rollback_so_that_returning_is_a_new_wish() -> None:
+    traffic = replace(serves(1), rolled_back={2: token(version(2))}, history={1: A, 2: digest("b")})
+    left = traffic_after(promotion.decide(model_seen((version(1), version(2, "Archived")), traffic, (V1, V2))))
+    assert left is not None and left.rolled_back == {}
+
+
+def test_the_champion_is_told_however_many_versions_are_newer() -> None:
+    newer = tuple(version(number, "Staging") for number in range(2, 40))
+    decision = promotion.decide(model_seen((version(1), *newer), serves(1), (V1,)))
+    assert told(decision, 1) == ("True", "Serving")
+
+
+def test_a_candidate_that_never_came_up_follows_the_settings_that_were_corrected() -> None:
+    stuck = fleet(2, FLIGHTS, False)
+    seen = model_seen((version(1), proven(2, champion=A)), serves(1), (V1, stuck))
+    corrected = replace(seen, platform=seen.platform.model_copy(update={"runner_image": "runner:right"}))
+    made = {one["metadata"]["name"]: one for one in promotion.decide(corrected).ensure if one["kind"] == "Deployment"}
+    images = {name: one["spec"]["template"]["spec"]["containers"][0]["image"] for name, one in made.items()}
+    assert images == {"flights-v1": "runner:1", "flights-v2": "runner:right"}

@@ -17,7 +17,6 @@ from .making import METRIC
 from .place import Place, model_version, poll
 
 MODEL = "minutes"
-STATE = "slipway.dev/demo/state"
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,14 @@ class Told:
         """Whether the Service gives exactly this version's predictions."""
         return way.version(self.world.made.request, self.answers(version)) == str(version)
 
+    def tag(self, word: str) -> str:
+        """A tag of Slipway's in MLflow: of this cluster and this namespace."""
+        return f"slipway.dev/demo/{self.place.namespace}/{word}"
+
     def label(self, version: int) -> tuple[str, str, list[str]]:
         """Stage, state tag and aliases of a version in MLflow."""
         found = self.world.made.client.get_model_version(self.registered, str(version))
-        return found.current_stage, found.tags.get(STATE, "").split(" ")[0], list(found.aliases)
+        return found.current_stage, found.tags.get(self.tag("state"), "").split(" ")[0], list(found.aliases)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +121,7 @@ def test_the_registry_says_what_is_true(told: Told) -> None:
         lambda: f"{[told.label(one) for one in (1, 2, 3)]}\n{told.place.told()}",
     )
     tags = told.world.made.client.get_model_version(told.registered, "3").tags
-    assert tags["slipway.dev/demo/digest"] == told.place.version(f"{MODEL}-v3")["status"]["digest"]
+    assert tags[told.tag("digest")] == told.place.version(f"{MODEL}-v3")["status"]["digest"]
 
 
 def test_a_rollback_returns_to_the_warm_predecessor_and_is_not_replayed_when_every_status_is_lost(told: Told) -> None:

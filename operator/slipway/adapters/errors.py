@@ -4,7 +4,8 @@ AdapterError
 ├── Unreachable   no answer, or a server's error: ask again later
 ├── Rejected      it understood and refused: wait for a change
 │   ├── Unauthorized   the credential is wrong or missing
-│   └── NotFound       it does not exist
+│   ├── NotFound       it does not exist
+│   └── Occupied       something of that name is there, and it is not ours
 └── Conflict      somebody else wrote first: observe again
 """
 
@@ -27,6 +28,10 @@ class Unauthorized(Rejected):
 
 class NotFound(Rejected):
     """It does not exist."""
+
+
+class Occupied(Rejected):
+    """Something of that name is there, and it is not ours."""
 
 
 class Conflict(AdapterError):

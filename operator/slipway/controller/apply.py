@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ..adapters.cluster import Cluster, Object, kind_of
+from ..adapters.cluster import DEPLOYMENT, SERVICE, Cluster, Kind, Object, kind_of
+from ..adapters.errors import NotFound, Occupied
 from ..api.base import API_VERSION
 from ..core.decision import Decision, Event
 from ..resources import naming
@@ -98,12 +99,25 @@ class Applier:
             return
         if kind.kind == "Job" and known is not None:
             return  # a Job's template never changes: it is there, or it is made
+        if known is None and kind in (SERVICE, DEPLOYMENT):
+            await self._unoccupied(kind, manifest)
         self._count("ensure")
         written = await self._cluster.apply(manifest)
         if kind.kind != "Secret":
             self._cache.put(kind, written)
         again = time.monotonic() + REAPPLY_SECONDS * random.uniform(0.8, 1.2)
         self._applied[key] = (wanted, _mark(written), again)
+
+    async def _unoccupied(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
+        """Nobody else's object has that name: an apply would take it over, and its traffic with it."""
+        meta = manifest["metadata"]
+        try:
+            there = (await self._cluster.get(kind, meta["namespace"], meta["name"]))["metadata"]
+        except NotFound:
+            return
+        owners = {one["uid"] for one in meta["ownerReferences"]}
+        if not owners & {one.get("uid") for one in there.get("ownerReferences") or []}:
+            raise Occupied(f"A {kind.kind} {meta['namespace']}/{meta['name']} is there that Slipway did not make.")
 
     def _count(self, verb: str) -> None:
         self._telemetry.actions.labels(verb).inc()

@@ -24,7 +24,7 @@ class Cache:
         self._listener: Callable[[Kind, Object], None] = lambda _kind, _found: None
         self._objects: dict[str, dict[Place, Object]] = {}
         self._families: dict[Family, dict[str, dict[Place, Object]]] = {}
-        self._graves: OrderedDict[str, None] = OrderedDict()
+        self._graves: OrderedDict[str, int] = OrderedDict()  # uid → its last version
 
     def listen(self, listener: Callable[[Kind, Object], None]) -> None:
         """Call this with every object that changed, came or went."""
@@ -34,10 +34,10 @@ class Cache:
         """Remember the object; False if something as new is known, or that it is gone."""
         meta = found["metadata"]
         place = (meta.get("namespace", ""), meta["name"])
-        if meta.get("uid") in self._graves:
+        if self._is_late(found):
             return False
         before = self._objects.get(kind.kind, {}).get(place)
-        if before is not None and _version(before) >= _version(found) and _uid(before) == _uid(found):
+        if before is not None and version_of(before) >= version_of(found) and _uid(before) == _uid(found):
             return False
         if before is not None:
             self._forget(kind, place, before)
@@ -49,14 +49,14 @@ class Cache:
         self._listener(kind, slim)
         return True
 
-    def remove(self, kind: Kind, namespace: str, name: str, uid: str = "") -> bool:
+    def remove(self, kind: Kind, namespace: str, name: str, uid: str = "", version: int = 0) -> bool:
         """Forget the object; True if it was known (and is the one with that uid, where one is given)."""
         place = (namespace, name)
         before = self._objects.get(kind.kind, {}).get(place)
         if before is None or (uid and _uid(before) != uid):
             return False
         self._forget(kind, place, before)
-        self._graves[_uid(before)] = None
+        self._graves[_uid(before)] = max(version, version_of(before))
         while len(self._graves) > GRAVES:
             self._graves.popitem(last=False)
         self._listener(kind, before)
@@ -74,6 +74,14 @@ class Cache:
         """The objects of a kind that belong to a model, by name."""
         found = self._families.get((namespace, model), {}).get(kind.kind, {})
         return [found[place] for place in sorted(found)]
+
+    def _is_late(self, found: Mapping[str, Any]) -> bool:
+        """Whether it tells of an object that is known to be gone. One that lost its label and got it back is not late:
+        a watch by label calls that a deletion, and the object lives on with newer versions."""
+        grave = self._graves.get(_uid(found))
+        if grave is None:
+            return False
+        return version_of(found) <= grave or bool(found["metadata"].get("deletionTimestamp"))
 
     def _forget(self, kind: Kind, place: Place, before: Object) -> None:
         del self._objects[kind.kind][place]
@@ -99,7 +107,8 @@ def family_of(kind: Kind, found: Mapping[str, Any]) -> Family | None:
     return (labels.get(names.OWNER_NAMESPACE, namespace), model) if model else None
 
 
-def _version(found: Mapping[str, Any]) -> int:
+def version_of(found: Mapping[str, Any]) -> int:
+    """The object's resource version as a number; 0 if it has none."""
     text = found["metadata"].get("resourceVersion", "0")
     return int(text) if text.isdigit() else 0
 

@@ -1,12 +1,14 @@
 """Gather everything that one decision may look at. Reads only; an answer that does not come is a value too."""
 
 import time as clock
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ..adapters.cluster import DEPLOYMENT, EVENT, JOB, MODEL, POD, RECORD, SERVICE, VERSION, Cluster, Object
-from ..adapters.errors import AdapterError, Unauthorized, Unreachable
+from pydantic import ValidationError
+
+from ..adapters.cluster import DEPLOYMENT, EVENT, JOB, MODEL, POD, RECORD, SERVICE, VERSION, Cluster, Kind, Object
+from ..adapters.errors import AdapterError, NotFound, Unauthorized, Unreachable
 from ..api import names
 from ..api.base import seconds
 from ..api.modelversion import ModelVersion
@@ -15,6 +17,7 @@ from ..core import jobs, labels, pods
 from ..core.observed import Fleet, Kept, ModelSeen, VersionSeen
 from ..core.reasons import Reason
 from ..core.registry import Absent, Entry, Labels, Silent
+from ..resources import naming
 from ..resources.platform import Platform
 from ..resources.serving import Traffic, read_traffic, recall_traffic
 from .cache import Cache
@@ -47,7 +50,7 @@ class Observer:
             entry=await self._entry(version, model, reached),
             credentials=reached.files if isinstance(reached, Reached) else {},
             jobs=await self._jobs(version),
-            traffic=self._traffic(namespace, version.spec.model, model),
+            traffic=await self._traffic(namespace, version.spec.model, model),
         )
 
     async def model(self, namespace: str, name: str) -> ModelSeen | None:
@@ -57,7 +60,7 @@ class Observer:
             return None
         model = RegisteredModel.model_validate(found)
         family = self._cache.family(namespace, name, VERSION)
-        versions = tuple(ModelVersion.model_validate(one) for one in family)
+        versions = tuple(one for found in family if (one := _readable(found)) is not None)
         reached = await self._registries.of(model)
         seen = ModelSeen(
             now=datetime.now(UTC).replace(microsecond=0),
@@ -65,19 +68,23 @@ class Observer:
             model=model,
             versions=versions,
             registry=reached.resource if isinstance(reached, Reached) else reached,
-            traffic=self._traffic(namespace, name, model),
-            kept=self._kept(namespace, name),
-            fleets=await self._fleets(namespace, name),
+            traffic=await self._traffic(namespace, name, model),
+            kept=self._kept(model),
+            fleets=self._fleets(model),
             labels={},
         )
         if isinstance(reached, Reached):
             seen = ModelSeen(**{**seen.__dict__, "labels": await self._read_labels(seen, reached)})
         return seen
 
-    def _traffic(self, namespace: str, name: str, model: RegisteredModel | None) -> Traffic:
+    async def _traffic(self, namespace: str, name: str, model: RegisteredModel | None) -> Traffic:
+        """The traffic of a model; its status is asked only when the API server itself says that the Service is gone."""
         service = self._cache.get(SERVICE, namespace, name)
-        if service is None and model is not None:
-            return recall_traffic(model)
+        if service is None and model is not None and model.status.champion is not None:
+            try:
+                service = await self._cluster.get(SERVICE, namespace, name)
+            except NotFound:
+                return recall_traffic(model)
         return read_traffic(service)
 
     async def _entry(
@@ -106,13 +113,19 @@ class Observer:
         found: dict[str, jobs.JobSeen] = {}
         every_pod = self._cache.family(namespace, model, POD)
         for job in self._cache.family(namespace, model, JOB):
-            if job["metadata"]["labels"].get(names.MODEL_VERSION) != str(version.spec.version):
+            if not self._is_of(job, version):
                 continue
-            name = job["metadata"]["name"]
-            its = [pod for pod in every_pod if pod["metadata"]["labels"].get("batch.kubernetes.io/job-name") == name]
+            its = [pod for pod in every_pod if _owned_by(pod, job["metadata"]["uid"])]
             events = [] if its else await self._refusals(job)
-            found[name] = jobs.read(job, its, events, await self._log(job, its))
+            found[job["metadata"]["name"]] = jobs.read(job, its, events, await self._log(job, its))
         return found
+
+    def _is_of(self, job: Object, version: ModelVersion) -> bool:
+        """Whether the operator made the Job for this version: anybody can copy labels, but not an owner's uid."""
+        meta = job["metadata"]
+        if meta["labels"].get(names.MODEL_VERSION) != str(version.spec.version):
+            return False
+        return meta["namespace"] == self._platform.namespace or _owned_by(job, version.metadata.uid)
 
     async def _refusals(self, owner: Object) -> list[Object]:
         """Events in which a controller says that it may not create pods; only it knows why."""
@@ -123,20 +136,20 @@ class Observer:
             return []
 
     async def _log(self, job: Object, its_pods: list[Object]) -> str:
-        container = jobs.log_container(job, its_pods)
-        if container is None:
+        newest = jobs.newest(its_pods)
+        container = jobs.log_container(job, newest) if newest else None
+        if newest is None or container is None:
             return ""
-        pod = its_pods[-1]["metadata"]
+        pod = newest["metadata"]
         if pod["uid"] not in self._logs:
             if len(self._logs) > 500:
                 self._logs.clear()
             self._logs[pod["uid"]] = await self._cluster.log(pod["namespace"], pod["name"], container)
         return self._logs[pod["uid"]]
 
-    def _kept(self, namespace: str, name: str) -> Mapping[int, Kept]:
+    def _kept(self, model: RegisteredModel) -> Mapping[int, Kept]:
         found: dict[int, Kept] = {}
-        for record in self._cache.family(namespace, name, RECORD):
-            number = int(record["metadata"]["labels"][names.MODEL_VERSION])
+        for number, record in self._own(model, RECORD):
             if number in found and found[number].revision > record["revision"]:
                 continue
             data = record["data"]
@@ -145,20 +158,33 @@ class Observer:
             )
         return found
 
-    async def _fleets(self, namespace: str, name: str) -> Mapping[int, Fleet]:
+    def _fleets(self, model: RegisteredModel) -> Mapping[int, Fleet]:
         found: dict[int, Fleet] = {}
-        every_pod = [p for p in self._cache.family(namespace, name, POD) if names.TRACK in p["metadata"]["labels"]]
-        for one in self._cache.family(namespace, name, DEPLOYMENT):
-            label = one["metadata"]["labels"][names.MODEL_VERSION]
+        meta = model.metadata
+        every_pod = [
+            p for p in self._cache.family(meta.namespace, meta.name, POD) if names.TRACK in p["metadata"]["labels"]
+        ]
+        for number, one in self._own(model, DEPLOYMENT):
+            if one["metadata"]["name"] != naming.version(meta.name, number):
+                continue
+            label = str(number)
             its = [pod for pod in every_pod if pod["metadata"]["labels"].get(names.MODEL_VERSION) == label]
-            found[int(label)] = fleet(int(label), one, its)
+            found[number] = fleet(number, one, its)
         return found
+
+    def _own(self, model: RegisteredModel, kind: Kind) -> Iterator[tuple[int, Object]]:
+        """The objects that the model owns, by version; copies that somebody made of them are not its own."""
+        for one in self._cache.family(model.metadata.namespace, model.metadata.name, kind):
+            label = one["metadata"]["labels"].get(names.MODEL_VERSION, "")
+            if label.isdigit() and _owned_by(one, model.metadata.uid):
+                yield int(label), one
 
     async def _read_labels(self, seen: ModelSeen, reached: Reached) -> dict[int, Labels | Absent | Silent]:
         """Labels of the versions of which the registry has something to be told; the champion's once per poll."""
         found: dict[int, Labels | Absent | Silent] = {}
         interval = seconds(reached.resource.spec.sync.interval)
-        for version in labels.versions_told(seen.versions):
+        silence: Labels | Absent | Silent | None = None
+        for version in labels.versions_told(seen.versions, seen.traffic.champion):
             number = version.spec.version
             wished = labels.wish(seen, version, seen.traffic, reached.resource)
             if wished is None:
@@ -172,13 +198,30 @@ class Observer:
             if told and known is not None and fact == wished.fact and clock.monotonic() - at < interval:
                 found[number] = known
                 continue
+            if isinstance(silence, Silent):
+                found[number] = silence
+                continue
             try:
                 answer = await reached.client.labels(registered_name(seen.model), number)
                 self._labels[key] = (clock.monotonic(), wished.fact, answer)
                 found[number] = answer
             except AdapterError as error:
                 found[number] = await self._silence(error, reached)
+                silence = found[number] if isinstance(error, Unreachable) else None  # one time-out is enough
         return found
+
+
+def _owned_by(found: Object, uid: str) -> bool:
+    owners = found["metadata"].get("ownerReferences") or []
+    return any(one.get("uid") == uid for one in owners)
+
+
+def _readable(found: Object) -> ModelVersion | None:
+    """The version; None for one that was stored before a rule of the CRD was there: its own pass says so."""
+    try:
+        return ModelVersion.model_validate(found)
+    except ValidationError:
+        return None
 
 
 def registered_name(model: RegisteredModel) -> str:

@@ -79,7 +79,8 @@ class Queue(Generic[Item]):
         count = self._failures.get(item, 0)
         self._failures[item] = count + 1
         delay: float = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(count, 16)) * (0.5 + self._jitter())
-        self._again.pop(item, None)  # most likely an echo of the pass's own writes
+        if self._again.pop(item, None) is not None:  # an echo of the pass's own writes, or somebody who cannot wait
+            delay = min(delay, LEAST_SECONDS)
         self._running.discard(item)
         self._due[item] = self._clock() + delay
         self._count += 1

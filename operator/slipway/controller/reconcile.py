@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..adapters.cluster import MODEL, REGISTRY, VERSION, Kind, Object
-from ..adapters.errors import AdapterError, Unauthorized, Unreachable
+from ..adapters.errors import AdapterError, Occupied, Unauthorized, Unreachable
 from ..api.base import seconds
 from ..api.modelregistry import ModelRegistry, ModelRegistryStatus
 from ..core import lifecycle, promotion
@@ -24,6 +24,7 @@ from .registries import Reached, Registries
 from .telemetry import Telemetry
 
 log = logging.getLogger("slipway")
+SILENT_SECONDS = 60.0  # until a model whose registry may not be used looks again: namespaces are not watched
 KINDS: dict[str, Kind] = {"version": VERSION, "model": MODEL, "registry": REGISTRY}
 
 
@@ -69,16 +70,29 @@ class Reconciler:
         if seen is None:
             return None
         decision = promotion.decide(seen)
-        await self._applier.objects(decision)
+        try:
+            await self._applier.objects(decision)
+        except Occupied as error:
+            decision = promotion.blocked(seen, str(error))
         await self._tell(found, decision)
         reached = await self._registries.of(seen.model) if decision.labels else None
         again = decision.requeue_after_seconds
         if isinstance(reached, Reached):
-            for write in decision.labels:
-                await reached.client.write(registered_name(seen.model), write)
-                self._telemetry.actions.labels("label").inc()
-        poll = None if isinstance(seen.registry, Silent) else float(seconds(seen.registry.spec.sync.interval))
+            await self._label(reached, registered_name(seen.model), decision)
+        poll = SILENT_SECONDS if isinstance(seen.registry, Silent) else float(seconds(seen.registry.spec.sync.interval))
         return min((one for one in (again, poll) if one is not None), default=None)
+
+    async def _label(self, reached: Reached, name: str, decision: Decision) -> None:
+        """Write every label; one that cannot be written does not hold the others up."""
+        failures: list[AdapterError] = []
+        for write in decision.labels:
+            try:
+                await reached.client.write(name, write)
+                self._telemetry.actions.labels("label").inc()
+            except AdapterError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     async def _registry(self, found: Object) -> float:
         resource = ModelRegistry.model_validate(found)

@@ -9,9 +9,9 @@ from typing import Any
 
 import kopf
 
-from ..adapters.cluster import JOB, MODEL, POD, REGISTRY, VERSION, WATCHED, Cluster, Kind, Object
+from ..adapters.cluster import DEPLOYMENT, JOB, MODEL, POD, RECORD, REGISTRY, VERSION, WATCHED, Cluster, Kind, Object
 from ..api import names
-from .cache import Cache, Place, family_of
+from .cache import Cache, Place, family_of, version_of
 from .queue import Key
 from .telemetry import Telemetry
 
@@ -43,7 +43,7 @@ class Watch:
         """An event from a watch: believed for what it is about, not for when it came."""
         meta = found["metadata"]
         if event == "DELETED":
-            self._cache.remove(kind, meta.get("namespace", ""), meta["name"], meta.get("uid", ""))
+            self._cache.remove(kind, meta.get("namespace", ""), meta["name"], meta.get("uid", ""), version_of(found))
         else:
             self._cache.put(kind, found)
 
@@ -61,7 +61,8 @@ class Watch:
             return
         if kind not in (JOB, POD) or names.TRACK in (meta.get("labels") or {}):
             self._wake(Key("model", *family))
-        number = (meta.get("labels") or {}).get(names.MODEL_VERSION)
+        # On our own resources it would be somebody else's label.
+        number = (meta.get("labels") or {}).get(names.MODEL_VERSION) if kind in (JOB, POD, DEPLOYMENT, RECORD) else None
         for version in self._cache.family(*family, VERSION):
             if kind is VERSION and version["metadata"]["name"] != name:
                 continue

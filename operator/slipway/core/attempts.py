@@ -89,7 +89,7 @@ def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pendi
         return replace(here, message="The Job is being created.")
     if job.phase == "Failed":
         trouble = job.trouble or Trouble(Reason.PodLost, "")
-        return here.ended(stamp, "Failed", trouble.reason, jobs.told(job, trouble))
+        return replace(here.ended(stamp, "Failed", trouble.reason, jobs.told(job, trouble)), again_seconds=1.0)
     if job.phase == "Waiting":
         left = job.created + timedelta(seconds=pending_seconds) - now
         trouble = job.trouble or Trouble(Reason.PodConfigInvalid, "The pod has not started.")
@@ -109,7 +109,7 @@ def verdict(progress: Progress, running: Reason) -> Verdict:
         attempt = f" (attempt {progress.attempt} of {jobs.ATTEMPTS})" if progress.attempt > 1 else ""
         return Verdict("False", reason, f"{sentence(progress.message)}{attempt}")
     reason = known(progress.reason)
-    if progress.again_seconds is not None:
+    if reason.course == "Retrying" and progress.attempt < jobs.ATTEMPTS:
         again = f" Attempt {progress.attempt} of {jobs.ATTEMPTS}; the next one follows."
         return Verdict("False", reason, sentence(progress.message) + again)
     return replace(failed(reason, progress.message), final=True)

@@ -6,6 +6,7 @@ from ..api import names
 from ..api.condition import Condition
 from ..api.modelversion import ModelVersion
 from ..resources import naming
+from . import gates, validations
 from .observed import ModelSeen
 
 
@@ -20,7 +21,8 @@ class Standing:
 
 def token(version: ModelVersion) -> str:
     """What was asked of a version: another token is another wish, which makes a rolled-back version eligible again."""
-    return naming.short_hash([version.metadata.generation, version.metadata.annotations.get(names.RETRY, "")])
+    spec = version.spec.model_dump(mode="json", exclude_defaults=True)
+    return naming.short_hash([spec, version.metadata.annotations.get(names.RETRY, "")])
 
 
 def wanted_rollback(seen: ModelSeen) -> str | None:
@@ -76,16 +78,22 @@ def refusal(version: ModelVersion) -> Condition | None:
 
 
 def evidence_holds(seen: ModelSeen, version: ModelVersion) -> bool:
-    """The version was validated as it is now, against the champion of now."""
+    """The version was validated as it is asked for now, against the champion of now."""
     proof = version.status.validation
-    return validated(version) and proof is not None and (proof.champion_digest or "") == seen.traffic.digest
+    asked = gates.merged(seen.model.spec.validation, version.spec.validation)
+    if proof is None or isinstance(asked, str) or not validated(version):
+        return False
+    of_now = proof.revision == validations.revision_of(seen.model, version, asked)
+    return of_now and (proof.champion_digest or "") == seen.traffic.digest
 
 
 def validated(version: ModelVersion) -> bool:
-    """The version was validated as it is now, against whichever champion."""
+    """The version was validated as it is now, against whichever champion; nothing before that is being redone."""
     status = version.status
-    proof = status.condition("Validated")
-    if proof is None or proof.status != "True" or status.validation is None or status.digest is None:
+    holds = {one.type for one in status.conditions if one.status == "True"}
+    if not {"Resolved", "Imported", "Validated"} <= holds or status.validation is None or status.digest is None:
+        return False
+    if status.last_handled_retry != version.metadata.annotations.get(names.RETRY):
         return False
     return status.observed_generation == version.metadata.generation
 

@@ -32,7 +32,7 @@ def read(job: Object, its_pods: Iterable[Object], events: Iterable[Object] = (),
     """The Job in our words. `log` is that of the main container, or of the one that failed."""
     meta = job["metadata"]
     main = job["spec"]["template"]["spec"]["containers"][0]["name"]
-    pod = max(its_pods, key=lambda one: str(one["metadata"].get("creationTimestamp", "")), default=None)
+    pod = newest(its_pods)
     created = time(meta["creationTimestamp"])
 
     def seen(phase: Literal["Waiting", "Running", "Succeeded", "Failed"], **more: str | Trouble | None) -> JobSeen:
@@ -59,15 +59,17 @@ def read(job: Object, its_pods: Iterable[Object], events: Iterable[Object] = (),
     return seen("Waiting" if trouble or not step else "Running", step=step, trouble=trouble)
 
 
-def log_container(job: Object, its_pods: Iterable[Object]) -> str | None:
+def newest(its_pods: Iterable[Object]) -> Object | None:
+    """The pod that speaks for a Job: the one that was made last."""
+    return max(its_pods, key=lambda one: str(one["metadata"].get("creationTimestamp", "")), default=None)
+
+
+def log_container(job: Object, pod: Object) -> str | None:
     """The container whose log is worth reading once the Job's pod has ended; None while it has not."""
-    for pod in its_pods:
-        phase = pod.get("status", {}).get("phase")
-        if phase == "Succeeded":
-            return str(job["spec"]["template"]["spec"]["containers"][0]["name"])
-        if phase == "Failed":
-            return pods.failed(pod).container or None
-    return None
+    phase = pod.get("status", {}).get("phase")
+    if phase == "Succeeded":
+        return str(job["spec"]["template"]["spec"]["containers"][0]["name"])
+    return pods.failed(pod).container or None if phase == "Failed" else None
 
 
 def again_at(record: Attempt, reason: Reason) -> datetime | None:

@@ -24,10 +24,14 @@ class Wish:
     fact: str  # a sentence that changes when the fact does; also the message once it is written
 
 
-def versions_told(versions: tuple[ModelVersion, ...]) -> list[ModelVersion]:
-    """Versions of which the registry is told: those that ask for a stage, the newest."""
-    asking = [one for one in versions if one.spec.stage != "None"]
-    return sorted(asking, key=lambda one: -one.spec.version)[:SHOWN]
+def versions_told(versions: tuple[ModelVersion, ...], champion: int | None) -> list[ModelVersion]:
+    """Versions of which the registry is told: the champion, then those that ask for Production, then the newest."""
+    asking = [one for one in versions if one.spec.stage != "None" or one.spec.version == champion]
+
+    def first(one: ModelVersion) -> tuple[bool, bool, int]:
+        return one.spec.version != champion, one.spec.stage != "Production", -one.spec.version
+
+    return sorted(asking, key=first)[:SHOWN]
 
 
 def wish(seen: ModelSeen, version: ModelVersion, traffic: Traffic, marks: ModelRegistry) -> Wish | None:
@@ -51,7 +55,7 @@ def wish(seen: ModelSeen, version: ModelVersion, traffic: Traffic, marks: ModelR
 
 
 def _wish(seen: ModelSeen, number: int, marks: Marks, state: str, detail: str, digest: str | None = None) -> Wish:
-    prefix = f"slipway.dev/{seen.platform.cluster_name}/"
+    prefix = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"
     said = f"{state} {detail}".strip()
     tags = {prefix + "state": said} | ({prefix + "digest": digest} if digest else {})
     others = marks.stage in ("Production", "Staging")

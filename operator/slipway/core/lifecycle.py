@@ -69,7 +69,9 @@ def _without_model(seen: VersionSeen) -> Step:
 
 def imported(seen: VersionSeen) -> Step:
     """The files are in the artifact store, under the digest that everything later is bound to."""
-    before = seen.traffic.history.get(seen.version.spec.version)
+    before, pinned = seen.traffic.history.get(seen.version.spec.version), seen.version.spec.digest
+    if before and pinned not in (None, before):
+        return Step(failed(Reason.DigestMismatch, f"{pinned} is pinned, and {before} was released."))
     if before and seen.version.status.digest in (None, before):
         return Step(passed(Reason.Imported, f"{before} was released before."), {"digest": before})
     return imports.decide(seen)

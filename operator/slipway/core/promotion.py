@@ -25,7 +25,7 @@ def decide(seen: ModelSeen) -> Decision:
     plan = rollout.plan(seen)
     versions: list[VersionVerdicts] = []
     writes: list[Write] = []
-    for version in labels.versions_told(seen.versions):
+    for version in labels.versions_told(seen.versions, plan.traffic.champion):
         synced, write = _synced(seen, version, plan)
         writes += [write] if write else []
         told = _released(seen, version, plan).wire()
@@ -43,6 +43,12 @@ def decide(seen: ModelSeen) -> Decision:
         events=_news(seen, plan),
         requeue_after_seconds=interval,
     )
+
+
+def blocked(seen: ModelSeen, message: str) -> Decision:
+    """What is said when a name that the model needs belongs to somebody else; nothing is taken over."""
+    status = _status(seen, seen.traffic, None, seen.model.status.versions, failed(Reason.NameTaken, message))
+    return Decision(status=status.wire(), requeue_after_seconds=60.0)
 
 
 def _adopted(seen: ModelSeen) -> tuple[Manifest, ...]:

@@ -70,7 +70,7 @@ class Reason(StrEnum):
         "ImagePullFailed",
         "Retrying",
         "The image cannot be pulled.",
-        "Check the image's name and the pull secrets in the operator's values.",
+        "Correct the image or the pull secrets in the operator's values; what serves follows by slipway.dev/refresh.",
     )
     OutOfMemory = (
         "OutOfMemory",
@@ -307,6 +307,12 @@ class Reason(StrEnum):
         "Stuck",
         "Somebody changed the labels in the registry after they were written.",
         "Promote through Kubernetes, or set the labels back.",
+    )
+    NameTaken = (
+        "NameTaken",
+        "Stuck",
+        "A Service or Deployment of that name is there that Slipway did not make.",
+        "Remove or rename it, or give the model another name.",
     )
     InvalidSpec = (
         "InvalidSpec",

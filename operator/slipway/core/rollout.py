@@ -60,7 +60,7 @@ def plan(seen: ModelSeen) -> Rollout:
 def _next_traffic(seen: ModelSeen, goal: Standing) -> Traffic:
     """The traffic after this pass: it moves only to a version that may have it and whose pods are all ready."""
     now = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    before = seen.traffic
+    before = _forgiven(seen)
     rollback = wanted_rollback(seen)
     if rollback and before.since and not goal.going_back:  # nothing to go back to: handled, never replayed later
         before = replace(before, handled_rollback=rollback)
@@ -84,6 +84,13 @@ def _next_traffic(seen: ModelSeen, goal: Standing) -> Traffic:
         history=_remembered(seen, before, goal.target, digest),
         returned="",
     )
+
+
+def _forgiven(seen: ModelSeen) -> Traffic:
+    """The traffic, without the rolled-back versions that have left Production since: to return is a new wish."""
+    left = {one.spec.version for one in seen.versions if one.spec.stage != "Production"}
+    kept = {number: asked for number, asked in seen.traffic.rolled_back.items() if number not in left}
+    return seen.traffic if kept == seen.traffic.rolled_back else replace(seen.traffic, rolled_back=kept)
 
 
 def _remembered(seen: ModelSeen, before: Traffic, number: int, digest: str) -> dict[int, str]:
@@ -125,15 +132,27 @@ def _templates(seen: ModelSeen, live: list[int]) -> tuple[dict[int, Kept], list[
         digest = _digest(seen, number)
         before = seen.kept.get(number)
         inputs = serving.inputs(seen.model, digest)
-        if before and (before.inputs == inputs or pool is None or not digest):
+        if before and (pool is None or not digest or (before.inputs == inputs and _settled(seen, number))):
             kept[number] = before
         elif pool is not None and digest:
-            highest += 1
             template = serving.pod_template(seen.platform, seen.model, number, digest, pool)
+            if before and before.template == template:
+                kept[number] = before
+                continue
+            highest += 1
             record = serving.controller_revision(seen.model, number, digest, highest, template)
             kept[number] = Kept(number, digest, inputs, highest, record["metadata"]["name"], template)
             records.append(record)
     return kept, records
+
+
+def _settled(seen: ModelSeen, number: int) -> bool:
+    """Whether a version's pods are not to be rendered anew by an upgrade: they served, or one of them is ready.
+
+    A candidate that never came up follows the settings, since they may be what keeps it down.
+    """
+    fleet = seen.fleets.get(number)
+    return number in seen.traffic.history or (fleet is not None and fleet.ready > 0)
 
 
 def replicas(seen: ModelSeen) -> int:

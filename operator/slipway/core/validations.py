@@ -6,7 +6,8 @@ from typing import Any
 
 from ..api import names, report, tasks
 from ..api.base import seconds
-from ..api.modelversion import ValidationRecord
+from ..api.modelversion import ModelVersion, ValidationRecord
+from ..api.registeredmodel import RegisteredModel
 from ..api.validation import Data, Gate
 from ..resources import jobs as builders
 from ..resources import naming
@@ -31,7 +32,7 @@ def decide(seen: VersionSeen) -> Step:
     pool, asked = policy
     status, model = seen.version.status, seen.model
     assert model is not None and status.digest is not None
-    revision = revision_of(seen, asked)
+    revision = revision_of(model, seen.version, asked)
     before = status.validation
     opponent = _opponent(seen, revision)
     stale = opponent.again
@@ -83,13 +84,12 @@ def plan(seen: VersionSeen) -> tuple[PoolSettings, tuple[Gate, ...]] | Verdict:
     return pool, merged
 
 
-def revision_of(seen: VersionSeen, asked: tuple[Gate, ...]) -> str:
+def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate, ...]) -> str:
     """Hash of what invalidates evidence: what the user set and the files; never an image, never a default."""
-    assert seen.model is not None
-    policy = seen.model.spec.validation
-    own = seen.version.spec.validation
+    policy = model.spec.validation
+    own = version.spec.validation
     chosen: dict[str, Any] = {
-        "digest": seen.version.status.digest,
+        "digest": version.status.digest,
         "data": policy.data.model_dump(mode="json", exclude_defaults=True) if policy.data else None,
         "modelType": policy.model_type,
         "gates": sorted(

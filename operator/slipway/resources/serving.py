@@ -84,7 +84,7 @@ def controller_revision(
     model: RegisteredModel, version: int, digest: str, revision: int, template: Manifest
 ) -> Manifest:
     """The record of what a version runs; drift repair and later releases use it word for word."""
-    name = f"{naming.version(model.metadata.name, version)}-{inputs(model, digest)}"
+    name = f"{naming.version(model.metadata.name, version)}-{naming.short_hash([inputs(model, digest), template])}"
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
