@@ -35,6 +35,7 @@ def logged(mlflow_server: MLflowServer) -> Logged:
 
     model = LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0])
     mlflow.set_tracking_uri(mlflow_server.uri)
+    mlflow.set_experiment("import")
     try:
         with mlflow.start_run() as run:
             mlflow.log_text("air_time,distance\n1,2\n", "holdout.csv")
@@ -117,7 +118,7 @@ OTHER = "sha256:" + "0" * 64
         ({"source": "mlflow-artifacts://elsewhere.example/1/model"}, "UnsafeArtifact", "artifact proxy"),
         ({"source": "s3://bucket/model"}, "UnsafeArtifact", "artifact proxy"),
         ({"source": "mlflow-artifacts:/1/../../etc"}, "UnsafeArtifact", "leaves its folder"),
-        ({"data_uri": "mlflow-artifacts:/nowhere.csv"}, "ArtifactMissing", "nowhere.csv"),
+        ({"data_uri": "mlflow-artifacts:/nowhere.csv"}, "DataUnreadable", "nowhere.csv"),
         ({"registry_uri": f"http://127.0.0.1:{free_port()}"}, "RegistryUnreachable", "no answer"),
         ({"store": Store(url=f"http://127.0.0.1:{free_port()}")}, "StoreUnreachable", "artifact store"),
     ],

@@ -65,6 +65,17 @@ def test_the_same_predictions_give_the_same_bytes(pod: Pod, capsys: pytest.Captu
     assert first == second
 
 
+def test_an_experiment_that_the_environment_names_is_of_no_concern(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "2")
+    truth(pod, list(TRUE))
+    predicted(pod, [1.1, 2.1, 2.9, 4.2])
+    judge(TASK)
+    report, _ = report_of(capsys.readouterr().out)
+    assert report.rows == len(TRUE)
+
+
 @pytest.mark.parametrize(
     ("labels", "guesses"),
     [

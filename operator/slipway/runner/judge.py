@@ -117,6 +117,7 @@ def _evaluate(truth: "pandas.Series[Any]", found: Predictions, model_type: str) 
         frame[TARGET] = frame[TARGET].astype(float)  # labels as predictions are read: 1 is 1.0
     with tempfile.TemporaryDirectory(prefix="judge-") as scratch:
         mlflow.set_tracking_uri(f"file://{scratch}/mlruns")
+        mlflow.set_experiment("judge")  # whatever the environment or the process names is not in this store
         with mlflow.start_run():
             result = mlflow.models.evaluate(
                 data=frame,
