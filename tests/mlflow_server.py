@@ -143,6 +143,29 @@ def start_mlflow(
     return server
 
 
+@contextmanager
+def talking_to(uri: str, experiment: str) -> Iterator[None]:
+    """MLflow's client talks to this server meanwhile, and to none afterwards.
+
+    It keeps its two servers and its experiment in the process and, for child processes, in the environment: whatever
+    is not given back there is where the next test registers its models.
+    """
+    import mlflow  # noqa: PLC0415 - seconds that most tests do not need
+
+    before = {key: value for key, value in os.environ.items() if key.startswith("MLFLOW_")}
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        mlflow.set_experiment(experiment)
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+        for key in [key for key in os.environ if key.startswith("MLFLOW_")]:
+            del os.environ[key]
+        os.environ.update(before)
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 on which nothing listens now."""
     with socket.socket() as probe:

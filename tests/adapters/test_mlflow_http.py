@@ -1,8 +1,6 @@
 """What the adapter makes of servers that hang, stumble, are something else, or show a certificate."""
 
 import asyncio
-import datetime
-import ipaddress
 import json
 import ssl
 import time
@@ -14,9 +12,6 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from slipway.adapters.errors import AdapterError, NotFound, Rejected, Unauthorized, Unreachable
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_answers import Patience
@@ -24,6 +19,7 @@ from slipway.adapters.ports import Connection
 from slipway.core.registry import Absent, Labels, Write
 
 from tests.adapters.registry_shelf import MLMODEL
+from tests.certificates import self_signed
 
 TestServer.__test__ = False
 SECRET = "s3cret-s3cret"
@@ -291,33 +287,16 @@ class Certified:
 @pytest.fixture
 async def certified(tmp_path: Path) -> AsyncIterator[Certified]:
     """A server with a certificate that no system knows."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = certificate.public_bytes(serialization.Encoding.PEM)
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    shown = self_signed("127.0.0.1")
     file = tmp_path / "server.pem"
-    file.write_bytes(private + pem)
+    file.write_text(shown.private + shown.public)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     app = web.Application()
     app.router.add_route("*", "/{any:.*}", says(200, '{"model_version": {}}'))
     server = TestServer(app, scheme="https", host="127.0.0.1")
     await server.start_server(ssl=context)
-    yield Certified(f"https://127.0.0.1:{server.port}", pem.decode())
+    yield Certified(f"https://127.0.0.1:{server.port}", shown.public)
     await server.close()
 
 

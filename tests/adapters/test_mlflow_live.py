@@ -17,7 +17,7 @@ from slipway.adapters.ports import Connection
 from slipway.core.registry import Absent, Entry, Labels, Write
 
 from tests.adapters.registry_shelf import MLMODEL, PASSWORD, MLflowShelf
-from tests.mlflow_server import MLflowServer, free_port
+from tests.mlflow_server import MLflowServer, free_port, talking_to
 
 
 class TestSources:
@@ -26,8 +26,7 @@ class TestSources:
         """This process is a notebook of a data scientist."""
         monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         monkeypatch.setenv("GIT_PYTHON_REFRESH", "quiet")
-        client.set_tracking_uri(mlflow_server.uri)
-        with warnings.catch_warnings():
+        with talking_to(mlflow_server.uri, "notebook"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
 

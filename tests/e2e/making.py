@@ -19,6 +19,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression, Ridge
 
+from tests.mlflow_server import talking_to
+
 from .defects.only_here import OnlyHere
 
 EXPERIMENT = "slipway-e2e"
@@ -26,6 +28,9 @@ TARGET, COLUMNS = "minutes", ["distance", "hour"]
 METRIC = "root_mean_squared_error"
 PACKAGES = ("mlflow", "scikit-learn", "pandas", "numpy")
 DEFECTS = Path(__file__).parent / "defects"
+WRONG_PACKAGES = {"outdated": "scikit-learn==0.1", "older-mlflow": "mlflow==2.9.2", "newer-mlflow": "mlflow==3.9999.0"}
+# The same files as `good`, each where something can be done to them without harm to the others.
+COPIES = ("link-out", "link-loop", "link-broken", "swapped", "no-mlmodel")
 # Each is better than the one before; `worse` is far from all of them.
 RIDGES = {"fair": 300.0, "good": 100.0, "fine": 30.0}
 
@@ -65,6 +70,11 @@ class Made:
             model = self.models[role]
             self.client.create_model_version(name, f"models:/{model}", run_id=self.runs[role], model_id=model)
 
+    def folder(self, role: str) -> str:
+        """Where the files of a logged model lie on the disk of MLflow's server."""
+        location = str(self.client.get_logged_model(self.models[role]).artifact_location)
+        return f"/data/artifacts/{location.removeprefix('mlflow-artifacts:/').strip('/')}"
+
     def forget(self) -> None:
         """Remove what the tests registered."""
         for name in sorted(self.registered):
@@ -80,18 +90,11 @@ class Made:
 
 @contextmanager
 def made(tracking_uri: str, console: Console) -> Iterator[Made]:
-    """Everything trained and logged once; MLflow's global settings are afterwards as they were."""
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(tracking_uri)
-    mlflow.set_registry_uri(tracking_uri)
-    try:
-        mlflow.set_experiment(EXPERIMENT)
+    """Everything trained and logged once."""
+    with talking_to(tracking_uri, EXPERIMENT):
         ready = _make(tracking_uri, console)
         yield ready
         ready.forget()
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
 
 
 def _make(tracking_uri: str, console: Console) -> Made:
@@ -103,9 +106,10 @@ def _make(tracking_uri: str, console: Console) -> Made:
     for role, estimator in estimators.items():
         with _logging(role, logged, console):
             mlflow.sklearn.log_model(estimator, name="model", signature=signature, pip_requirements=_requirements())
-    with _logging("outdated", logged, console):
-        wrong = ["scikit-learn==0.1", *_requirements()[:1]]
-        mlflow.sklearn.log_model(estimators["good"], name="model", signature=signature, pip_requirements=wrong)
+    for role, wrong in WRONG_PACKAGES.items():
+        with _logging(role, logged, console):
+            wanted = [*(one for one in _requirements() if one.split("==")[0] != wrong.split("==")[0]), wrong]
+            mlflow.sklearn.log_model(estimators["good"], name="model", signature=signature, pip_requirements=wanted)
     with _logging("only-here", logged, console):
         mlflow.pyfunc.log_model(
             name="model", python_model=OnlyHere(), signature=signature, pip_requirements=_requirements()
@@ -119,6 +123,8 @@ def _make(tracking_uri: str, console: Console) -> Made:
                 signature=signature,
                 pip_requirements=_requirements(),
             )
+    with tempfile.TemporaryDirectory() as folder:
+        _copies(logged, Path(folder), console)
     asked = holdout.head(5)
     return Made(
         tracking_uri=tracking_uri,
@@ -165,6 +171,21 @@ def _logging(role: str, logged: dict[str, tuple[str, str]], console: Console) ->
     console.say(f"logged the model '{role}'")
 
 
+def _copies(logged: dict[str, tuple[str, str]], folder: Path, console: Console) -> None:
+    """Logged models of their own; `no-mlmodel` is what an upload that broke off left."""
+    client, (good, run) = MlflowClient(), logged["good"]
+    files = Path(mlflow.artifacts.download_artifacts(f"models:/{good}", dst_path=str(folder)))
+    experiment = client.get_run(run).info.experiment_id
+    for role in COPIES:
+        if role == "no-mlmodel":
+            (files / "MLmodel").unlink()
+        copy = client.create_logged_model(experiment, name="model", source_run_id=run)
+        client.log_model_artifacts(copy.model_id, str(files))
+        client.finalize_logged_model(copy.model_id, "READY")
+        logged[role] = copy.model_id, run
+    console.say(f"copied the model 'good' as {', '.join(COPIES)}")
+
+
 def _data(holdout: pd.DataFrame) -> dict[str, Data]:
     """The hold-out rows, and files in which something is wrong."""
     gaps = holdout.copy()
@@ -173,6 +194,7 @@ def _data(holdout: pd.DataFrame) -> dict[str, Data]:
         "holdout.parquet": lambda file: holdout.to_parquet(file, index=False),
         "holdout.csv": lambda file: holdout.to_csv(file, index=False),
         "empty.parquet": lambda file: holdout.head(0).to_parquet(file, index=False),
+        "featureless.parquet": lambda file: holdout.drop(columns="hour").to_parquet(file, index=False),
         "untargeted.parquet": lambda file: holdout[COLUMNS].to_parquet(file, index=False),
         "gaps.parquet": lambda file: gaps.to_parquet(file, index=False),
     }

@@ -11,7 +11,7 @@ from slipway.api.tasks import CREDENTIALS, IMPORT, ImportTask, Store
 from slipway.runner import tree
 from slipway.runner.store import DATA, EXTENSION, MODELS, StoreClient, tag
 
-from tests.mlflow_server import MLflowServer, free_port
+from tests.mlflow_server import MLflowServer, free_port, talking_to
 from tests.runner.pods import Answer, Ended, Pod, StoreOnDisk, answering
 
 SECRET = "s3cr3t-of-the-registry"
@@ -34,9 +34,7 @@ def logged(mlflow_server: MLflowServer) -> Logged:
     from sklearn.linear_model import LinearRegression  # noqa: PLC0415
 
     model = LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0])
-    mlflow.set_tracking_uri(mlflow_server.uri)
-    mlflow.set_experiment("import")
-    try:
+    with talking_to(mlflow_server.uri, "import"):
         with mlflow.start_run() as run:
             mlflow.log_text("air_time,distance\n1,2\n", "holdout.csv")
             mlflow.sklearn.log_model(
@@ -44,8 +42,6 @@ def logged(mlflow_server: MLflowServer) -> Logged:
             )
         version = mlflow.MlflowClient().get_model_version("imported", "1")
         location = mlflow.MlflowClient().get_model_version_download_uri("imported", "1")
-    finally:
-        mlflow.set_tracking_uri(None)
     folder = mlflow_server.file(location, "")
     digest = "sha256:" + tree.sha256_of(folder / "MLmodel")
     return Logged(mlflow_server, version.source, run.info.run_id, digest, folder)
