@@ -93,6 +93,8 @@ def install_slipway(kube: Kube, console: Console, images: Images, more: dict[str
     values = cache() / "demo" / "values.yaml"
     values.parent.mkdir(parents=True, exist_ok=True)
     values.write_text(yaml.safe_dump(_values(images, nodes) | (more or {}), sort_keys=False))
+    if certificates := host_certificates():
+        kube.apply(manifests.namespace(SYSTEM), manifests.authorities(SYSTEM, certificates))
     console.say(f"waiting for `helm upgrade --install slipway` with {values} (at most {HELM_SECONDS} s)")
     _helm(kube, console, values)
     pods = kube.list("pods", SYSTEM, "app.kubernetes.io/component=operator")
@@ -160,7 +162,15 @@ def _values(images: Images, nodes: list[dict[str, Any]]) -> dict[str, Any]:
         "store": {"image": image(images.store), "persistence": {"size": "5Gi"}},
         "pools": [cpu, gpu] if "gpu" in labelled else [cpu],
         "defaultRegistry": {"name": "mlflow", "namespace": MLFLOW},
+        "caBundle": {"configMapKeyRef": manifests.AUTHORITIES} if host_certificates() else {},
     }
+
+
+def host_certificates() -> str:
+    """Whom this machine trusts, for pods that leave it by the same network; empty where it does not say."""
+    named = [os.environ.get(key, "") for key in ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")]
+    files = [Path(name) for name in (*named, "/etc/ssl/certs/ca-certificates.crt") if name]
+    return next((file.read_text() for file in files if file.is_file()), "")
 
 
 def _built(image: str) -> str:

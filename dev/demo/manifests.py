@@ -5,6 +5,7 @@ from typing import Any
 Object = dict[str, Any]
 MLFLOW, MODELS, SYSTEM = "mlflow", "ml", "slipway-system"  # namespaces
 MODEL = "flights"
+AUTHORITIES = {"name": "authorities", "key": "ca-certificates.crt"}
 MLFLOW_PORT = 5000
 THRESHOLD, RELATIVE_CHANGE = 12.0, 0.01  # minutes; and better than the champion by 1 %
 _ALLOWED_HOSTS = ("mlflow.mlflow.svc.cluster.local", "mlflow.mlflow.svc", "mlflow.mlflow", "mlflow")
@@ -27,6 +28,12 @@ def namespace(name: str, **labels: str) -> Object:
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     given = {"slipway.dev/models": labels["models"]} if "models" in labels else {}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": restricted | given}}
+
+
+def authorities(namespace: str, certificates: str) -> Object:
+    """The ConfigMap that the chart's caBundle names: whom pods trust beside the public authorities."""
+    meta = {"name": AUTHORITIES["name"], "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {AUTHORITIES["key"]: certificates}}
 
 
 def mlflow(image: str) -> list[Object]:

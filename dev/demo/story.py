@@ -76,6 +76,8 @@ def reset(kube: Kube, console: Console) -> None:
     # Imports run beside the operator, and their Jobs outlive the namespace.
     kube.run("kubectl", "delete", "jobs", "-n", SYSTEM, "-l", f"slipway.dev/owner-namespace={MODELS}")
     kube.apply(manifests.namespace(MODELS, models="true"))
+    if certificates := install.host_certificates():
+        kube.apply(manifests.authorities(MODELS, certificates))
 
 
 def promote_first(play: Play) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from slipway.api import tasks
+from slipway.api.modelregistry import CABundle, ConfigMapKeyRef
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
 from slipway.resources.platform import Platform, PoolSettings, Toleration
@@ -125,3 +126,20 @@ def test_neither_image_nor_default_is_part_of_what_a_version_runs_from() -> None
     assert serving.inputs(spelled_out, digest("a")) == inputs
     assert serving.inputs(model(refresh="1"), digest("a")) != inputs
     assert Platform().runner_image not in inputs
+
+
+@pytest.mark.parametrize("build", [import_job, validation_on_a_gpu, deployment], ids=lambda build: build.__name__)
+def test_every_container_sees_the_platforms_authorities_once_they_are_named(
+    build: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = build()
+    assert "authorities" not in str(without)
+    named = CABundle(config_map_key_ref=ConfigMapKeyRef(name="company", key="ca.pem"))
+    monkeypatch.setattr(f"{__name__}.PLATFORM", PLATFORM.model_copy(update={"ca_bundle": named}))
+    found = build()
+    pod = found["spec"]["template"]["spec"]
+    volume = next(one for one in pod["volumes"] if one["name"] == "authorities")["configMap"]
+    assert (volume["name"], volume["items"]) == ("company", [{"key": "ca.pem", "path": "ca.crt"}])
+    assert volume["optional"], "a namespace without them works with what everybody trusts"
+    mount = {"name": "authorities", "mountPath": tasks.AUTHORITIES, "readOnly": True}
+    assert all(mount in one["volumeMounts"] for one in [*pod.get("initContainers", []), *pod["containers"]])

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import ssl
 import subprocess
 import sys
 import threading
@@ -140,8 +141,11 @@ Answer = tuple[int, dict[str, str], bytes]
 
 
 @contextlib.contextmanager
-def answering(answer: Callable[[str, dict[str, str]], Answer]) -> Iterator[str]:
-    """The URL of a web server that somebody else wrote: `answer` maps path and headers to a response."""
+def answering(answer: Callable[[str, dict[str, str]], Answer], certified: Path | None = None) -> Iterator[str]:
+    """The URL of a web server that somebody else wrote: `answer` maps path and headers to a response.
+
+    With `certified`, a PEM file with key and certificate, it speaks TLS.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -156,9 +160,13 @@ def answering(answer: Callable[[str, dict[str, str]], Answer]) -> Iterator[str]:
         def log_message(self, *_: Any) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if certified:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certified)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http{'s' if certified else ''}://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

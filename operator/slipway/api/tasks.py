@@ -22,6 +22,7 @@ CHAMPION_PREDICTIONS = "/work/champion-predictions"
 DATA = "/work/data"  # mount of the claim of pvc:// data, read-only
 IMPORT = "/work/import"  # scratch of the import: the model's files and the data
 CREDENTIALS = "/run/slipway/registry"  # files: username, password, token, ca.crt (each optional)
+AUTHORITIES = "/etc/slipway/authorities"  # file: ca.crt, whom the platform trusts; there where the namespace has it
 DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
 
 

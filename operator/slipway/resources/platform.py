@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from ..api.base import ItemName, Value
+from ..api.modelregistry import CABundle
 
 
 class Toleration(Value):
@@ -50,6 +51,9 @@ class Platform(Value):
     image_pull_secrets: tuple[str, ...] = Field((), description="Pull secrets, in each pod's own namespace.")
     store: StoreSettings = Field(
         StoreSettings(url="http://slipway-store:5000"), description="The artifact store, as every pod reaches it."
+    )
+    ca_bundle: CABundle | None = Field(
+        None, description="ConfigMap with certificates that pods trust beside the public ones, in each pod's namespace."
     )
     default_registry: DefaultRegistry | None = Field(None, description="ModelRegistry of models that name none.")
     default_pool: str = Field("cpu", description="Pool of models that name none.")

@@ -4,6 +4,7 @@ from typing import Any
 
 from ..api import tasks
 from ..api.base import Value
+from ..api.modelregistry import ConfigMapKeyRef
 from .platform import Platform, PoolSettings
 
 UID = 65532
@@ -57,7 +58,7 @@ def container(
 
 
 def placed(platform: Platform, pool: PoolSettings | None, spec: dict[str, Any]) -> dict[str, Any]:
-    """The pod spec, sent to a pool, without a ServiceAccount token and with the image's pull secrets."""
+    """The pod spec, sent to a pool, without a ServiceAccount token, with pull secrets and authorities."""
     placement: dict[str, Any] = {}
     if pool and pool.node_selector:
         placement["nodeSelector"] = dict(pool.node_selector)
@@ -70,8 +71,21 @@ def placed(platform: Platform, pool: PoolSettings | None, spec: dict[str, Any]) 
         "enableServiceLinks": False,
         "securityContext": pod_security(),
         **placement,
-        **spec,
+        **(_trusting(platform.ca_bundle.config_map_key_ref, spec) if platform.ca_bundle else spec),
     }
+
+
+def _trusting(authorities: ConfigMapKeyRef, spec: dict[str, Any]) -> dict[str, Any]:
+    """Every container sees the platform's certificates, in a namespace that has them; another one does without."""
+    items = [{"key": authorities.key, "path": "ca.crt"}]
+    volume = {"name": "authorities", "configMap": {"name": authorities.name, "items": items, "optional": True}}
+    mount = {"name": "authorities", "mountPath": tasks.AUTHORITIES, "readOnly": True}
+    mounted = {
+        kind: [one | {"volumeMounts": [*one["volumeMounts"], mount]} for one in spec[kind]]
+        for kind in ("initContainers", "containers")
+        if kind in spec
+    }
+    return spec | mounted | {"volumes": [*spec["volumes"], volume]}
 
 
 def scratch(*names: str) -> list[dict[str, Any]]:

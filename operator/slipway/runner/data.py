@@ -21,6 +21,7 @@ from .store import DATA, EXTENSION, StoreClient, tag
 MAX_BYTES = 4 * 1024**3
 _TIMEOUT = (5, 20)
 _PAUSES = (0.5, 1.0, 2.0)
+_DISTRUST = "The certificate of its authority belongs into the ConfigMap that the chart's caBundle names."
 
 
 def bring(source: DataSource, store: StoreClient, max_bytes: int = MAX_BYTES) -> None:
@@ -77,6 +78,8 @@ def _from_http(uri: str, file: Path, max_bytes: int) -> None:
                         raise Refused("DataUnreadable", f"{uri} answers HTTP {answer.status_code}")
                     return _write(file, answer.iter_content(tree.CHUNK), max_bytes)
                 error: Exception = requests.HTTPError(f"HTTP {answer.status_code}")
+        except requests.exceptions.SSLError as failed:
+            raise Refused("DataUnreachable", f"{uri} cannot be read: {failed}. {_DISTRUST}") from failed
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as failed:
             error = failed
         except requests.RequestException as failed:
@@ -91,7 +94,7 @@ def _from_s3(source: DataSource, bucket: str, key: str, file: Path, max_bytes: i
     import boto3  # noqa: PLC0415 - 0.3 s that only this kind of data costs
     from botocore import UNSIGNED  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError, SSLError  # noqa: PLC0415
 
     key_id = secret(DATA_CREDENTIALS, "AWS_ACCESS_KEY_ID")
     config: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 3}}
@@ -112,6 +115,8 @@ def _from_s3(source: DataSource, bucket: str, key: str, file: Path, max_bytes: i
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         reason = "DataUnreachable" if status >= 500 else "DataUnreadable"
         raise Refused(reason, f"{source.uri} cannot be read: {error}") from error
+    except SSLError as error:
+        raise Refused("DataUnreachable", f"{source.uri} cannot be read: {error}. {_DISTRUST}") from error
     except (BotoCoreError, ValueError) as error:
         raise Refused("DataUnreachable", f"no answer for {source.uri}: {error}") from error
 

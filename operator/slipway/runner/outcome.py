@@ -3,13 +3,14 @@
 import os
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from slipway.api.base import Value
-from slipway.api.tasks import CREDENTIALS, DATA_CREDENTIALS, VARIABLE, Problem
+from slipway.api.tasks import AUTHORITIES, CREDENTIALS, DATA_CREDENTIALS, VARIABLE, Problem
 
 ROOT = "SLIPWAY_ROOT"  # tests put the pod's fixed folders below it
 TERMINATION_LOG = "SLIPWAY_TERMINATION_LOG"
@@ -48,6 +49,7 @@ def secret(folder: str, name: str) -> str:
 def run(program: Callable[[Task], Value | None], kind: type[Task]) -> NoReturn:
     """Run a program on its task and end the process: 0 with its result, 1 with a Problem."""
     try:
+        trust(at(AUTHORITIES) / "ca.crt")
         result = program(kind.model_validate_json(os.environ[VARIABLE]))
     except Refused as refused:
         _end(refused.reason, str(refused))
@@ -57,6 +59,18 @@ def run(program: Callable[[Task], Value | None], kind: type[Task]) -> NoReturn:
     if result is not None:
         _last_words(result)
     sys.exit(0)
+
+
+def trust(certificates: Path) -> None:
+    """Every client in this process believes these authorities, beside the public ones; if they are there at all."""
+    if not certificates.is_file():
+        return
+    from requests.certs import where  # noqa: PLC0415 - 0.1 s that only private authorities cost
+
+    everybody = Path(tempfile.gettempdir()) / "trusted.pem"
+    everybody.write_text(f"{Path(where()).read_text()}\n{certificates.read_text()}")
+    for client in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"):
+        os.environ[client] = str(everybody)
 
 
 def _end(reason: str, message: str) -> NoReturn:
