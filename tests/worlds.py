@@ -43,10 +43,13 @@ def digest(letter: str) -> str:
 
 
 def model(
-    spec: Mapping[str, Any] | None = None, status: Mapping[str, Any] | None = None, **annotations: str
+    spec: Mapping[str, Any] | None = None,
+    status: Mapping[str, Any] | None = None,
+    created: str = "2026-03-06T16:00:00Z",
+    **annotations: str,
 ) -> RegisteredModel:
     """The RegisteredModel `flights`."""
-    meta = {"name": "flights", "namespace": "ml", "uid": "model-uid", "generation": 1}
+    meta = {"name": "flights", "namespace": "ml", "uid": "model-uid", "generation": 1, "creationTimestamp": created}
     named = {f"slipway.dev/{key}": value for key, value in annotations.items()}
     return RegisteredModel.model_validate(
         {"metadata": meta | {"annotations": named}, "spec": spec or {}, "status": status or {}}

@@ -1,4 +1,4 @@
-"""Write what is generated from the resource types: CRDs, the chart's copies of them, reference pages.
+"""Write what is generated: CRDs and the chart's copies of them, reference pages.
 
 python dev/generate            # write
 python dev/generate --check    # exit 1, naming what is out of date
@@ -12,11 +12,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "operator")]  # so that it runs from anywhere, installed or not
 
-from dev.generate import crds, pages  # noqa: E402
+from dev.generate import crds, pages, values  # noqa: E402
 from dev.generate.schema import Incomplete  # noqa: E402
 
 CHART = "charts/slipway/templates/crds"
-FOLDERS = ("crds", CHART)  # hold generated files only: what is not generated any more goes
+REFERENCE = "docs/reference"
+FOLDERS = {"crds": "*.yaml", CHART: "*.yaml", REFERENCE: "*.md"}  # of generated files only: what is none any more goes
 
 
 def outputs() -> Iterator[tuple[str, str]]:
@@ -25,7 +26,8 @@ def outputs() -> Iterator[tuple[str, str]]:
         yield f"crds/{crds.name_of(kind)}.yaml", crds.file(kind)
         yield f"{CHART}/{crds.name_of(kind)}.yaml", crds.template(kind)
     for path, text in pages.all_pages():
-        yield f"docs/reference/{path}", text
+        yield f"{REFERENCE}/{path}", text
+    yield f"{REFERENCE}/values.md", values.page((ROOT / "charts/slipway/values.yaml").read_text(encoding="utf-8"))
 
 
 def main() -> int:
@@ -63,8 +65,8 @@ def _says(path: Path, text: str) -> bool:
 
 
 def _present() -> Iterator[str]:
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).glob("*.yaml")):
+    for folder, files in FOLDERS.items():
+        for path in sorted((ROOT / folder).glob(files)):
             yield str(path.relative_to(ROOT))
 
 

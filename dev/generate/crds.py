@@ -42,6 +42,8 @@ def described(kind: Any) -> dict[str, Any]:
             "status": structural(kind.model_fields["status"].annotation, "status", defaults=False),
         },
     }
+    # Of a status that nobody has written yet: tools that know kstatus wait for it, instead of taking it for healthy.
+    root["properties"]["status"]["default"] = {"observedGeneration": -1}
     if spec.is_required():
         root["required"] = ["spec"]
     else:

@@ -15,7 +15,7 @@ from .resources.platform import Platform
 class ConfigFile(Platform):
     """The file that SLIPWAY_CONFIG names: what the platform team decided, and how hard the operator works."""
 
-    namespace: str = ""
+    namespace: Annotated[str, Field(description="The operator's own namespace, unless SLIPWAY_NAMESPACE says it.")] = ""
     concurrency: Annotated[int, Field(ge=1, le=64, description="Objects that are worked on at the same time.")] = 8
     relist_interval: Annotated[Duration, Field(description="Time between two complete lists.")] = "10m"
 

@@ -103,6 +103,9 @@ VERSIONS = [
     Case("short digest", "half a digest pins nothing", version(digest="sha256:9f2c"),
          "spec.digest in body should be at least 71 chars long"),
     Case("no spec", "nothing to act on", made("ModelVersion", "flights-v3"), "spec: Required value"),
+    Case("a megabyte of annotation", "an object stays small",
+         {**version(), "metadata": {"name": "flights-v3", "annotations": {"description": "x" * 1_000_000}}},
+         "metadata.annotations: Too long: may not be more than 262144 bytes"),
     Case("gate twice", "gates are merged by name",
          version(validation={"gates": [{"name": "a", "metric": METRIC}] * 2}),
          '.spec.validation.gates: duplicate entries for key [name="a"]'),
@@ -291,7 +294,12 @@ def test_defaults(kubectl: Kubectl) -> None:
     }
     assert spec["sync"] == {"interval": "30s"}
     assert kubectl.object("mv", "flights-v3")["spec"] == {"model": "flights", "version": 3, "stage": "None"}
-    assert "status" not in kubectl.object("mv", "flights-v3")
+
+
+@pytest.mark.parametrize("kind", ["mreg/mlflow", "rmodel/flights", "mv/flights-v3"])
+def test_what_nobody_has_looked_at_yet_says_so_to_tools_that_wait_for_it(kubectl: Kubectl, kind: str) -> None:
+    kubectl.must("apply", "--server-side", "--filename=-", stdin=[registry(), model(), version()])
+    assert kubectl.object(kind)["status"] == {"observedGeneration": -1}  # kstatus takes an object without one for ready
 
 
 def condition(kind: str, status: str = "True", reason: str = "GatesPassed", message: str = "fine") -> Manifest:
@@ -312,13 +320,13 @@ def status(name: str, manager: str, found: Manifest) -> tuple[tuple[str, ...], M
 
 def test_status_is_written_through_its_subresource_only(kubectl: Kubectl) -> None:
     kubectl.must("apply", "--server-side", "--filename=-", stdin={**version(), "status": {"serving": True}})
-    assert "status" not in kubectl.object("mv", "flights-v3")
+    assert kubectl.object("mv", "flights-v3")["status"] == {"observedGeneration": -1}
 
     words, body = status("flights-v3", "slipway", {"serving": True})
     body["spec"]["stage"] = "Production"
     kubectl.must(*words, stdin=body)
     found = kubectl.object("mv", "flights-v3")
-    assert found["status"] == {"serving": True}
+    assert found["status"] == {"observedGeneration": -1, "serving": True}
     assert found["spec"]["stage"] == "None"
     assert found["metadata"]["generation"] == 1
 

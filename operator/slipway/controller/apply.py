@@ -124,8 +124,10 @@ class Applier:
 
 
 def _mark(found: Mapping[str, Any]) -> str:
-    """What changes when the desired state of the object does: its generation, where it has one."""
+    """What changes when the desired state of the object does, and not when somebody scales it: apply does not."""
     meta = found["metadata"]
+    if found["kind"] == DEPLOYMENT.kind:
+        return f"{meta['uid']}/{naming.short_hash({**found['spec'], 'replicas': None})}"
     return f"{meta['uid']}/{meta.get('generation') or meta['resourceVersion']}"
 
 

@@ -1,7 +1,9 @@
 """One pass: observe, decide, apply, write the status. The only place that knows all three reconcilers."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +13,7 @@ from ..adapters.cluster import MODEL, REGISTRY, VERSION, Kind, Object
 from ..adapters.errors import AdapterError, Occupied, Unauthorized, Unreachable
 from ..api.base import seconds
 from ..api.modelregistry import ModelRegistry, ModelRegistryStatus
+from ..api.registeredmodel import RegisteredModel
 from ..core import lifecycle, promotion
 from ..core.conditions import clipped, failed, judged, passed
 from ..core.decision import Decision, Event
@@ -19,11 +22,14 @@ from ..core.registry import Silent
 from .apply import Applier
 from .cache import Cache
 from .observe import Observer, registered_name
+from .pace import Pace
 from .queue import Key
 from .registries import Reached, Registries
 from .telemetry import Telemetry
 
 log = logging.getLogger("slipway")
+LOOKS = 4  # traffic moves, labels are written, labels are read: three, and one to spare
+LABELS_SECONDS = 2.0
 SILENT_SECONDS = 60.0  # until a model whose registry may not be used looks again: namespaces are not watched
 KINDS: dict[str, Kind] = {"version": VERSION, "model": MODEL, "registry": REGISTRY}
 
@@ -35,19 +41,20 @@ class Reconciler:
         self, cache: Cache, observer: Observer, applier: Applier, registries: Registries, telemetry: Telemetry
     ) -> None:
         self._cache, self._observer, self._applier = cache, observer, applier
-        self._registries, self._telemetry = registries, telemetry
+        self._registries, self._telemetry, self._pace = registries, telemetry, Pace()
 
     async def __call__(self, key: Key) -> float | None:
         """One pass over a key; seconds until the next one, None if nothing but a change asks for it."""
         found = self._cache.get(KINDS[key.reconciler], key.namespace, key.name)
         if found is None or found["metadata"].get("deletionTimestamp"):
+            self._pace.forget(key)
             return None
         try:
             if key.reconciler == "version":
                 return await self._version(key, found)
             if key.reconciler == "model":
                 return await self._model(key, found)
-            return await self._registry(found)
+            return await self._registry(key, found)
         except ValidationError as error:  # stored before a rule of the CRD was there: say so, touch nothing
             wrong = "; ".join(f"{'.'.join(str(p) for p in one['loc'])}: {one['msg']}" for one in error.errors()[:5])
             log.warning("%s/%s cannot be read: %s", key.namespace, key.name, wrong)
@@ -61,29 +68,40 @@ class Reconciler:
         await self._applier.objects(decision)
         if seen.model is not None:
             await self._documents(seen.model, decision)
-        await self._tell(found, decision)
+        again = await self._tell(key, found, decision)
         self._measure(found.get("status", {}), decision.status or {})
-        return decision.requeue_after_seconds
+        return soonest(decision.requeue_after_seconds, again)
 
     async def _model(self, key: Key, found: Object) -> float | None:
-        seen = await self._observer.model(key.namespace, key.name)
-        if seen is None:
+        """Look, decide and act until nothing more is wanted, then tell it all in one status."""
+        happened: tuple[Event, ...] = ()
+        looks = 0
+        while (seen := await self._observer.model(key.namespace, key.name)) is not None:
+            looks += 1
+            decision = promotion.decide(seen)
+            try:
+                await self._applier.objects(decision)
+            except Occupied as error:
+                decision = promotion.blocked(seen, str(error))
+            happened += decision.events
+            labelling = asyncio.create_task(self._label(seen.model, decision))
+            # A registry that is slow, or fails, does not keep the truth from people.
+            quick, _ = await asyncio.wait({labelling}, timeout=LABELS_SECONDS)
+            if decision.settled or looks == LOOKS or not quick or labelling.exception():
+                break
+        else:
             return None
-        decision = promotion.decide(seen)
-        try:
-            await self._applier.objects(decision)
-        except Occupied as error:
-            decision = promotion.blocked(seen, str(error))
-        await self._tell(found, decision)
-        reached = await self._registries.of(seen.model) if decision.labels else None
-        again = decision.requeue_after_seconds
-        if isinstance(reached, Reached):
-            await self._label(reached, registered_name(seen.model), decision)
+        again = await self._tell(key, found, replace(decision, events=happened))
+        await labelling
         poll = SILENT_SECONDS if isinstance(seen.registry, Silent) else float(seconds(seen.registry.spec.sync.interval))
-        return min((one for one in (again, poll) if one is not None), default=None)
+        return soonest(decision.requeue_after_seconds, again, poll)
 
-    async def _label(self, reached: Reached, name: str, decision: Decision) -> None:
+    async def _label(self, model: RegisteredModel, decision: Decision) -> None:
         """Write every label; one that cannot be written does not hold the others up."""
+        reached = await self._registries.of(model) if decision.labels else None
+        if not isinstance(reached, Reached):
+            return
+        name = registered_name(model)
         failures: list[AdapterError] = []
         for write in decision.labels:
             try:
@@ -94,7 +112,7 @@ class Reconciler:
         if failures:
             raise failures[0]
 
-    async def _registry(self, found: Object) -> float:
+    async def _registry(self, key: Key, found: Object) -> float:
         resource = ModelRegistry.model_validate(found)
         version, now = resource.status.version, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         reached = await self._registries.reach(resource, anew=True)
@@ -120,7 +138,7 @@ class Reconciler:
         changed = before is None or before.reason != verdict.reason
         news = Event("Normal" if verdict.holds else "Warning", verdict.reason, verdict.message)
         events = (news,) if changed else ()
-        await self._tell(found, Decision(status=status.wire(), events=events))
+        await self._tell(key, found, Decision(status=status.wire(), events=events))
         return float(seconds(resource.spec.sync.interval))
 
     async def _documents(self, model: Any, decision: Decision) -> None:
@@ -136,11 +154,16 @@ class Reconciler:
             except AdapterError as error:
                 log.warning("the report %s could not be kept in the registry: %s", document.path, error)
 
-    async def _tell(self, found: Object, decision: Decision) -> None:
-        """Write the status; tell people what the status now says too."""
-        if decision.status is None or not await self._applier.status(found, decision.status):
-            return
-        meta = found["metadata"]
+    async def _tell(self, key: Key, found: Object, decision: Decision) -> float | None:
+        """Write the status; tell people what the status now says too. Seconds until it is worth telling otherwise."""
+        if decision.status is None:
+            return None
+        meta, before = found["metadata"], found.get("status", {})
+        if before != decision.status and (pause := self._pace.wait(key, before, decision.status)):
+            return pause
+        if not await self._applier.status(found, decision.status):
+            return None
+        self._pace.told(key, before, decision.status)
         for event in decision.events:
             said = clipped(event.message, 300)
             log.info("%s %s/%s %s: %s", found["kind"], meta["namespace"], meta["name"], event.reason, said)
@@ -149,6 +172,7 @@ class Reconciler:
             await self._applier.events(found, decision.events)
         except AdapterError as error:
             log.warning("an Event could not be written: %s", error)
+        return None
 
     def _count(self, event: Event) -> None:
         if event.about == "Released" and event.reason == Reason.Serving:
@@ -169,6 +193,11 @@ class Reconciler:
             ):
                 took = datetime.fromisoformat(record["finishedAt"]) - datetime.fromisoformat(record["startedAt"])
                 self._telemetry.phases.labels(phase).observe(took.total_seconds())
+
+
+def soonest(*pauses: float | None) -> float | None:
+    """The shortest of the pauses that are any."""
+    return min((one for one in pauses if one is not None), default=None)
 
 
 def _uri(resource: ModelRegistry) -> str:

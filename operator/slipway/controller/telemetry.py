@@ -13,13 +13,21 @@ class Telemetry:
         ProcessCollector(registry=self.registry)
         self.depth = Gauge("slipway_queue_depth", "Keys that wait for a pass.", registry=self.registry)
         self.waited = self._histogram("slipway_queue_wait_seconds", "How long a due key waited for a worker.")
-        self.passes = self._counter("slipway_passes", "Passes by reconciler and result.", "reconciler", "result")
+        self.passes = self._counter(
+            "slipway_passes", "Passes that were done, failed, or met a conflict.", "reconciler", "result"
+        )
         self.took = self._histogram("slipway_pass_seconds", "How long a pass takes.", "reconciler")
-        self.actions = self._counter("slipway_actions", "Writes to the cluster and the registry, by verb.", "verb")
-        self.promotions = self._counter("slipway_promotions", "Promotions by result and reason.", "result", "reason")
-        self.phases = self._histogram("slipway_phase_seconds", "How long an import or a validation takes.", "phase")
-        self.calls = self._counter("slipway_registry_calls", "Calls of the registry.", "operation", "result")
-        self.called = self._histogram("slipway_registry_call_seconds", "How long a call takes.", "operation")
+        self.actions = self._counter(
+            "slipway_actions", "Writes: ensure, scale, retire and status in the cluster, label in the registry.", "verb"
+        )
+        self.promotions = self._counter(
+            "slipway_promotions", "Versions that were released, refused or rolled-back.", "result", "reason"
+        )
+        self.phases = self._histogram("slipway_phase_seconds", "How long an import or a validation took.", "phase")
+        self.calls = self._counter(
+            "slipway_registry_calls", "Calls of the registry; all but ok tell how it failed.", "operation", "result"
+        )
+        self.called = self._histogram("slipway_registry_call_seconds", "How long such a call took.", "operation")
         self.missed = self._counter("slipway_watch_missed", "Changes that only a relist found.", "kind")
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:

@@ -64,3 +64,4 @@ class Decision:
     status: dict[str, Any] | None = None  # the whole status, as Kubernetes spells it
     events: tuple[Event, ...] = ()
     requeue_after_seconds: float | None = None  # None: nothing happens until something wakes the key
+    settled: bool = True  # False: once this is carried out, another look will want more

@@ -29,8 +29,10 @@ def decide(seen: VersionSeen) -> Step:
     )  # fmt: skip
     stale = attempts.leftovers(progress, seen.jobs, PURPOSE, seen.platform.namespace)
     if progress.recorded and progress.outcome == "Passed" and status.imported:
+        # A credential goes with its Job as soon as it is needed no more; any other Job stays for a person to look at.
+        guarded = seen.credentials or isinstance(seen.registry, Silent)
         done = (attempts.retire(progress.job_name, seen.platform.namespace, "its result is in status"),)
-        return Step(_stored(status.imported), retire=stale + (done if progress.job else ()))
+        return Step(_stored(status.imported), retire=stale + (done if progress.job and guarded else ()))
     if progress.job and progress.job.phase == "Succeeded":
         return _result(seen, progress)
     record = ImportRecord(**progress.fields())

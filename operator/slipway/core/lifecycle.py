@@ -93,7 +93,7 @@ def released(seen: VersionSeen) -> Step:
     if seen.version.spec.stage == "Staging":
         return Step(passed(Reason.Validated))
     if handed is None:
-        return Step(unknown(Reason.RolloutProgressing, "The model's reconciler has not looked at it yet."))
+        return Step(Verdict("False", Reason.RolloutProgressing, "Its pods are about to come up."))
     return Step(received(handed.released))
 
 

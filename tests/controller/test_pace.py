@@ -1,0 +1,71 @@
+"""How often a status is told: news at once, progress ever more rarely."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from slipway.controller.pace import FIRST_SECONDS, LONGEST_SECONDS, Pace
+from slipway.controller.queue import Key
+
+KEY = Key("version", "ml", "flights-v1")
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def status(message: str = "", reason: str = "ValidationRunning", ready: str = "0/2") -> Mapping[str, Any]:
+    conditions = [{"type": "Validated", "status": "False", "reason": reason, "message": message}]
+    return {"conditions": conditions, "champion": {"version": 1, "ready": ready}}
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pace(clock: Clock) -> Pace:
+    """A pace that has just told a first status."""
+    found = Pace(clock)
+    found.told(KEY, {}, status())
+    return found
+
+
+def test_another_reason_is_told_at_once(pace: Pace) -> None:
+    assert pace.wait(KEY, status(), status(reason="GatesPassed")) == 0.0
+
+
+@pytest.mark.parametrize("further", [status("Step 'judge' is running."), status(ready="1/2")])
+def test_how_far_it_is_waits_its_turn(pace: Pace, clock: Clock, further: Mapping[str, Any]) -> None:
+    assert pace.wait(KEY, status(), further) == FIRST_SECONDS
+    clock.now = FIRST_SECONDS - 1
+    assert pace.wait(KEY, status(), further) == 1.0
+    clock.now = FIRST_SECONDS
+    assert pace.wait(KEY, status(), further) == 0.0
+
+
+def test_progress_is_told_ever_more_rarely_until_there_is_news(pace: Pace, clock: Clock) -> None:
+    pauses = []
+    for step in range(6):
+        before, after = status(f"step {step}"), status(f"step {step + 1}")
+        pauses.append(pace.wait(KEY, before, after))
+        clock.now += pauses[-1]
+        pace.told(KEY, before, after)
+    assert pauses == [10.0, 20.0, 40.0, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS]
+    pace.told(KEY, status(), status(reason="GatesPassed"))
+    assert pace.wait(KEY, status("a"), status("b")) == FIRST_SECONDS
+
+
+def test_an_operator_that_has_just_started_tells_what_it_sees() -> None:
+    assert Pace(Clock()).wait(KEY, status(), status("further")) == 0.0
+
+
+def test_an_object_that_is_gone_is_forgotten(pace: Pace) -> None:
+    pace.forget(KEY)
+    assert pace.wait(KEY, status(), status("further")) == 0.0
