@@ -8,13 +8,17 @@ from ..resources import serving
 from ..resources.platform import Manifest
 from ..resources.serving import Traffic
 from . import labels, rollout
-from .conditions import Verdict, failed, judged, passed, unknown
+from .conditions import Verdict, failed, judged, passed, sentence, unknown
 from .decision import Decision, Event
 from .election import refusal, rolled_back, validated
-from .observed import ModelSeen
+from .jobs import time
+from .observed import Fleet, ModelSeen
 from .reasons import Reason, known
 from .registry import Silent, Write
 from .rollout import Rollout
+
+NEW_SECONDS = 2.0
+PODS_COME = "Its pods come up as soon as it is validated."  # true before and after: the same words are told once
 
 
 def decide(seen: ModelSeen) -> Decision:
@@ -22,6 +26,8 @@ def decide(seen: ModelSeen) -> Decision:
     if seen.model.spec.suspend:
         status = _status(seen, seen.traffic, None, seen.model.status.versions, failed(Reason.Suspended))
         return Decision(status=status.wire())
+    if (pause := _versions_may_come(seen)) > 0:
+        return Decision(requeue_after_seconds=pause)
     plan = rollout.plan(seen)
     versions: list[VersionVerdicts] = []
     writes: list[Write] = []
@@ -33,7 +39,7 @@ def decide(seen: ModelSeen) -> Decision:
             VersionVerdicts(version=version.spec.version, released=told, synced=synced.wire() if synced else None)
         )
     status = _status(seen, plan.traffic, plan, tuple(versions), _ready(seen, plan))
-    interval = 1.0 if plan.moved or writes else plan.again_seconds
+    settled = not (plan.moved or writes)
     return Decision(
         ensure=(*_adopted(seen), *plan.ensure),
         scale=plan.scale,
@@ -41,8 +47,16 @@ def decide(seen: ModelSeen) -> Decision:
         labels=tuple(writes),
         status=status.wire(),
         events=_news(seen, plan),
-        requeue_after_seconds=interval,
+        requeue_after_seconds=plan.again_seconds if settled else 1.0,
+        settled=settled,
     )
+
+
+def _versions_may_come(seen: ModelSeen) -> float:
+    """Seconds for which a new model says nothing yet: its first version is often applied together with it."""
+    if seen.versions or seen.model.status.conditions or seen.traffic.since:
+        return 0.0
+    return NEW_SECONDS - (seen.now - time(seen.model.metadata.creation_timestamp)).total_seconds()
 
 
 def blocked(seen: ModelSeen, message: str) -> Decision:
@@ -80,9 +94,8 @@ def _released(seen: ModelSeen, version: ModelVersion, plan: Rollout) -> Verdict:
     if number == champion:
         if version.spec.stage != "Production" and plan.standing.target == champion:
             return failed(Reason.StillServing)
-        fleet = seen.fleets.get(number)
-        pods = f", {fleet.ready}/{fleet.replicas} pods ready" if fleet else ""
-        return passed(Reason.Serving, f"Serving at {serving.url(seen.model)} since {plan.traffic.since}{pods}.")
+        since = f"Serving at {serving.url(seen.model)} since {plan.traffic.since}"
+        return passed(Reason.Serving, f"{since}{_pods(seen.fleets.get(number))}")
     if rolled_back(seen, version):
         return failed(Reason.RolledBack, f"Rolled back; version {champion} serves.")
     if number == plan.candidate:
@@ -93,7 +106,15 @@ def _released(seen: ModelSeen, version: ModelVersion, plan: Rollout) -> Verdict:
         return Verdict("False", Reason.Superseded, f"Version {plan.standing.target} comes first.")
     if validated(version):
         return Verdict("False", Reason.EvidenceStale, f"It was not compared with version {champion} yet.")
-    return unknown(Reason.RolloutProgressing, "Waiting for its validation.")
+    return Verdict("False", Reason.RolloutProgressing, PODS_COME)
+
+
+def _pods(fleet: Fleet | None) -> str:
+    """How many pods of the champion answer, and why the others do not."""
+    if fleet is None:
+        return "."
+    why = f" {fleet.trouble.reason}: {sentence(fleet.trouble.message)}" if fleet.trouble else ""
+    return f", {fleet.ready}/{fleet.replicas} pods ready.{why}"
 
 
 def _progress(seen: ModelSeen, number: int) -> Verdict:
@@ -102,7 +123,7 @@ def _progress(seen: ModelSeen, number: int) -> Verdict:
     if seen.platform.pool(seen.model.spec.serving.pool.name if seen.model.spec.serving.pool else None) is None:
         return failed(Reason.PoolNotFound, f"spec.serving.pool names a pool that the settings do not have{champion}.")
     if fleet is None:
-        return Verdict("False", Reason.RolloutProgressing, f"The pods are being created{champion}.")
+        return Verdict("False", Reason.RolloutProgressing, PODS_COME)
     pods = f"{fleet.ready} of {rollout.replicas(seen)} pods ready{champion}."
     if fleet.trouble:
         reason = fleet.trouble.reason if fleet.trouble.reason.course == "Retrying" else Reason.InsufficientCapacity
@@ -126,7 +147,7 @@ def _ready(seen: ModelSeen, plan: Rollout) -> Verdict:
         return failed(
             Reason.InsufficientCapacity, f"No pod of version {plan.traffic.champion} is ready. {said}".strip()
         )
-    return passed(Reason.Serving, f"Version {plan.traffic.champion} serves, {fleet.ready}/{fleet.replicas} pods ready.")
+    return passed(Reason.Serving, f"Version {plan.traffic.champion} serves{_pods(fleet)}")
 
 
 def _nobody(seen: ModelSeen) -> Verdict:
