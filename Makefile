@@ -12,7 +12,7 @@ CLUSTER := $(PYTHON) dev/cluster
 export KUBE_CONTEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help venv cluster images demo test check generate golden bench lock recycle status down clean
+.PHONY: help venv cluster images demo test test-long check generate golden bench lock recycle status down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,11 @@ demo: images ## Train, register, validate and promote a model, from nothing
 	@$(VENV) dev/demo
 
 test: images ## Run every test, on the cluster
+	@$(CLUSTER) tools
 	@$(VENV) -m pytest tests
+
+test-long: images ## Run the tests that the others leave out for their length: demos that are killed and run again
+	@$(VENV) -m pytest tests -m long
 
 check: venv ## Lint, types, import rules, generated files and the fast tests; needs no cluster
 	@.venv/bin/ruff check .

@@ -1,4 +1,4 @@
-"""The command line: `python3 dev/cluster up | down | images | load | build | recycle | clean | status`."""
+"""The command line: `python3 dev/cluster up | down | images | s3 | tools | load | build | recycle | clean | status`."""
 
 import argparse
 import fcntl
@@ -15,6 +15,7 @@ import images
 import kind
 import layouts
 import local
+import packages
 import programs
 import scratch
 from choice import Choice
@@ -79,7 +80,7 @@ def build_images(_: argparse.Namespace) -> None:
     if chosen.kind == choices.KIND:
         with step("loading images into kind"):
             kind.load(ours)
-            kind.load_store()
+            kind.load_upstream(scratch.STORE_IMAGE)
         return
     scratch.write_busybox()
     scratch.write_store()
@@ -93,6 +94,23 @@ def _load_local(image: str) -> None:
     if layouts.missing_on(image):
         with step(f"loading {image}"):
             layouts.load(image)
+
+
+def load_s3(_: argparse.Namespace) -> None:
+    """The S3 store's image, which only tests need: the first of them has it built."""
+    chosen = _chosen()
+    if chosen.kind == choices.KIND:
+        kind.load_upstream(scratch.S3_IMAGE)
+    elif chosen.kind == choices.LOCAL:
+        programs.ensure([programs.S3])
+        scratch.write_s3()
+        _load_local(scratch.S3_IMAGE)
+    else:
+        say(f"{scratch.S3_IMAGE} is not loaded into a {chosen.kind} cluster")
+
+
+def tools(_: argparse.Namespace) -> None:
+    packages.take(packages.FOR_TESTS)
 
 
 def load(options: argparse.Namespace) -> None:
@@ -152,8 +170,10 @@ def main() -> int:
     stopping = command(down, "down", "stop what `up` started")
     stopping.add_argument("--purge", action="store_true", help="forget its objects, volumes and images, too")
     command(build_images, "images", "build the images and load them")
+    command(load_s3, "s3", "build the S3 store of the tests and load it as an image")
     command(load, "load", "load an image by archive or name").add_argument("image")
     command(build, "build", "build the programs").add_argument("program", nargs="*")
+    command(tools, "tools", "bring programs that only tests need")
     command(recycle, "recycle", "make released volumes available again")
     command(clean, "clean", "remove what was built")
     command(status, "status", "what runs")

@@ -11,6 +11,27 @@ from paths import KUBECONFIG, STATE, write
 AUDIT_LOG = STATE / "log" / "audit.log"
 # The defaults (20 requests a second) would make every measured figure the controller-manager's.
 _UNTHROTTLED = ("--kube-api-qps=500", "--kube-api-burst=1000")
+# Who asked for what: requests are counted per client by it. What moves traffic or proves a version comes with the
+# object, so that the order of the two can be told afterwards.
+_AUDIT = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "omitManagedFields": True,
+    "rules": [
+        {
+            "level": "RequestResponse",
+            "verbs": ["create", "update", "patch"],
+            "resources": [
+                {"group": "", "resources": ["services"]},
+                {"group": "apps", "resources": ["deployments"]},
+                {"group": "batch", "resources": ["jobs", "jobs/status"]},
+                {"group": "slipway.dev", "resources": ["modelversions/status"]},
+            ],
+        },
+        {"level": "Metadata"},
+    ],
+}
 
 
 def ports(alone: bool) -> Ports:
@@ -52,14 +73,7 @@ def _etcd(chosen: Ports) -> None:
 
 
 def _api_server(chosen: Ports, alone: bool) -> None:
-    # Who asked for what, without bodies: requests are counted per client by it.
-    policy = {
-        "apiVersion": "audit.k8s.io/v1",
-        "kind": "Policy",
-        "omitStages": ["RequestReceived"],
-        "rules": [{"level": "Metadata"}],
-    }
-    write(STATE / "audit-policy.json", json.dumps(policy))
+    write(STATE / "audit-policy.json", json.dumps(_AUDIT))
     if alone:
         # The endpoint of the `kubernetes` Service may not be a loopback address; nobody needs it without pods.
         address = ("--bind-address=127.0.0.1", "--endpoint-reconciler-type=none")

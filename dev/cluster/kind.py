@@ -10,12 +10,12 @@ from layout import NODES
 from nodes import GPU
 from paths import BIN, CACHE, STATE, write
 from say import Trouble, say, step
-from scratch import STORE_IMAGE
+from scratch import S3_IMAGE, STORE_IMAGE
 
 NAME = "slipway"
 CONTEXT = f"kind-{NAME}"
 KUBECONFIG = CACHE / "kind.kubeconfig"
-_UPSTREAM_STORE = "registry:3"
+_UPSTREAM = {STORE_IMAGE: "registry:3", S3_IMAGE: "versity/versitygw:v1.8.0"}
 
 
 def _program() -> str:
@@ -74,11 +74,11 @@ def load_archive(path: str) -> None:
     _run(_program(), "load", "image-archive", "--name", NAME, path)
 
 
-def load_store() -> None:
-    """The artifact store's image under the name that the local cluster gives it."""
-    _run("docker", "pull", "--quiet", _UPSTREAM_STORE)
-    _run("docker", "tag", _UPSTREAM_STORE, STORE_IMAGE)
-    load([STORE_IMAGE])
+def load_upstream(image: str) -> None:
+    """Somebody else's image, under the name that the local cluster gives it."""
+    _run("docker", "pull", "--quiet", _UPSTREAM[image])
+    _run("docker", "tag", _UPSTREAM[image], image)
+    load([image])
 
 
 def down() -> None:

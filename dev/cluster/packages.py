@@ -3,8 +3,10 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
+from paths import BIN
 from say import Trouble, say
 
 # package -> what shows that it is there
@@ -21,6 +23,10 @@ FOR_NODES = {
 FOR_CONTROL_PLANE = {"openssl": "openssl"}
 FOR_IMAGES = {"buildah": "buildah", "ca-certificates": "/etc/ssl/certs/ca-certificates.crt"}
 FOR_BASE_IMAGE = {"mmdebstrap": "mmdebstrap"}
+
+
+# program -> the package that it is taken from, without installing it: nobody wants a Prometheus started
+FOR_TESTS = {"promtool": "prometheus"}
 
 
 def can_install() -> bool:
@@ -47,3 +53,33 @@ def ensure(wanted: dict[str, str]) -> None:
         second = subprocess.run(install, env=environment, check=False, capture_output=True, text=True)
         if second.returncode:
             raise Trouble(f"`{' '.join(install)}` failed:\n{second.stderr[-1000:]}")
+
+
+def take(programs: dict[str, str]) -> None:
+    """The programs lie beside the cluster's own; where Debian's packages are out of reach, it is said."""
+    for program, package in programs.items():
+        if (BIN / program).is_file() or shutil.which(program):
+            continue
+        say(f"taking {program} from the Debian package {package}")
+        with tempfile.TemporaryDirectory() as folder:
+            if not (_downloaded(package, folder) or (_lists_renewed() and _downloaded(package, folder))):
+                say(f"{program} cannot be had: the tests that need it are skipped (Debian package {package})")
+                continue
+            (archive,) = Path(folder).glob("*.deb")
+            subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True, capture_output=True)
+            BIN.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(Path(folder, "usr/bin", program), BIN / program)
+
+
+def _downloaded(package: str, folder: str) -> bool:
+    if not shutil.which("apt-get"):
+        return False
+    command = ["apt-get", "download", "--quiet", package]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True).returncode == 0
+
+
+def _lists_renewed() -> bool:
+    """Whether package lists could be fetched, which takes root."""
+    if not can_install():
+        return False
+    return subprocess.run(["apt-get", "update", "--quiet"], check=False, capture_output=True).returncode == 0

@@ -1,4 +1,4 @@
-"""Images that hold one static program: the pods' pause container, a shell for tests, and the artifact store."""
+"""Images of one static program each: the pause container, the artifact store, a shell and an S3 store for tests."""
 
 import hashlib
 import shutil
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import layouts
 import packages
+import programs
 from nodes import PAUSE_IMAGE
 from paths import BIN, IMAGES, write
 from say import Trouble
 
 BUSYBOX_IMAGE = "localhost/busybox:1"
 STORE_IMAGE = "localhost/registry:3"
+S3_IMAGE = "localhost/versitygw:1"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # The configuration that the upstream image brings, so that a chart can treat both alike.
 _STORE_CONFIG = """version: 0.1
@@ -99,3 +101,11 @@ def write_store() -> None:
         "User": "65532:65532",
     }
     _write(STORE_IMAGE, program + _STORE_CONFIG.encode(), lambda: layouts.write_single(STORE_IMAGE, files, config))
+
+
+def write_s3() -> None:
+    program = (BIN / programs.S3).read_bytes()
+    files = [(f"usr/local/bin/{programs.S3}", program, 0o755), ("tmp/", b"", 0o1777)]
+    # Started like the upstream image, whose entrypoint passes its arguments on.
+    config = {"Entrypoint": [f"/usr/local/bin/{programs.S3}"], "User": "65532:65532"}
+    _write(S3_IMAGE, program, lambda: layouts.write_single(S3_IMAGE, files, config))

@@ -14,7 +14,7 @@ import yaml
 
 from . import manifests
 from .console import Broken, Console, expect
-from .kube import Kube
+from .kube import Kube, tied
 from .manifests import MLFLOW, SYSTEM
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -162,7 +162,7 @@ def _values(images: Images, nodes: list[dict[str, Any]]) -> dict[str, Any]:
         "store": {"image": image(images.store), "persistence": {"size": "5Gi"}},
         "pools": [cpu, gpu] if "gpu" in labelled else [cpu],
         "defaultRegistry": {"name": "mlflow", "namespace": MLFLOW},
-        "caBundle": {"configMapKeyRef": manifests.AUTHORITIES} if host_certificates() else {},
+        "caBundle": {"configMapKeyRef": manifests.AUTHORITIES},
     }
 
 
@@ -203,18 +203,19 @@ def _follow(command: list[str], environment: dict[str, str], console: Console) -
     """Run the training, passing on what it says; Broken with its last words where it fails."""
     said: list[str] = []
     pipe, merged = subprocess.PIPE, subprocess.STDOUT
-    with subprocess.Popen(command, env=environment, stdout=pipe, stderr=merged, text=True) as process:
-        late = threading.Timer(TRAINING_SECONDS, process.kill)  # even while it says nothing
+    with subprocess.Popen(tied(command), env=environment, stdin=pipe, stdout=pipe, stderr=merged, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        late = threading.Timer(TRAINING_SECONDS, process.stdin.close)  # even while it says nothing
         late.start()
         try:
-            assert process.stdout
             for line in process.stdout:
                 said.append(line.rstrip())
                 console.say(said[-1][:200])
             process.wait()
         finally:
             late.cancel()
-            process.kill()  # where this program is interrupted
+            process.stdin.close()  # where this program is interrupted
     if process.returncode:
         raise Broken(f"the training ended with code {process.returncode}: {' | '.join(said[-3:])}")
 

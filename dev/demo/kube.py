@@ -19,10 +19,15 @@ from .console import Broken
 
 Object = dict[str, Any]
 POLL_SECONDS = 0.5
-# Runs a command that ends with its standard input, and so with this process, even where it is killed.
 _TIED = (
-    """exec 3<&0; "$@" 3<&- & child=$!; (read -r _ <&3; kill $child 2>/dev/null) & watch=$!; wait $child; kill $watch"""
+    """exec 3<&0; "$@" 3<&- & child=$!; (read -r _ <&3; kill $child 2>/dev/null) & watch=$!; """
+    """wait $child; code=$?; kill $watch 2>/dev/null; exit $code"""
 )
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """The command so that it ends with its standard input, and so with this process, even where that is killed."""
+    return ["sh", "-c", _TIED, "sh", *command]
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,8 @@ class Kube:
     def _keep(self, command: Sequence[str], over: threading.Event) -> None:
         """Run a command again and again until it is over: kubectl ends when the pod that it forwards to does."""
         pipe, silent = subprocess.PIPE, subprocess.DEVNULL
-        tied = ["sh", "-c", _TIED, "sh", *command]
         while not over.is_set():
-            process = subprocess.Popen(tied, env=self.environment, stdin=pipe, stdout=silent, stderr=silent)
+            process = subprocess.Popen(tied(command), env=self.environment, stdin=pipe, stdout=silent, stderr=silent)
             while process.poll() is None and not over.wait(0.2):
                 pass
             assert process.stdin

@@ -1,6 +1,7 @@
 """The alerts: every metric in them exists, each says what to do, and they fire when they should."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from slipway.controller.telemetry import Telemetry
 
+from dev.demo.install import cache
 from tests.chart.test_chart import Manifest, of_kind, one, rendered
 
 ENABLED = {"metrics": {"serviceMonitor": {"enabled": True}, "rules": {"enabled": True, "labels": {"release": "prom"}}}}
@@ -138,9 +140,9 @@ def test_every_alert_says_what_happened_and_what_to_do() -> None:
 
 @pytest.fixture(scope="module")
 def promtool() -> str:
-    found = shutil.which("promtool")
+    found = shutil.which("promtool", path=f"{cache() / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
     if not found:
-        pytest.skip("promtool is not in PATH (Debian package prometheus)")
+        pytest.skip("promtool is not there: run `python3 dev/cluster tools`")
     return found
 
 

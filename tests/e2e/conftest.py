@@ -27,11 +27,12 @@ ALONE_SECONDS = 400  # as long as a demo takes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test of this folder needs nodes."""
+    """Every test of this folder needs nodes; those that run demos come before those that keep every demo away."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.cluster)
+    items.sort(key=lambda item: "kube" in getattr(item, "fixturenames", ()))
 
 
 @dataclass(frozen=True)
@@ -105,12 +106,17 @@ def _problem() -> str:
 
 
 @pytest.fixture(scope="session")
-def kube() -> Iterator[Kube]:
-    """A cluster with nodes, which no demo uses meanwhile; skipped, or failed by SLIPWAY_REQUIRE_CLUSTER, without."""
+def nodes() -> None:
+    """A cluster with nodes; skipped, or failed by SLIPWAY_REQUIRE_CLUSTER, without."""
     if problem := _problem():
         if os.environ.get("SLIPWAY_REQUIRE_CLUSTER"):
             pytest.fail(problem)
         pytest.skip(problem)
+
+
+@pytest.fixture(scope="session")
+def kube(nodes: None) -> Iterator[Kube]:
+    """The cluster, which no demo uses meanwhile."""
     deadline = time.monotonic() + ALONE_SECONDS
     with ExitStack() as stack:
         while True:

@@ -1,6 +1,5 @@
 """A real artifact store, a real MLflow server, and a real model for the runner's programs."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 from slipway.api.tasks import Store
 
 from tests.mlflow_server import free_port, mlflow_server
-from tests.runner.pods import Pod, StoreOnDisk, answers, running
+from tests.runner.pods import Pod, StoreOnDisk, answers, program, running
 
 __all__ = ["mlflow_server"]
 
@@ -24,8 +23,7 @@ def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pod:
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreOnDisk]:
     """The CNCF distribution registry, as the chart brings it."""
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    binary = Path(os.environ.get("SLIPWAY_CACHE") or Path(caches, "slipway")) / "bin/registry"
+    binary = program("registry")
     if not binary.exists():
         pytest.skip(f"{binary} is not there: build the distribution registry")
     folder, port = tmp_path_factory.mktemp("store"), free_port()

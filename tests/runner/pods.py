@@ -92,6 +92,12 @@ class Pod:
         return Ended(done.returncode, said, done.stdout, done.stderr)
 
 
+def program(name: str) -> Path:
+    """Where `dev/cluster` puts this program when it builds it."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SLIPWAY_CACHE") or Path(caches, "slipway")) / "bin" / name
+
+
 @dataclass(frozen=True)
 class StoreOnDisk:
     """A running artifact store and the folder of its files."""

@@ -21,6 +21,7 @@ from .store import DATA, EXTENSION, StoreClient, tag
 MAX_BYTES = 4 * 1024**3
 _TIMEOUT = (5, 20)
 _PAUSES = (0.5, 1.0, 2.0)
+_S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _DISTRUST = "The certificate of its authority belongs into the ConfigMap that the chart's caBundle names."
 
 
@@ -94,9 +95,11 @@ def _from_s3(source: DataSource, bucket: str, key: str, file: Path, max_bytes: i
     import boto3  # noqa: PLC0415 - 0.3 s that only this kind of data costs
     from botocore import UNSIGNED  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
-    from botocore.exceptions import BotoCoreError, ClientError, SSLError  # noqa: PLC0415
+    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError, SSLError  # noqa: PLC0415
 
-    key_id = secret(DATA_CREDENTIALS, "AWS_ACCESS_KEY_ID")
+    key_id, key_secret = (secret(DATA_CREDENTIALS, name) for name in _S3_KEYS)
+    if at(DATA_CREDENTIALS).is_dir() and not (key_id and key_secret):
+        raise Refused("DataUnreadable", f"the Secret for {source.uri} has not both {' and '.join(_S3_KEYS)}")
     config: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 3}}
     if not key_id:
         config["signature_version"] = UNSIGNED  # a public bucket; never a role that the node happens to have
@@ -106,7 +109,7 @@ def _from_s3(source: DataSource, bucket: str, key: str, file: Path, max_bytes: i
             endpoint_url=source.endpoint,
             region_name="us-east-1",
             aws_access_key_id=key_id or None,
-            aws_secret_access_key=secret(DATA_CREDENTIALS, "AWS_SECRET_ACCESS_KEY") or None,
+            aws_secret_access_key=key_secret or None,
             config=Config(**config),
         )
         body = client.get_object(Bucket=bucket, Key=key)["Body"]
@@ -117,7 +120,9 @@ def _from_s3(source: DataSource, bucket: str, key: str, file: Path, max_bytes: i
         raise Refused(reason, f"{source.uri} cannot be read: {error}") from error
     except SSLError as error:
         raise Refused("DataUnreachable", f"{source.uri} cannot be read: {error}. {_DISTRUST}") from error
-    except (BotoCoreError, ValueError) as error:
+    except (ParamValidationError, ValueError) as error:  # a bucket or an endpoint that can be none
+        raise Refused("DataUnreadable", f"{source.uri} cannot be read: {error}") from error
+    except BotoCoreError as error:
         raise Refused("DataUnreachable", f"no answer for {source.uri}: {error}") from error
 
 
