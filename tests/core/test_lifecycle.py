@@ -291,6 +291,45 @@ def test_silence_takes_no_condition_back(reason: str, retry: bool) -> None:
     }
 
 
+def test_a_retry_brings_the_files_of_what_serves_into_the_store_again_as_they_were_released() -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    served = lifecycle.decide(judged(seen, asked, rmse=5.0))
+    asking = version(1, status=served.status, retry="the store is empty")
+    retried = replace(seen, version=asking, traffic=serves(1), jobs={})
+
+    decision = lifecycle.decide(retried)
+    (name,) = jobs_of(decision)
+    assert serves(1).digest in str(decision.ensure[0]), "other files are refused"
+    assert decision.status and decision.status["serving"] is True
+    again = after(retried, decision, jobs={name: job(name, "Running")})
+    assert jobs_of(lifecycle.decide(again)) == [name]
+
+    result = f'{{"digest": "{serves(1).digest}", "sizeBytes": 1}}'
+    there = lifecycle.decide(replace(again, jobs=finished(name, result)))
+    later = lifecycle.decide(after(again, there, jobs={}))
+    assert (jobs_of(later), conditions(later)["Imported"]) == ([], ("True", "Imported"))
+
+    mismatch = Trouble(Reason.DigestMismatch, "the model's files have another digest", explained=True)
+    refused = lifecycle.decide(replace(again, jobs={name: job(name, "Failed", trouble=mismatch)}))
+    still = lifecycle.decide(after(again, refused, jobs={}))
+    assert conditions(still)["Imported"] == ("False", "DigestMismatch"), "nobody takes it for done"
+
+
+def test_a_retry_that_lets_a_rolled_back_version_return_needs_no_registry() -> None:
+    traffic = serves(2, rolled_back={1: "0123456789"})
+    back = version(1, status={"digest": digest("a"), "lastHandledRetry": None}, retry="try it again")
+    assert jobs_of(lifecycle.decide(version_seen(back, model(POLICY), traffic=traffic))) == []
+
+
+def test_what_is_imported_anew_needs_a_registry_and_says_so() -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    again = version(1, status=asked.status, retry="the store was emptied")
+    gone = Silent(Reason.RegistryNotFound, "There is no ModelRegistry ml/mlflow.", False)
+    decision = lifecycle.decide(replace(seen, version=again, registry=gone))
+    assert conditions(decision)["Imported"] == ("False", "RegistryNotFound")
+    assert jobs_of(decision) == []
+
+
 def test_a_suspended_model_asks_for_nothing() -> None:
     decision = lifecycle.decide(version_seen(version(1), model({"suspend": True})))
     assert (decision.ensure, decision.retire) == ((), ())

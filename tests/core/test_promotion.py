@@ -375,6 +375,17 @@ def test_the_champion_is_told_however_many_versions_are_newer() -> None:
     assert told(decision, 1) == ("True", "Serving")
 
 
+def test_a_champion_says_why_some_of_its_pods_are_not_ready() -> None:
+    trouble = Trouble(Reason.ArtifactMissing, "the artifact store has no model sha256:aa", "fetch", explained=True)
+    half = replace(fleet(1, FLIGHTS, ready=False, trouble=trouble), replicas=2, ready=1)
+    decision = promotion.decide(model_seen((proven(1),), serves(1), (half,)))
+    assert decision.status is not None
+    said = decision.status["versions"][0]["released"]["message"]
+    assert said.endswith("1/2 pods ready. ArtifactMissing: the artifact store has no model sha256:aa.")
+    assert told(decision, 1) == ("True", "Serving"), "the others answer"
+    assert champion_after(decision) == 1
+
+
 def test_a_candidate_that_never_came_up_follows_the_settings_that_were_corrected() -> None:
     stuck = fleet(2, FLIGHTS, False)
     seen = model_seen((version(1), proven(2, champion=A)), serves(1), (V1, stuck))
@@ -382,3 +393,20 @@ def test_a_candidate_that_never_came_up_follows_the_settings_that_were_corrected
     made = {one["metadata"]["name"]: one for one in promotion.decide(corrected).ensure if one["kind"] == "Deployment"}
     images = {name: one["spec"]["template"]["spec"]["containers"][0]["image"] for name, one in made.items()}
     assert images == {"flights-v1": "runner:1", "flights-v2": "runner:right"}
+
+
+def test_a_new_model_says_nothing_until_the_versions_applied_with_it_had_time_to_come() -> None:
+    new = model(created=NOW.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    waiting = promotion.decide(model_seen((), of=new))
+    assert waiting == Decision(requeue_after_seconds=promotion.NEW_SECONDS)
+    later = promotion.decide(model_seen((), of=new, now=NOW + timedelta(seconds=promotion.NEW_SECONDS)))
+    assert later.status is not None and later.status["conditions"][0]["reason"] == "NothingToServe"
+    assert promotion.decide(model_seen((version(1),), of=new)).status is not None
+
+
+def test_what_a_version_is_told_of_its_pods_changes_only_when_something_has_happened() -> None:
+    before, after = model_seen((version(1),)), model_seen((proven(1),))
+    told = [promotion.decide(seen).status for seen in (before, after)]
+    assert told[0] is not None and told[1] is not None
+    assert told[0]["versions"] == told[1]["versions"], "the same words: the version need not repeat them"
+    assert "candidate" in told[1] and "candidate" not in told[0]

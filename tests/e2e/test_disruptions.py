@@ -15,13 +15,16 @@ from .conftest import Places, World, places_of, usual
 from .place import Place, model_version, poll
 
 MODEL = "minutes"
+ROLES = ("fair", "good", "fine", "better")  # of versions 1, 2, …: each is better than the one before
 OPERATOR = "app.kubernetes.io/component=operator"
+INSTANCE = "app.kubernetes.io/instance=slipway"
+KINDS = "registeredmodels.slipway.dev,modelversions.slipway.dev"
 DELETED_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Served:
-    """A namespace in which version 1 (fair) serves; 2 (good), 3 (fine) and 4 (better) are each better than the last."""
+    """A namespace in which version 1 serves, and more of them are registered."""
 
     world: World
     place: Place
@@ -35,7 +38,7 @@ class Served:
 def served(world: World) -> Iterator[Served]:
     with places_of(world.kube) as make:
         place = make("served")
-        world.model(place, MODEL, "fair", "good", "fine", "better", rollout={"keepWarm": "5s"})
+        world.model(place, MODEL, *ROLES, rollout={"keepWarm": "5s"})
         place.apply(model_version(MODEL, 1))
         place.until_serving(f"{MODEL}-v1")
         yield Served(world, place)
@@ -102,6 +105,20 @@ def _replaced(place: Place, before: dict[str, str]) -> bool:
         if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", []))
     ]
     return bool(ready) and not {pod["metadata"]["uid"] for pod in ready} & set(before.values())
+
+
+def test_of_two_versions_that_want_production_at_once_the_higher_serves_and_the_lower_says_why_not(
+    places: Places, world: World
+) -> None:
+    place = places("both")
+    world.model(place, MODEL, "fair", "good")
+    place.apply(model_version(MODEL, 1), model_version(MODEL, 2))
+    place.until_serving(f"{MODEL}-v2")
+    lower = place.until(f"{MODEL}-v1", "Released", "False", "Superseded", 120)
+    assert condition(lower, "Released")["message"] == "Version 2 comes first."
+    assert condition(lower, "Ready")["status"] == "True", "it is where it should be: nobody has to act"
+    assert lower["status"].get("serving") is not True
+    assert not place.get("deployment", f"{MODEL}-v1"), "it had no pods at any time"
 
 
 def test_an_operator_that_is_killed_again_and_again_completes_the_promotion_and_repeats_nothing(served: Served) -> None:
@@ -175,21 +192,55 @@ def test_a_version_that_was_proven_against_an_earlier_champion_is_judged_again_b
     assert stale.strip(), "a person is told that the evidence was stale"
 
 
+def test_what_serves_outlives_helm_uninstall_its_namespace_can_go_and_a_new_installation_takes_over(
+    served: Served, places: Places
+) -> None:
+    place, world, kube = served.place, served.world, served.place.kube
+    champion = place.champion(MODEL)
+    assert champion is not None
+    going = places("going")
+    world.model(going, MODEL, "fair")
+    going.apply(model_version(MODEL, 1))
+    going.until_serving(f"{MODEL}-v1")
+    poll("nothing is on the move", 60, lambda: place.serving_pods(MODEL) == place.serving_pods(MODEL, champion))
+    before, jobs = running(place), every_job(place)
+    records = {one["metadata"]["name"]: one["metadata"]["uid"] for one in place.every(KINDS)}
+    right = {str(champion): world.made.predictions[ROLES[champion - 1]]}
+    try:
+        with world.entrance(place, MODEL) as way, world.load(way, right) as load:
+            kube.run("helm", "uninstall", "slipway", "--namespace", SYSTEM, "--wait", "--timeout=60s")
+            assert not kube.list("deployments,services,configmaps", SYSTEM, INSTANCE), "nothing of it is left"
+            gone(going)
+            asked = load.tally["requests"]
+            poll("the model answers on", 30, lambda: load.tally["requests"] > asked + 50)
+            tally = load.stop()
+        assert tally["failed"] == 0, tally
+        assert running(place) == before
+        assert {one["metadata"]["name"]: one["metadata"]["uid"] for one in place.every(KINDS)} == records
+    finally:
+        world.upgrade()
+    seen_by_the_new_operator(place)
+    assert running(place) == before
+    assert every_job(place) == jobs
+    place.until_serving(f"{MODEL}-v{champion}", 60)
+
+
+def gone(place: Place) -> None:
+    """Delete a namespace in which a model serves; it goes in time."""
+    assert place.serving_pods(MODEL)
+    began = time.monotonic()
+    place.kube.run("kubectl", "delete", "namespace", place.namespace, "--wait=false")
+    get = ("kubectl", "get", "namespace", place.namespace, "--ignore-not-found")
+    poll("the namespace is gone", DELETED_SECONDS, lambda: not place.kube.run(*get))
+    print(f"the namespace was gone after {time.monotonic() - began:.1f} s")
+
+
 def test_the_namespace_goes_within_a_minute_while_no_operator_runs(served: Served) -> None:
     kube, place = served.place.kube, served.place
     kube.run("kubectl", "scale", "deployment/slipway", "-n", SYSTEM, "--replicas=0")
     try:
         poll("no operator runs", 60, lambda: not kube.list("pods", SYSTEM, OPERATOR))
-        assert place.serving_pods(MODEL)
-        began = time.monotonic()
-        kube.run("kubectl", "delete", "namespace", place.namespace, "--wait=false")
-        gone = "the namespace is gone"
-        poll(
-            gone,
-            DELETED_SECONDS,
-            lambda: not kube.run("kubectl", "get", "namespace", place.namespace, "--ignore-not-found"),
-        )
-        print(f"the namespace was gone after {time.monotonic() - began:.1f} s")
+        gone(place)
     finally:
         kube.run("kubectl", "scale", "deployment/slipway", "-n", SYSTEM, "--replicas=1")
         kube.rollout(SYSTEM, "slipway", 120)

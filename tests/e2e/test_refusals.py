@@ -1,160 +1,26 @@
-"""Every way to be refused that can be brought about: the cause is real, the reason is its own, nothing serves."""
+"""Every way to be refused that can be brought about: its reason is its own, nothing serves, and then there is rest."""
 
+import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from dev.demo.kube import Object
-from dev.demo.manifests import MLFLOW
+from dev.demo.manifests import MLFLOW, SYSTEM
 from dev.demo.progress import condition
 
 from .conftest import World, places_of
-from .making import METRIC
 from .place import Place, model_registry, model_version, poll
+from .refusing import BYSTANDER, CASES, CHEAT, LOCKED, Case
+from .rest import REST_SECONDS, rest, restarts
 
-WRONG = "sha256:" + "0" * 64
-SECONDS = 180  # for all of them together: they run at the same time
-Policy = Callable[[World], Object]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One version, and why it is refused."""
-
-    name: str
-    because: str
-    kind: str  # of the condition that does not hold
-    reason: str
-    says: tuple[str, ...]  # what a person needs to read
-    role: str = "good"
-    policy: Policy = lambda world: world.policy()
-    spec: Mapping[str, Any] | None = None  # of the version, beyond the ordinary
-    where: str = "here"  # or: foreign (not allowed), full (of quota), narrow (by LimitRange)
-    registry: str = ""  # a ModelRegistry beside it instead of the one that all share
-    version: int = 1
-    status: str = "False"
-    attempts: int | None = 1  # of the validation; None where it never came so far
-    stuck: bool = True
-
-
-def data(**changed: str) -> Policy:
-    """The usual policy with other data."""
-
-    def policy(world: World) -> Object:
-        usual = world.policy()
-        return usual | {"data": usual["data"] | changed}
-
-    return policy
-
-
-CASES = [
-    Case(
-        "worse", "its error is beyond the threshold", "Validated", "GateFailed",
-        (f"{METRIC} is", "must be at most 8"), role="worse",
-    ),
-    Case(
-        "no-metric", "a gate asks for what MLflow does not compute", "Validated", "MetricNotComputed",
-        ("mean_banana_error", "mean_absolute_error"), policy=lambda world: world.policy(metric="mean_banana_error"),
-    ),
-    Case(
-        "no-column", "the file has no target", "Validated", "DataColumnMissing",
-        ("'minutes'", "distance, hour"), policy=lambda world: world.policy("untargeted.parquet"),
-    ),
-    Case(
-        "no-rows", "nothing can be measured on nothing", "Validated", "DataEmpty",
-        ("no rows",), policy=lambda world: world.policy("empty.parquet"),
-    ),
-    Case(
-        "gaps", "three rows have no truth", "Validated", "DataInvalid",
-        ("3 rows", "'minutes'"), policy=lambda world: world.policy("gaps.parquet"),
-    ),
-    Case(
-        "data-changed", "the data is not what was pinned", "Imported", "DigestMismatch",
-        ("the data has the digest", WRONG), policy=data(digest=WRONG), attempts=None,
-    ),
-    Case(
-        "model-changed", "the model is not what was reviewed", "Imported", "DigestMismatch",
-        ("the model's files have the digest", WRONG), spec={"digest": WRONG}, attempts=None,
-    ),
-    Case(
-        "no-data", "the registry has no such file", "Imported", "DataUnreadable",
-        ("absent.parquet",), attempts=None,
-        policy=lambda world: data(
-            uri=world.made.data["holdout.parquet"].uri.replace("holdout", "absent")
-        )(world),
-    ),
-    Case(
-        "only-here", "its class is only in its author's checkout", "Validated", "ModelDoesNotLoad",
-        ("score-candidate", "No module named 'tests'"), role="only-here",
-    ),
-    Case(
-        "raises", "its code fails on the data", "Validated", "PredictionFailed",
-        ("score-candidate", "the column 'season' is needed"), role="raises",
-    ),
-    Case(
-        "nan", "its predictions are no numbers", "Validated", "PredictionsInvalid",
-        ("the prediction of row 0 is no finite number",), role="answers_nan",
-    ),
-    Case(
-        "leaves", "it ends well and has predicted nothing", "Validated", "PredictionsInvalid",
-        ("predictions.json", "No such file"), role="leaves",
-    ),
-    Case(
-        "memory", "it needs more than its pool gives", "Validated", "OutOfMemory",
-        ("'score-candidate' exceeded its memory limit",), role="eats_memory",
-        policy=lambda world: world.policy(pool={"name": "small"}),
-    ),
-    Case(
-        "sleeps", "it takes longer than it may", "Validated", "DeadlineExceeded",
-        ("longer than 40 s",), role="sleeps", policy=lambda world: world.policy(timeout="40s"),
-    ),
-    Case(
-        "outdated", "it was made with a package that the image does not have", "Validated",
-        "EnvironmentNotReproducible", ("scikit-learn==0.1 wanted", "present"), role="outdated",
-    ),
-    Case(
-        "no-pool", "the platform team knows no such pool", "Validated", "PoolNotFound",
-        ("'moon'", "cpu"), policy=lambda world: world.policy(pool={"name": "moon"}), attempts=None,
-    ),
-    Case(
-        "nowhere", "no node belongs to its pool", "Validated", "Unschedulable", ("node", "Gave up after 5 s"),
-        policy=lambda world: world.policy(pool={"name": "nowhere"}, pendingTimeout="5s"), attempts=3,
-    ),
-    Case(
-        "full", "the namespace's quota lets no pod in", "Validated", "QuotaExceeded", ("exceeded quota", "no-pods"),
-        where="full", policy=lambda world: world.policy(pendingTimeout="5s"), attempts=3,
-    ),
-    Case(
-        "narrow", "the namespace's limits let no such pod in", "Validated", "AdmissionDenied",
-        ("maximum memory usage per Pod",), where="narrow", policy=lambda world: world.policy(pendingTimeout="5s"),
-    ),
-    Case(
-        "no-version", "it was never registered", "Resolved", "VersionNotFound", ("7",), version=7, attempts=None,
-    ),
-    Case(
-        "no-registry", "there is no such ModelRegistry", "Resolved", "RegistryNotFound", ("nobody",),
-        registry="nobody", attempts=None,
-    ),
-    Case(
-        "foreign", "its namespace is not among those that the registry serves", "Resolved", "RegistryNotAllowed",
-        (f"{MLFLOW}/mlflow",), where="foreign", attempts=None,
-    ),
-    Case(
-        "dead", "nobody listens where the registry should be; absence is not proven by that", "Resolved",
-        "RegistryUnreachable", ("127.0.0.1:9",), registry="dead", status="Unknown", attempts=None, stuck=False,
-    ),
-    Case(
-        "guarded", "the registry asks for a credential", "Resolved", "RegistryUnauthorized", ("401",),
-        registry="guarded", attempts=None,
-    ),
-]  # fmt: skip
-CHEAT = Case(
-    "cheats", "it claims a verdict wherever one is written, and looks for credentials", "Validated", "GateFailed",
-    (f"{METRIC} is", "must be at most 8"), role="cheats",
-)  # fmt: skip
+SECONDS = 300  # for all of them together: they run at the same time
+STATUS_BYTES = 16 * 1024
+PASSWORD = "open-sesame-nobody-may-read-this"
 
 
 @dataclass(frozen=True)
@@ -163,6 +29,7 @@ class Refused:
 
     world: World
     places: Mapping[str, Place]
+    restarts: Mapping[str, int]  # of the operator, before it saw any of them
 
     def place(self, case: Case) -> Place:
         """The namespace of a case."""
@@ -185,39 +52,79 @@ class Refused:
 @pytest.fixture(scope="module")
 def refused(world: World) -> Iterator[Refused]:
     """All cases, applied at once."""
-    with places_of(world.kube) as make:
+    with places_of(world.kube) as make, registries_beside_the_operator(world):
         places = {
             "here": make("refused"),
             "full": make("full"),
             "narrow": make("narrow"),
             "foreign": make("foreign", False),
         }
-        places["full"].apply(
-            {
-                "apiVersion": "v1",
-                "kind": "ResourceQuota",
-                "metadata": {"name": "no-pods"},
-                "spec": {"hard": {"pods": "0"}},
-            }
-        )
-        narrow = {"limits": [{"type": "Pod", "max": {"memory": "1Mi"}}]}
-        places["narrow"].apply(
-            {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "narrow"}, "spec": narrow}
-        )
-        places["here"].apply(
-            *guard(world.images.runner), model_registry("guarded", f"http://guard.{places['here'].namespace}.svc:5000")
-        )
+        confine(places)
+        links(world)
+        guarded = f"http://guard.{places['here'].namespace}.svc:5000"
+        places["here"].apply(*guard(world.images.runner), model_registry("guarded", guarded))
         places["here"].apply(model_registry("dead", "http://127.0.0.1:9"))
+        world.kube.apply(*locked(guarded))
+        restarted = restarts(world.kube)
         objects: dict[str, list[Object]] = {where: [] for where in places}
-        for case in [*CASES, CHEAT]:
-            spec: dict[str, Any] = {"validation": case.policy(world)}
-            if case.registry:
-                spec["source"] = {"registryRef": {"name": case.registry}}
-            objects[case.where].append(world.declared(places[case.where], case.name, case.role, **spec))
-            objects[case.where].append(model_version(case.name, case.version, **(case.spec or {})))
-        for where, declared in objects.items():
-            places[where].apply(*declared)
-        yield Refused(world, places)
+        for case in [*CASES, CHEAT, BYSTANDER]:
+            objects[case.where] += declared(world, places[case.where], case)
+        for where, found in objects.items():
+            places[where].apply(*found)
+        yield Refused(world, places, restarted)
+
+
+def declared(world: World, place: Place, case: Case) -> list[Object]:
+    """The model and the version of a case, registered in MLflow."""
+    spec: dict[str, Any] = {"validation": case.policy(world)}
+    model = world.declared(place, case.name, case.role, **spec)
+    if case.description:
+        world.made.client.update_model_version(model["spec"]["source"]["name"], "1", case.description)
+    if case.registry:
+        namespace, _, name = case.registry.rpartition("/")
+        model["spec"]["source"]["registryRef"] = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return [model, model_version(case.name, case.version, **(case.spec or {}))]
+
+
+def confine(places: Mapping[str, Place]) -> None:
+    """A namespace that lets no pod in, and one that lets only tiny ones in."""
+    none = {"hard": {"pods": "0"}}
+    places["full"].apply({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "no-pods"}, "spec": none})
+    narrow = {"limits": [{"type": "Pod", "max": {"memory": "1Mi"}}]}
+    places["narrow"].apply({"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "narrow"}, "spec": narrow})
+
+
+def links(world: World) -> None:
+    """Put links among the files of models, where MLflow's server keeps them."""
+    for role, link in {"link-out": "/etc/passwd out", "link-loop": ". loop", "link-broken": "nothing broken"}.items():
+        place = ("deployment/mlflow", "-n", MLFLOW, "--", "sh", "-c")
+        world.kube.run("kubectl", "exec", *place, f"cd {world.made.folder(role)} && ln -s {link}")
+
+
+@contextmanager
+def registries_beside_the_operator(world: World) -> Iterator[None]:
+    """Whatever is made there is removed."""
+    try:
+        yield
+    finally:
+        kinds = "modelregistries.slipway.dev,secrets"
+        world.kube.run("kubectl", "delete", kinds, LOCKED, "-n", SYSTEM, "--ignore-not-found")
+
+
+def locked(uri: str) -> list[Object]:
+    """A registry for everybody whom the shared one serves, with a password that it does not know."""
+    meta = {"name": LOCKED, "namespace": SYSTEM}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": meta | {"labels": {"slipway.dev/registry": "true"}},
+        "stringData": {"username": "importer", "password": PASSWORD},
+    }
+    registry = model_registry(LOCKED, uri)
+    registry["metadata"] = meta
+    registry["spec"]["backend"]["mlflow"]["auth"] = {"basic": {"secretRef": {"name": LOCKED}}}
+    registry["spec"]["allowedNamespaces"] = {"selector": {"matchLabels": {"slipway.dev/models": "true"}}}
+    return [secret, registry]
 
 
 def guard(image: str) -> list[Object]:
@@ -264,6 +171,7 @@ def test_each_cause_has_its_reason_and_a_message_that_helps(refused: Refused, ca
     place = refused.place(case)
     one = condition(found, case.kind)
     assert (one.get("status"), one.get("reason")) == (case.status, case.reason), f"{case.because}\n{place.told()}"
+    assert len(json.dumps(found["status"])) < STATUS_BYTES
     for words in case.says:
         assert words in one["message"], one["message"]
     assert condition(found, "Ready")["reason"] == case.reason
@@ -279,9 +187,26 @@ def test_each_cause_has_its_reason_and_a_message_that_helps(refused: Refused, ca
 def test_a_verdict_takes_one_job(refused: Refused, case: Case) -> None:
     refused.settled(case)
     place = refused.place(case)
-    assert len(place.jobs(case.name, case.version, "import")) == 0, "an import that is done is removed"
+    assert len(place.jobs(case.name, case.version, "import")) == 1, "it needs no credential, and stays as well"
     # A Job whose pod was never let in is removed when it is given up; the others stay for a person to look at.
     assert len(place.jobs(case.name, case.version)) == (0 if case.name == "narrow" else 1)
+
+
+def test_afterwards_the_operator_rests_and_what_serves_is_as_it_was(refused: Refused) -> None:
+    for case in [*CASES, CHEAT]:
+        refused.settled(case)
+    kube, place = refused.world.kube, refused.places["here"]
+    work = rest(kube)
+    assert work.failed == 0
+    # A model looks at its labels once in the interval of its registry, and a version that waits for one twice a minute.
+    assert work.passes < len(CASES) * (REST_SECONDS / 10 + 1), work
+    print(f"{work.passes:.0f} passes and no write in {REST_SECONDS:.0f} s")
+    assert restarts(kube) == refused.restarts
+    found = place.until_serving(f"{BYSTANDER.name}-v1", 30)
+    assert len(json.dumps(found["status"])) < STATUS_BYTES
+    assert place.get("deployment", f"{BYSTANDER.name}-v1")["metadata"]["generation"] == 1, "made once, never changed"
+    (pod,) = place.serving_pods(BYSTANDER.name)
+    assert [one["restartCount"] for one in pod["status"]["containerStatuses"]] == [0]
 
 
 def test_a_model_that_cheats_gains_nothing_and_finds_no_credential(refused: Refused) -> None:
@@ -300,12 +225,29 @@ def test_a_model_that_cheats_gains_nothing_and_finds_no_credential(refused: Refu
     assert all(outcome != "written" for path, outcome in claims.items() if not path.startswith("/work/candidate-")), (
         claims
     )
+    assert {path for path, outcome in claims.items() if path.endswith(("judge.py", "_regression.py"))}, "it knew where"
+    authorities = ["/etc/slipway/authorities"]  # certificates, where the platform names some: no secret
+    own = ["/tmp", "/work/candidate", "/work/candidate-predictions", "/work/features"]
+    assert told["mounts"] in (own, authorities + own)
+    assert told["truth"] == [], "the target is in no file that it can read"
+    assert told["neighbours"] == []
+    environment = told["environment"]
+    assert set(json.loads(environment.pop("SLIPWAY_TASK"))) == {"model", "features", "predictions"}
     secrets = [
-        name
-        for name in told["environment"]
-        if any(word in name.upper() for word in ("TOKEN", "SECRET", "PASSW", "KEY"))
+        name for name in environment if any(word in name.upper() for word in ("TOKEN", "SECRET", "PASSW", "KEY", "URI"))
     ]
     assert secrets == ["GPG_KEY"] or secrets == [], secrets
+
+
+def test_a_password_that_is_wrong_is_shown_nowhere(refused: Refused) -> None:
+    case = next(one for one in CASES if one.name == "locked")
+    refused.settled(case)
+    run, shown = refused.world.kube.run, refused.place(case).kubectl("get", "mv,rmodel,mreg,pods,events", "-o", "yaml")
+    shown += run("kubectl", "get", "mreg,jobs,pods,events", "-n", SYSTEM, "-o", "yaml")
+    shown += run("kubectl", "logs", "deployment/slipway", "-n", SYSTEM)
+    assert "refused the username and password" in shown
+    assert PASSWORD not in shown
+    assert base64.b64encode(f"importer:{PASSWORD}".encode()).decode() not in shown
 
 
 def test_a_version_that_a_quota_kept_out_is_judged_when_it_asks_again(refused: Refused) -> None:

@@ -181,6 +181,8 @@ CASES = [
          {"team": "air"}}), PASSES),
     Case("roll back by the engineer's role", "RBAC comes first", ENGINEER, annotate("rmodel/flights", "rollback=1"),
          ROLE),
+    Case("empty gates by the engineer's role", "RBAC comes first", ENGINEER,
+         patch("rmodel/flights", spec={"validation": {"gates": []}}), ROLE),
     Case("delete what serves", "a mistake", ENGINEER, delete("mv/flights-v1"), KEPT_VERSION),
     Case("delete what serves with the verb", "a mistake all the same", PROMOTER, delete("mv/flights-v1"), KEPT_VERSION),
     Case("delete what serves with every right", "a mistake all the same", ADMIN, delete("mv/flights-v1"), KEPT_VERSION),

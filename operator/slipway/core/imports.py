@@ -20,9 +20,9 @@ PENDING_SECONDS = 600
 def decide(seen: VersionSeen) -> Step:
     """The files are in the artifact store under their digest, or on their way, or why they are not."""
     status = seen.version.status
-    if isinstance(seen.registry, Silent) and not _imported(seen):
-        return Step(failed(known(seen.registry.reason), seen.registry.message), again_seconds=30.0)
     key = _key(seen)
+    if isinstance(seen.registry, Silent) and not _imported(seen, key):
+        return Step(failed(known(seen.registry.reason), seen.registry.message), again_seconds=30.0)
     progress = attempts.advance(
         status.imported, key, lambda n: naming.job(seen.version.metadata.name, PURPOSE, key, n),
         seen.jobs, seen.now, PENDING_SECONDS,
@@ -41,8 +41,25 @@ def decide(seen: VersionSeen) -> Step:
     return Step(verdict, {"imported": record}, ensure, stale, again_seconds=progress.again_seconds)
 
 
-def _imported(seen: VersionSeen) -> bool:
-    return seen.version.status.imported is not None and seen.version.status.imported.outcome == "Passed"
+def asked_again(seen: VersionSeen) -> bool:
+    """Whether a retry asks for the files of a released version, and they did not come yet: a store may lose them.
+
+    One that lets a rolled-back version return asks for none, nor does one from before the status was lost.
+    """
+    version, status = seen.version, seen.version.status
+    asked, number = version.metadata.annotations.get(names.RETRY), version.spec.version
+    returns = number in seen.traffic.rolled_back and number != seen.traffic.champion
+    if not asked or returns or status.digest is None:
+        return False
+    record = status.imported
+    pending = record is not None and record.key == _key(seen) and record.outcome != "Passed"
+    return pending or asked != status.last_handled_retry
+
+
+def _imported(seen: VersionSeen, key: str) -> bool:
+    """Whether what is asked for now was imported: a retry, or other data, needs the registry once more."""
+    record = seen.version.status.imported
+    return record is not None and record.key == key and record.outcome == "Passed"
 
 
 def _stored(record: ImportRecord) -> Verdict:
@@ -101,7 +118,7 @@ def _ensure(seen: VersionSeen, progress: Progress) -> tuple[Manifest, ...]:
         model_name=model.spec.source.name or model.metadata.name,
         version=seen.version.spec.version,
         mlmodel_digest=pinned.mlmodel_digest,
-        expected_digest=seen.version.spec.digest,
+        expected_digest=seen.version.spec.digest or seen.traffic.history.get(seen.version.spec.version),
         data_uri=data.uri if data else None,
         data_digest=data.digest if data else None,
         store=tasks.Store(url=seen.platform.store.url),

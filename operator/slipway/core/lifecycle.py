@@ -72,7 +72,7 @@ def imported(seen: VersionSeen) -> Step:
     before, pinned = seen.traffic.history.get(seen.version.spec.version), seen.version.spec.digest
     if before and pinned not in (None, before):
         return Step(failed(Reason.DigestMismatch, f"{pinned} is pinned, and {before} was released."))
-    if before and seen.version.status.digest in (None, before):
+    if before and seen.version.status.digest in (None, before) and not imports.asked_again(seen):
         return Step(passed(Reason.Imported, f"{before} was released before."), {"digest": before})
     return imports.decide(seen)
 

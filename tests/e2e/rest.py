@@ -1,0 +1,75 @@
+"""What the operator does while nothing is asked of it, as its own metrics tell."""
+
+import time
+from dataclasses import dataclass
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from dev.demo.kube import Kube
+from dev.demo.manifests import SYSTEM
+
+from .place import poll
+
+OPERATOR = "app.kubernetes.io/component=operator"
+METRICS_PORT = 8080
+REST_SECONDS, PATIENCE_SECONDS = 20.0, 120.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was done in a stretch of time in which nothing was written."""
+
+    passes: float
+    failed: float  # passes that failed or met a conflict
+
+
+def restarts(kube: Kube) -> dict[str, int]:
+    """How often each pod of the operator was started anew, by name."""
+    return {
+        pod["metadata"]["name"]: sum(one["restartCount"] for one in pod["status"].get("containerStatuses", []))
+        for pod in kube.list("pods", SYSTEM, OPERATOR)
+    }
+
+
+def rest(kube: Kube) -> Work:
+    """What the operator did in the first stretch of so many seconds in which it wrote nothing."""
+    with kube.forwarded(SYSTEM, "slipway", METRICS_PORT) as url:
+        began, before = time.monotonic(), _counted(url)
+
+        def rested() -> Work | None:
+            nonlocal began, before
+            now = _counted(url)
+            if _written(now) != _written(before):
+                began, before = time.monotonic(), now
+            if time.monotonic() - began < REST_SECONDS:
+                return None
+            done, rest = (_passes(now, good) - _passes(before, good) for good in (True, False))
+            return Work(done + rest, rest)
+
+        found: Work = poll(
+            f"nothing is written for {REST_SECONDS:.0f} s", PATIENCE_SECONDS, rested, lambda: f"{_counted(url)}"
+        )
+        return found
+
+
+def _counted(url: str) -> dict[tuple[str, ...], float]:
+    """Every counter of passes and of writes, by name and labels."""
+    text = httpx.get(f"{url}/metrics", timeout=10, trust_env=False).text
+    return {
+        (family.name, *(f"{key}={value}" for key, value in sorted(one.labels.items()))): one.value
+        for family in text_string_to_metric_families(text)
+        if family.name in ("slipway_passes", "slipway_actions")
+        for one in family.samples
+        if one.name.endswith("_total")
+    }
+
+
+def _written(counted: dict[tuple[str, ...], float]) -> float:
+    return sum(value for name, value in counted.items() if name[0] == "slipway_actions")
+
+
+def _passes(counted: dict[tuple[str, ...], float], good: bool) -> float:
+    return sum(
+        value for name, value in counted.items() if name[0] == "slipway_passes" and ("result=done" in name) == good
+    )
