@@ -410,3 +410,14 @@ def test_what_a_version_is_told_of_its_pods_changes_only_when_something_has_happ
     assert told[0] is not None and told[1] is not None
     assert told[0]["versions"] == told[1]["versions"], "the same words: the version need not repeat them"
     assert "candidate" in told[1] and "candidate" not in told[0]
+
+
+def test_a_champion_none_of_whose_pods_answers_keeps_the_traffic_and_is_not_called_ready() -> None:
+    down = replace(fleet(1, model(), ready=False), trouble=Trouble(Reason.ImagePullFailed, "no such image"))
+    decision = promotion.decide(model_seen((version(1),), serves(1), (down,)))
+    assert told(decision, 1, "released") == ("False", "InsufficientCapacity")
+    assert decision.status is not None
+    ready = decision.status["conditions"][0]
+    assert (ready["status"], ready["reason"]) == ("False", "InsufficientCapacity")
+    assert "No pod of version 1 is ready. ImagePullFailed: no such image." in ready["message"]
+    assert decision.status["champion"]["version"] == 1

@@ -28,7 +28,7 @@ from tests.pages import FOLLOWED, ROOT, Block, Step, blocks, prints, steps
 
 from .conftest import World, usual
 from .making import TARGET
-from .place import POLL_SECONDS, Place
+from .place import POLL_SECONDS, Place, poll
 
 BLOCK_SECONDS = 150  # the pages allow their waits ten minutes
 SETTLED_SECONDS = 30  # within which a cluster comes to show what a page shows
@@ -153,10 +153,12 @@ def test_from_nothing_to_a_served_model(block: Block, reader: Reader) -> None:
 
 
 def test_argo_cd_would_show_what_is_so(reader: Reader) -> None:
-    seen = {
-        f"{one['kind']}/{one['metadata']['name']}": health(one)
-        for one in reader.place.every("registeredmodels.slipway.dev,modelversions.slipway.dev")
-    }
+    def shown() -> dict[str, tuple[str, str]]:
+        kinds = "registeredmodels.slipway.dev,modelversions.slipway.dev"
+        found = {f"{one['kind']}/{one['metadata']['name']}": health(one) for one in reader.place.every(kinds)}
+        return {} if any(status == "Progressing" for status, _ in found.values()) else found
+
+    seen = poll("nothing is on the move any more", 60, shown, reader.place.told)
     assert {name: status for name, (status, _) in seen.items()} == {
         "RegisteredModel/flights": "Healthy",
         "ModelVersion/flights-v1": "Healthy",

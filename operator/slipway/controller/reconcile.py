@@ -167,20 +167,21 @@ class Reconciler:
         for event in decision.events:
             said = clipped(event.message, 300)
             log.info("%s %s/%s %s: %s", found["kind"], meta["namespace"], meta["name"], event.reason, said)
-            self._count(event)
+            self._count(found["kind"], event)
         try:
             await self._applier.events(found, decision.events)
         except AdapterError as error:
             log.warning("an Event could not be written: %s", error)
         return None
 
-    def _count(self, event: Event) -> None:
-        if event.about == "Released" and event.reason == Reason.Serving:
+    def _count(self, kind: str, event: Event) -> None:
+        """The model tells when the traffic moves; a version, whether it got as far as that."""
+        if kind == MODEL.kind and event.reason == Reason.Serving:
             self._telemetry.promotions.labels("released", event.reason).inc()
+        elif kind == MODEL.kind and event.reason == Reason.RolledBack:
+            self._telemetry.promotions.labels("rolled-back", event.reason).inc()
         elif event.about in ("Resolved", "Imported", "Validated") and known(event.reason).course == "Stuck":
             self._telemetry.promotions.labels("refused", event.reason).inc()
-        elif event.about == "Released" and event.reason == Reason.RolledBack:
-            self._telemetry.promotions.labels("rolled-back", event.reason).inc()
 
     def _measure(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Durations of phases that ended in this pass."""

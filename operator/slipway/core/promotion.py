@@ -94,6 +94,8 @@ def _released(seen: ModelSeen, version: ModelVersion, plan: Rollout) -> Verdict:
     if number == champion:
         if version.spec.stage != "Production" and plan.standing.target == champion:
             return failed(Reason.StillServing)
+        if silence := _silence(seen, number):
+            return silence
         since = f"Serving at {serving.url(seen.model)} since {plan.traffic.since}"
         return passed(Reason.Serving, f"{since}{_pods(seen.fleets.get(number))}")
     if rolled_back(seen, version):
@@ -107,6 +109,15 @@ def _released(seen: ModelSeen, version: ModelVersion, plan: Rollout) -> Verdict:
     if validated(version):
         return Verdict("False", Reason.EvidenceStale, f"It was not compared with version {champion} yet.")
     return Verdict("False", Reason.RolloutProgressing, PODS_COME)
+
+
+def _silence(seen: ModelSeen, champion: int) -> Verdict | None:
+    """What is said while no pod of the champion answers."""
+    fleet = seen.fleets.get(champion)
+    if fleet is not None and fleet.ready > 0:
+        return None
+    why = f" {fleet.trouble.reason}: {sentence(fleet.trouble.message)}" if fleet and fleet.trouble else ""
+    return failed(Reason.InsufficientCapacity, f"No pod of version {champion} is ready.{why}")
 
 
 def _pods(fleet: Fleet | None) -> str:
@@ -141,13 +152,9 @@ def _ready(seen: ModelSeen, plan: Rollout) -> Verdict:
         return unknown(Reason.RolloutProgressing, f"Version {plan.standing.target} is being validated.")
     if plan.traffic.champion is None:
         return _nobody(seen)
-    fleet = seen.fleets.get(plan.traffic.champion)
-    if fleet is None or fleet.ready == 0:
-        said = fleet.trouble.message if fleet and fleet.trouble else ""
-        return failed(
-            Reason.InsufficientCapacity, f"No pod of version {plan.traffic.champion} is ready. {said}".strip()
-        )
-    return passed(Reason.Serving, f"Version {plan.traffic.champion} serves{_pods(fleet)}")
+    champion = plan.traffic.champion
+    serves = passed(Reason.Serving, f"Version {champion} serves{_pods(seen.fleets.get(champion))}")
+    return _silence(seen, champion) or serves
 
 
 def _nobody(seen: ModelSeen) -> Verdict:

@@ -111,8 +111,8 @@ class Reason(StrEnum):
     InsufficientCapacity = (
         "InsufficientCapacity",
         "Retrying",
-        "The candidate's pods do not become ready; the champion serves.",
-        "Read the message; look at the pods of the candidate's Deployment.",
+        "The version's pods do not become ready.",
+        "Read the message; look at the pods of the version's Deployment.",
     )
     InternalError = (
         "InternalError",
