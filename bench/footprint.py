@@ -21,8 +21,8 @@ class Audit:
         self._file = install.cache() / "cluster" / "log" / "audit.log"
         self._from = self._file.stat().st_size
 
-    def writes_of(self, user: str) -> dict[str, int]:
-        """Writes of a user since this was made, by verb and resource, without Events and Leases."""
+    def writes_of(self, user: str, namespaces: tuple[str, ...]) -> dict[str, int]:
+        """Writes of a user in these namespaces since this was made, by verb and resource, without Events and Leases."""
         size = self._file.stat().st_size
         if size < self._from:
             raise SystemExit("the audit log was rotated during the measurement: run it again")
@@ -34,7 +34,9 @@ class Audit:
                     break
                 event = json.loads(line)
                 ref = event.get("objectRef", {})
-                if event["user"]["username"] != user or event["verb"] not in WRITES or ref.get("resource") in APART:
+                if event["user"].get("username") != user or event["verb"] not in WRITES:
+                    continue
+                if ref.get("resource") in APART or ref.get("namespace") not in namespaces:
                     continue
                 found[
                     "/".join(part for part in (event["verb"], ref.get("resource"), ref.get("subresource")) if part)

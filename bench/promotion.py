@@ -127,7 +127,7 @@ def _by_slipway(stage: Stage) -> tuple[float, dict[str, float], list[Object], di
     _await("Slipway's first prediction", answered)
     took = time.monotonic() - began
     _await("the labels are written", lambda: {"Synced", "Ready"} <= _true(stage, name))
-    wrote = audit.writes_of(f"system:serviceaccount:{SYSTEM}:slipway")
+    wrote = audit.writes_of(f"system:serviceaccount:{SYSTEM}:slipway", (NAMESPACE, SYSTEM))
     deployment = stage.object(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}")
     return took, phases, [made[SYSTEM], made[NAMESPACE], deployment], wrote
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from slipway.adapters.cluster import JOB, MODEL, POD, REGISTRY, VERSION, Kind
+from slipway.adapters.cluster import DEPLOYMENT, JOB, MODEL, POD, REGISTRY, SERVICE, VERSION, Kind
 from slipway.controller.cache import Cache
 from slipway.controller.queue import Key
 from slipway.controller.telemetry import Telemetry
@@ -51,7 +51,9 @@ OF_V1 = {"slipway.dev/model": "flights", "slipway.dev/version": "1"}
         (VERSION, "flights-v1", {}, {"version flights-v1", "model flights"}),
         (MODEL, "flights", {}, {"model flights", "version flights-v1", "version flights-v2"}),
         (JOB, "flights-v1-import", OF_V1, {"version flights-v1"}),
-        (POD, "flights-v1-x", OF_V1 | {"slipway.dev/track": "production"}, {"version flights-v1", "model flights"}),
+        (POD, "flights-v1-x", OF_V1 | {"slipway.dev/track": "production"}, {"model flights"}),
+        (DEPLOYMENT, "flights-v1", OF_V1, {"model flights"}),
+        (SERVICE, "flights", {"slipway.dev/model": "flights"}, {"model flights"}),
         (POD, "stranger", {}, set()),
         (VERSION, "flights-v2", {"slipway.dev/version": "mine"}, {"version flights-v2", "model flights"}),
     ],

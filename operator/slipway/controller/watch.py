@@ -9,7 +9,20 @@ from typing import Any
 
 import kopf
 
-from ..adapters.cluster import DEPLOYMENT, JOB, MODEL, POD, RECORD, REGISTRY, VERSION, WATCHED, Cluster, Kind, Object
+from ..adapters.cluster import (
+    DEPLOYMENT,
+    JOB,
+    MODEL,
+    POD,
+    RECORD,
+    REGISTRY,
+    SERVICE,
+    VERSION,
+    WATCHED,
+    Cluster,
+    Kind,
+    Object,
+)
 from ..api import names
 from .cache import Cache, Place, family_of, version_of
 from .queue import Key
@@ -59,10 +72,14 @@ class Watch:
         family = family_of(kind, found)
         if family is None:
             return
-        if kind not in (JOB, POD) or names.TRACK in (meta.get("labels") or {}):
+        labels = meta.get("labels") or {}
+        serves = kind in (SERVICE, DEPLOYMENT, RECORD) or (kind is POD and names.TRACK in labels)
+        if serves or kind not in (JOB, POD):
             self._wake(Key("model", *family))
+        if serves:
+            return  # versions hear of it by their model's status, and not a moment before that is told
         # On our own resources it would be somebody else's label.
-        number = (meta.get("labels") or {}).get(names.MODEL_VERSION) if kind in (JOB, POD, DEPLOYMENT, RECORD) else None
+        number = labels.get(names.MODEL_VERSION) if kind in (JOB, POD) else None
         for version in self._cache.family(*family, VERSION):
             if kind is VERSION and version["metadata"]["name"] != name:
                 continue
