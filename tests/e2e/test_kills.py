@@ -128,7 +128,8 @@ class Killer:
         # A pod that is only deleted would be asked to end, and finish its passes.
         os.kill(pid, signal.SIGKILL)
         print(f"{datetime.now(UTC):%H:%M:%S.%f} killed {moment}, after version {number} {leg}")
-        # A container that ended is started again later and later; a pod that is gone is replaced at once.
+        # A container that ended is started again later and later; a pod that is gone is replaced at once. Sometimes
+        # the container comes back before its pod is gone: two operators for a moment, which must do no harm either.
         names = [pod["metadata"]["name"] for pod in self._pods()]
         self.place.kube.run("kubectl", "delete", "pod", "-n", SYSTEM, *names, "--grace-period=0", "--force")
 
