@@ -1,13 +1,11 @@
-"""What may happen at any time: the champion changes, the operator dies or is replaced, a pod is lost, all is deleted."""
+"""What may happen at any time: the champion changes, the operator is replaced or removed, a pod is lost."""
 
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from dev.demo.kube import Kube, Object
 from dev.demo.manifests import SYSTEM
 from dev.demo.progress import condition
 
@@ -16,7 +14,6 @@ from .place import Place, model_version, poll
 
 MODEL = "minutes"
 ROLES = ("fair", "good", "fine", "better")  # of versions 1, 2, …: each is better than the one before
-OPERATOR = "app.kubernetes.io/component=operator"
 INSTANCE = "app.kubernetes.io/instance=slipway"
 KINDS = "registeredmodels.slipway.dev,modelversions.slipway.dev"
 DELETED_SECONDS = 60
@@ -28,10 +25,6 @@ class Served:
 
     world: World
     place: Place
-
-    def answers(self) -> dict[str, list[float]]:
-        """The right answers of the versions that may serve."""
-        return self.world.made.answers(v1="fair", v2="good")
 
 
 @pytest.fixture(scope="module")
@@ -121,52 +114,6 @@ def test_of_two_versions_that_want_production_at_once_the_higher_serves_and_the_
     assert not place.get("deployment", f"{MODEL}-v1"), "it had no pods at any time"
 
 
-def test_an_operator_that_is_killed_again_and_again_completes_the_promotion_and_repeats_nothing(served: Served) -> None:
-    place, world = served.place, served.world
-    name = f"{MODEL}-v2"
-    moments = {
-        "its import is asked for": lambda: place.jobs(MODEL, 2, "import"),
-        "its validation has begun": lambda: place.jobs(MODEL, 2),
-        "its pods are coming up": lambda: place.get("deployment", name),
-        "it has the traffic": lambda: traffic_of(place) == "2",
-    }
-    seen: dict[str, set[str]] = {"import": set(), "validate": set()}
-
-    def watched(look: Any) -> Any:
-        for purpose, found in seen.items():
-            found.update(place.jobs(MODEL, 2, purpose))
-        return look()
-
-    with world.entrance(place, MODEL) as way, world.load(way, served.answers()) as load:
-        place.apply(model_version(MODEL, 2))
-        for moment, look in moments.items():
-            poll(moment, 120, lambda look=look: watched(look), place.told)
-            kill_operator(place.kube)
-        found = poll("it serves", 120, lambda: watched(lambda: _serves(place.version(name))), place.told)
-        poll("only it answers", 60, lambda: load.tally["last_at"].get("2", 0) - load.tally["last_at"].get("1", 0) > 3)
-        tally = load.stop()
-    assert tally["failed"] == 0, tally
-    assert tally["requests"] > 100
-    assert {purpose: len(names) for purpose, names in seen.items()} == {"import": 1, "validate": 1}, seen
-    assert found["status"]["validation"]["attempt"] == 1
-    poll("the old pods are retired", 60, lambda: not place.serving_pods(MODEL, 1), place.told)
-
-
-def traffic_of(place: Place) -> str:
-    """The version that the Service selects."""
-    return str(place.get("service", MODEL)["spec"]["selector"].get("slipway.dev/version"))
-
-
-def kill_operator(kube: Kube) -> None:
-    """End it without a chance to say goodbye."""
-    names = [pod["metadata"]["name"] for pod in kube.list("pods", SYSTEM, OPERATOR)]
-    kube.run("kubectl", "delete", "pod", "-n", SYSTEM, *names, "--grace-period=0", "--force")
-
-
-def _serves(version: Object) -> Object | None:
-    return version if condition(version, "Ready").get("reason") == "Serving" else None
-
-
 def test_a_version_that_was_proven_against_an_earlier_champion_is_judged_again_before_it_is_released(
     served: Served,
 ) -> None:
@@ -233,17 +180,6 @@ def gone(place: Place) -> None:
     get = ("kubectl", "get", "namespace", place.namespace, "--ignore-not-found")
     poll("the namespace is gone", DELETED_SECONDS, lambda: not place.kube.run(*get))
     print(f"the namespace was gone after {time.monotonic() - began:.1f} s")
-
-
-def test_the_namespace_goes_within_a_minute_while_no_operator_runs(served: Served) -> None:
-    kube, place = served.place.kube, served.place
-    kube.run("kubectl", "scale", "deployment/slipway", "-n", SYSTEM, "--replicas=0")
-    try:
-        poll("no operator runs", 60, lambda: not kube.list("pods", SYSTEM, OPERATOR))
-        gone(place)
-    finally:
-        kube.run("kubectl", "scale", "deployment/slipway", "-n", SYSTEM, "--replicas=1")
-        kube.rollout(SYSTEM, "slipway", 120)
 
 
 def test_a_validation_that_lost_its_pod_is_made_anew(places: Places, world: World) -> None:
