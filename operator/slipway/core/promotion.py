@@ -18,7 +18,7 @@ from .registry import Silent, Write
 from .rollout import Rollout
 
 NEW_SECONDS = 2.0
-PODS_COME = "Its pods come up as soon as it is validated."  # true before and after: the same words are told once
+PODS_COME = "Its pods are the next step."  # before its validation has ended and after: told once
 
 
 def decide(seen: ModelSeen) -> Decision:
