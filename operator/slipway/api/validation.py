@@ -49,7 +49,10 @@ class Data(Value):
     target: Annotated[str, Field(min_length=1, max_length=256, description="Column that the model predicts.")]
     secret_ref: Annotated[
         LocalSecretRef | None,
-        Field(description="For s3: a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."),
+        Field(
+            description="For s3: a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
+            "without it, the file is read as a public one."
+        ),
     ] = None
     endpoint: Annotated[
         str | None,

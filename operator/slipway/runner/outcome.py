@@ -67,10 +67,10 @@ def trust(certificates: Path) -> None:
         return
     from requests.certs import where  # noqa: PLC0415 - 0.1 s that only private authorities cost
 
-    everybody = Path(tempfile.gettempdir()) / "trusted.pem"
-    everybody.write_text(f"{Path(where()).read_text()}\n{certificates.read_text()}")
+    with tempfile.NamedTemporaryFile("w", prefix="trusted-", suffix=".pem", delete=False) as everybody:
+        everybody.write(f"{Path(where()).read_text()}\n{certificates.read_text()}")
     for client in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"):
-        os.environ[client] = str(everybody)
+        os.environ[client] = everybody.name
 
 
 def _end(reason: str, message: str) -> NoReturn:
