@@ -66,6 +66,7 @@ class Pod:
         return {
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",
+            "TMPDIR": str(self.root),
             "PYTHONPATH": str(OPERATOR),
             "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
             "SLIPWAY_ROOT": str(self.root),
