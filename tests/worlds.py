@@ -8,6 +8,7 @@ from typing import Any
 from slipway.api.modelregistry import ModelRegistry
 from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
+from slipway.core.decision import Decision
 from slipway.core.jobs import JobSeen
 from slipway.core.observed import Fleet, Kept, ModelSeen, VersionSeen
 from slipway.core.pods import Trouble
@@ -15,7 +16,7 @@ from slipway.core.registry import Absent, Entry, Labels, Silent
 from slipway.core.validations import revision_of
 from slipway.resources import serving
 from slipway.resources.platform import DefaultRegistry, Platform, PoolSettings
-from slipway.resources.serving import Traffic
+from slipway.resources.serving import Traffic, read_traffic
 
 NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)
 STAMP = "2026-03-06T17:00:00Z"
@@ -184,3 +185,15 @@ def model_seen(
         fleets={one.version: one for one in fleets},
         labels=labels or {},
     )
+
+
+def traffic_after(decision: Decision) -> Traffic | None:
+    """Where the traffic goes once the decision is carried out; None if it says nothing about traffic."""
+    services = [one for one in decision.ensure if one["kind"] == "Service"]
+    return read_traffic(services[0]) if services else None
+
+
+def told(decision: Decision, number: int, which: str = "released") -> tuple[str, str]:
+    assert decision.status is not None
+    found = next(one for one in decision.status["versions"] if one["version"] == number)[which]
+    return found["status"], found["reason"]

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 from slipway.adapters.cluster import MODEL
-from slipway.adapters.errors import Unreachable
+from slipway.adapters.errors import Conflict, Unreachable
 from slipway.controller import reconcile
 from slipway.controller.cache import Cache
 from slipway.controller.queue import Key
@@ -32,6 +32,7 @@ class Stage:
     answers: asyncio.Event = field(default_factory=asyncio.Event)  # the registry, when this is set
     heard: asyncio.Event = field(default_factory=asyncio.Event)  # people were told
     fails: bool = False
+    conflicts: bool = False  # the API server, about the status
     moved: bool = False
     labels: Labels = NOTHING_SAID
     told: list[dict[str, Any]] = field(default_factory=list)
@@ -58,6 +59,9 @@ class Stage:
         self.labels = Labels(write.stage or "None", (write.alias or "",), write.tags)
 
     async def status(self, _found: object, status: dict[str, Any]) -> bool:
+        if self.conflicts:
+            self.heard.set()
+            raise Conflict("somebody else has written it")
         self.told.append(status)
         self.heard.set()
         return True
@@ -122,3 +126,17 @@ async def test_a_registry_that_forgets_what_it_is_told_is_not_asked_for_ever(mon
     assert await stage.passed() == 1.0
     assert len(looks) == reconcile.LOOKS
     assert stage.synced() == ["LabelsPending"]
+
+
+async def test_a_pass_ends_after_its_last_write_to_the_registry_even_where_it_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reconcile, "LABELS_SECONDS", 0.01)
+    stage = Stage(conflicts=True)
+    running = asyncio.create_task(stage.passed())
+    await asyncio.wait_for(stage.heard.wait(), 10)
+    assert not running.done(), "the next pass could write before this one's late write"
+    stage.answers.set()
+    with pytest.raises(Conflict):
+        await running
+    assert stage.labels.stage == "Production"

@@ -5,27 +5,31 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from slipway.api.modelversion import ModelVersion
 from slipway.core import promotion
 from slipway.core.decision import Decision
 from slipway.core.election import token
-from slipway.core.observed import Fleet, ModelSeen
+from slipway.core.observed import ModelSeen
 from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
-from slipway.core.registry import Absent, Labels, Silent
-from slipway.resources.serving import Traffic, read_traffic, recall_traffic
+from slipway.resources.serving import Traffic, recall_traffic
 
-from tests.worlds import DATA, GATE, NOW, digest, fleet, model, model_seen, proven, refused, serves, version
+from tests.worlds import (
+    DATA,
+    GATE,
+    NOW,
+    digest,
+    fleet,
+    model,
+    model_seen,
+    proven,
+    refused,
+    serves,
+    told,
+    traffic_after,
+    version,
+)
 
 FLIGHTS = model()
-
-
-def traffic_after(decision: Decision) -> Traffic | None:
-    """Where the traffic goes once the decision is carried out; None if it says nothing about traffic."""
-    services = [one for one in decision.ensure if one["kind"] == "Service"]
-    return read_traffic(services[0]) if services else None
 
 
 def champion_after(decision: Decision) -> int | None:
@@ -35,12 +39,6 @@ def champion_after(decision: Decision) -> int | None:
 
 def deployments(decision: Decision) -> set[str]:
     return {one["metadata"]["name"] for one in decision.ensure if one["kind"] == "Deployment"}
-
-
-def told(decision: Decision, number: int, which: str = "released") -> tuple[str, str]:
-    assert decision.status is not None
-    found = next(one for one in decision.status["versions"] if one["version"] == number)[which]
-    return found["status"], found["reason"]
 
 
 class Case(NamedTuple):
@@ -162,139 +160,6 @@ def test_a_candidate_that_does_not_come_up_says_why_and_the_champion_serves() ->
     decision = promotion.decide(model_seen((version(1), proven(2, champion=A)), serves(1), (V1, stuck)))
     assert told(decision, 2) == ("False", "Unschedulable")
     assert champion_after(decision) == 1
-
-
-PRODUCTION = Labels("Production", ("champion",), {})
-
-
-def labels_for(seen: ModelSeen, number: int, labels: Labels | Absent | Silent) -> ModelSeen:
-    return replace(seen, labels={number: labels})
-
-
-def test_labels_are_written_once_the_traffic_was_seen_to_have_moved() -> None:
-    before = model_seen((proven(1),), fleets=(V1,))
-    assert promotion.decide(labels_for(before, 1, Labels("None", (), {}))).labels == ()
-    seen = labels_for(model_seen((version(1),), serves(1), (V1,)), 1, Labels("None", (), {}))
-    (write,) = promotion.decide(seen).labels
-    assert (write.version, write.stage, write.alias, write.archive_others) == (1, "Production", "champion", True)
-    assert set(write.tags) == {"slipway.dev/test/ml/state"}
-
-
-def written(seen: ModelSeen, number: int) -> ModelSeen:
-    """The world once the labels were written."""
-    write = next(one for one in promotion.decide(seen).labels if one.version == number)
-    alias = (write.alias,) if write.alias else ()
-    return labels_for(seen, number, Labels(write.stage or "None", alias, write.tags))
-
-
-def test_labels_that_were_written_are_left_alone_and_drift_is_reported() -> None:
-    seen = labels_for(model_seen((version(1),), serves(1), (V1,)), 1, Labels("None", (), {}))
-    done = written(seen, 1)
-    decision = promotion.decide(done)
-    assert (decision.labels, told(decision, 1, "synced")) == ((), ("True", "LabelsWritten"))
-    moved = done.labels[1]
-    assert isinstance(moved, Labels)
-    drifted = promotion.decide(labels_for(done, 1, replace(moved, stage="Staging", aliases=())))
-    assert (drifted.labels, told(drifted, 1, "synced")) == ((), ("False", "RegistryDrifted"))
-
-
-def test_silence_of_the_registry_takes_no_label_back() -> None:
-    seen = labels_for(model_seen((version(1),), serves(1), (V1,)), 1, Labels("None", (), {}))
-    done = written(seen, 1)
-    decision = promotion.decide(done)
-    remembered = model(status=decision.status)
-    silent = replace(labels_for(done, 1, Silent("RegistryUnreachable", "no answer")), model=remembered)
-    assert told(promotion.decide(silent), 1, "synced") == ("True", "LabelsWritten")
-
-
-versions = st.lists(
-    st.tuples(
-        st.integers(1, 4), st.sampled_from(["None", "Staging", "Production", "Archived"]), st.sampled_from("pvr")
-    ),
-    max_size=4,
-    unique_by=lambda one: one[0],
-)
-
-
-def _version(number: int, stage: str, kind: str, champion: str) -> ModelVersion:
-    if kind == "p":
-        return proven(number, stage, champion)
-    return version(number, stage) if kind == "v" else refused(number)
-
-
-@st.composite
-def worlds(draw: st.DrawFn) -> ModelSeen:
-    champion = draw(st.none() | st.integers(1, 4))
-    predecessor = draw(st.none() | st.integers(1, 4)) if champion else None
-    asked = model(rollback=draw(st.sampled_from(["", "now"])))
-    traffic = serves(champion, predecessor if predecessor != champion else None) if champion else Traffic()
-    of = tuple(_version(*one, draw(st.sampled_from([traffic.digest, "z"]))) for one in draw(versions))
-    fleets = tuple(
-        fleet(number, asked, draw(st.booleans())) for number in sorted(draw(st.sets(st.integers(1, 4)))) if number
-    )
-    registry = draw(st.sampled_from([None, Silent("RegistryUnreachable", "no answer")]))
-    seen = model_seen(of, traffic, fleets, asked)
-    return replace(seen, registry=registry) if registry else seen
-
-
-@given(worlds())
-def test_the_same_world_gets_the_same_decision(seen: ModelSeen) -> None:
-    assert promotion.decide(seen) == promotion.decide(seen)
-
-
-@given(worlds())
-def test_traffic_moves_only_to_what_is_proven_and_ready(seen: ModelSeen) -> None:
-    after = traffic_after(promotion.decide(seen))
-    if after is None or after.champion in (None, seen.traffic.champion):
-        return
-    assert seen.fleets[after.champion].complete
-    of = {one.spec.version: one for one in seen.versions}.get(after.champion)
-    fresh = of is not None and of.status.validation is not None
-    assert after.champion in seen.traffic.history or (
-        fresh and of is not None and of.status.validation is not None
-        and (of.status.validation.champion_digest or "") == seen.traffic.digest
-    )  # fmt: skip
-
-
-@given(worlds())
-def test_the_champion_and_its_pods_are_never_retired_while_it_has_the_traffic(seen: ModelSeen) -> None:
-    decision = promotion.decide(seen)
-    after = traffic_after(decision)
-    if after is None or after.champion is None:
-        return
-    assert f"flights-v{after.champion}" not in {one.what.name for one in decision.retire}
-    assert f"flights-v{seen.traffic.champion}" not in {one.what.name for one in decision.retire}
-
-
-@given(worlds())
-def test_silence_of_the_registry_moves_nothing_that_its_word_would_not(seen: ModelSeen) -> None:
-    silent = replace(seen, registry=Silent("RegistryUnreachable", "no answer"), labels={})
-    spoken, unspoken = promotion.decide(seen), promotion.decide(silent)
-    assert (unspoken.ensure, unspoken.retire, unspoken.scale) == (spoken.ensure, spoken.retire, spoken.scale)
-
-
-def carried_out(seen: ModelSeen, decision: Decision) -> ModelSeen:
-    """The world once the decision was carried out and every Deployment came up."""
-    asked = {one["metadata"]["labels"]["slipway.dev/version"] for one in decision.ensure if one["kind"] == "Deployment"}
-    gone = {int(one.what.name.split("-v")[1]) for one in decision.retire if one.what.kind == "Deployment"}
-    numbers = ({*seen.fleets, *map(int, asked)}) - gone
-    fleets: dict[int, Fleet] = {number: fleet(number, seen.model) for number in numbers}
-    return replace(
-        model_seen(seen.versions, traffic_after(decision) or seen.traffic, tuple(fleets.values()), seen.model),
-        registry=seen.registry,
-    )
-
-
-@given(worlds())
-def test_repeated_passes_settle(seen: ModelSeen) -> None:
-    for _ in range(6):
-        decision = promotion.decide(seen)
-        after = carried_out(seen, decision)
-        if after.traffic == seen.traffic and after.fleets.keys() == seen.fleets.keys() and not decision.retire:
-            break
-        seen = after
-    else:
-        pytest.fail("the model never comes to rest")
 
 
 def test_a_rollback_to_a_predecessor_that_was_archived_keeps_serving() -> None:

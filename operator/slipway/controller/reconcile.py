@@ -91,8 +91,10 @@ class Reconciler:
                 break
         else:
             return None
-        again = await self._tell(key, found, replace(decision, events=happened))
-        await labelling
+        try:
+            again = await self._tell(key, found, replace(decision, events=happened))
+        finally:
+            await labelling  # before the next pass may write others: a late write must not undo a newer one
         poll = SILENT_SECONDS if isinstance(seen.registry, Silent) else float(seconds(seen.registry.spec.sync.interval))
         return soonest(decision.requeue_after_seconds, again, poll)
 
