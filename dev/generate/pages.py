@@ -13,7 +13,7 @@ from slipway.core.reasons import Reason
 from dev.generate.crds import KINDS, described, name_of
 from dev.generate.schema import Schema
 
-COURSES = {
+OUTLOOKS = {
     "Stuck": "It stays so until somebody changes something.",
     "Retrying": "A cause outside the model: it is tried again within limits, and then waits for you.",
     "Moving": "Work is under way.",
@@ -42,11 +42,11 @@ def resources() -> str:
 
 
 def reasons(catalogue: Any) -> str:
-    """The reasons of conditions: `catalogue` is an enumeration whose members have `course`, `meaning` and `remedy`."""
+    """The reasons of conditions: `catalogue` is an enumeration whose members have `outlook`, `meaning` and `remedy`."""
     text = f"# Reasons\n\n{NOTICE}\nThe `reason` of a condition is one of these; its message says what happened.\n"
-    for course, about in COURSES.items():
-        found = [one for one in catalogue if one.course == course]
-        text += f"\n## {course}\n\n{about}\n\n"
+    for outlook, about in OUTLOOKS.items():
+        found = [one for one in catalogue if one.outlook == outlook]
+        text += f"\n## {outlook}\n\n{about}\n\n"
         text += _table(
             ("reason", "meaning", "what to do"), [(f"`{one.value}`", one.meaning, one.remedy) for one in found]
         )

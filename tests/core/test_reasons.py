@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from slipway.core.reasons import Reason, known
+from slipway.core.reasons import Reason, reason_named
 
 SOURCE = Path(__file__).parents[2] / "operator" / "slipway"
 SAYS = re.compile(r'(?:Refused|Problem|Absent|Silent)\(\s*(?:reason=)?"([A-Z][A-Za-z]+)"')
@@ -22,10 +22,10 @@ def test_every_word_that_is_said_is_in_the_catalogue() -> None:
     assert words - set(Reason.__members__) == set()
 
 
-@pytest.mark.parametrize("reason", [one for one in Reason if one.course in ("Stuck", "Retrying")])
+@pytest.mark.parametrize("reason", [one for one in Reason if one.outlook in ("Stuck", "Retrying")])
 def test_every_failure_says_what_to_do(reason: Reason) -> None:
     assert reason.meaning.endswith(".") and reason.remedy.endswith(".")
 
 
 def test_a_word_that_nobody_knows_is_an_internal_error() -> None:
-    assert known("Nonsense") is Reason.InternalError
+    assert reason_named("Nonsense") is Reason.InternalError

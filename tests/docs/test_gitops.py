@@ -15,7 +15,7 @@ from tests.argocd import documents, health, scripts
 from tests.chart.test_chart import CHART, rendered
 from tests.pages import ROOT
 
-HEALTH_OF_COURSE = {"Moving": "Progressing", "Retrying": "Progressing", "Stuck": "Degraded"}
+HEALTH_OF_OUTLOOK = {"Moving": "Progressing", "Retrying": "Progressing", "Stuck": "Degraded"}
 
 
 def releases() -> list[Any]:
@@ -66,7 +66,7 @@ def test_every_kind_has_its_check() -> None:
 @pytest.mark.parametrize("kind", sorted(scripts()))
 @pytest.mark.parametrize("reason", Reason)
 def test_whatever_does_not_hold_is_shown_by_its_course(kind: str, reason: Reason) -> None:
-    expected = "Suspended" if reason is Reason.Suspended else HEALTH_OF_COURSE.get(reason.course, "Progressing")
+    expected = "Suspended" if reason is Reason.Suspended else HEALTH_OF_OUTLOOK.get(reason.outlook, "Progressing")
     assert health(object_of(kind, status_of(failed(reason, "because")))) == (
         expected,
         failed(reason, "because").message,

@@ -101,7 +101,7 @@ class AllowedNamespaces(Value):
     selector: Annotated[LabelSelector, Field(description="Labels of the namespaces that may use it.")]
 
 
-class Marks(Value):
+class RegistryLabels(Value):
     """What the registry is told about a version in one stage."""
 
     stage: Annotated[RegistryStage | None, Field(description="MLflow stage to set.")] = None
@@ -127,14 +127,14 @@ class Marks(Value):
 class Stages(Value):
     """Which stage and alias each of Slipway's stages becomes in the registry."""
 
-    staging: Annotated[Marks, Field(alias="Staging", description="For a version in Staging.")] = Marks(
-        stage="Staging", alias="challenger"
+    staging: Annotated[RegistryLabels, Field(alias="Staging", description="For a version in Staging.")] = (
+        RegistryLabels(stage="Staging", alias="challenger")
     )
-    production: Annotated[Marks, Field(alias="Production", description="For the version in Production.")] = Marks(
-        stage="Production", alias="champion"
+    production: Annotated[RegistryLabels, Field(alias="Production", description="For the version in Production.")] = (
+        RegistryLabels(stage="Production", alias="champion")
     )
-    archived: Annotated[Marks, Field(alias="Archived", description="For a version that was replaced.")] = Marks(
-        stage="Archived"
+    archived: Annotated[RegistryLabels, Field(alias="Archived", description="For a version that was replaced.")] = (
+        RegistryLabels(stage="Archived")
     )
 
 

@@ -17,7 +17,7 @@ from ..api.registeredmodel import RegisteredModel
 from ..core import lifecycle, promotion
 from ..core.conditions import clipped, failed, judged, passed
 from ..core.decision import Decision, Event
-from ..core.reasons import Reason, known
+from ..core.reasons import Reason, reason_named
 from ..core.registry import Silent
 from .apply import Applier
 from .cache import Cache
@@ -119,7 +119,7 @@ class Reconciler:
         version, now = resource.status.version, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         reached = await self._registries.reach(resource, anew=True)
         if isinstance(reached, Silent):
-            verdict = failed(known(reached.reason), reached.message)
+            verdict = failed(reason_named(reached.reason), reached.message)
         else:
             try:
                 version = await reached.client.server_version()
@@ -182,7 +182,7 @@ class Reconciler:
             self._telemetry.promotions.labels("released", event.reason).inc()
         elif kind == MODEL.kind and event.reason == Reason.RolledBack:
             self._telemetry.promotions.labels("rolled-back", event.reason).inc()
-        elif event.about in ("Resolved", "Imported", "Validated") and known(event.reason).course == "Stuck":
+        elif event.about in ("Resolved", "Imported", "Validated") and reason_named(event.reason).outlook == "Stuck":
             self._telemetry.promotions.labels("refused", event.reason).inc()
 
     def _measure(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

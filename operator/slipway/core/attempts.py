@@ -15,7 +15,7 @@ from .conditions import Verdict, failed, sentence
 from .decision import Ref, Retire
 from .jobs import JobSeen
 from .pods import Trouble
-from .reasons import Reason, known
+from .reasons import Reason, reason_named
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def advance(
     if record.outcome == "Passed":
         return here
     if record.outcome == "Failed":
-        at = jobs.again_at(record, known(record.reason or ""))
+        at = jobs.again_at(record, reason_named(record.reason or ""))
         if at is None:
             return here
         if now < at:
@@ -105,11 +105,11 @@ def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pendi
 def verdict(progress: Progress, running: Reason) -> Verdict:
     """What is known while the attempt runs, or why it failed."""
     if progress.outcome == "Running":
-        reason = known(progress.reason) if progress.reason else running
+        reason = reason_named(progress.reason) if progress.reason else running
         attempt = f" (attempt {progress.attempt} of {jobs.ATTEMPTS})" if progress.attempt > 1 else ""
         return Verdict("False", reason, f"{sentence(progress.message)}{attempt}")
-    reason = known(progress.reason)
-    if reason.course == "Retrying" and progress.attempt < jobs.ATTEMPTS:
+    reason = reason_named(progress.reason)
+    if reason.outlook == "Retrying" and progress.attempt < jobs.ATTEMPTS:
         again = f" Attempt {progress.attempt} of {jobs.ATTEMPTS}; the next one follows."
         return Verdict("False", reason, sentence(progress.message) + again)
     return replace(failed(reason, progress.message), final=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..api.condition import Condition, Status
 from ..api.registeredmodel import Verdict as WireVerdict
-from .reasons import Reason, known
+from .reasons import Reason, reason_named
 
 MESSAGE_LIMIT = 1000
 
@@ -27,12 +27,12 @@ class Verdict:
     @property
     def stuck(self) -> bool:
         """Whether it stays so until somebody changes something."""
-        return not self.holds and (self.final or self.reason.course == "Stuck")
+        return not self.holds and (self.final or self.reason.outlook == "Stuck")
 
     @property
     def moving(self) -> bool:
         """Whether more is going to happen by itself."""
-        return not self.holds and not self.stuck and self.reason.course in ("Moving", "Retrying")
+        return not self.holds and not self.stuck and self.reason.outlook in ("Moving", "Retrying")
 
     def wire(self) -> WireVerdict:
         """As one reconciler hands it to another."""
@@ -64,7 +64,7 @@ def unknown(reason: Reason, message: str = "") -> Verdict:
 
 def received(verdict: WireVerdict) -> Verdict:
     """A verdict that another reconciler handed over."""
-    return Verdict(verdict.status, known(verdict.reason), verdict.message)
+    return Verdict(verdict.status, reason_named(verdict.reason), verdict.message)
 
 
 def clipped(text: str, limit: int = MESSAGE_LIMIT) -> str:

@@ -9,7 +9,7 @@ from . import attempts
 from .attempts import Progress
 from .conditions import Verdict, failed, passed
 from .observed import VersionSeen
-from .reasons import Reason, known
+from .reasons import Reason, reason_named
 from .registry import Silent
 from .step import Step
 
@@ -22,7 +22,7 @@ def decide(seen: VersionSeen) -> Step:
     status = seen.version.status
     key = _key(seen)
     if isinstance(seen.registry, Silent) and not _imported(seen, key):
-        return Step(failed(known(seen.registry.reason), seen.registry.message), again_seconds=30.0)
+        return Step(failed(reason_named(seen.registry.reason), seen.registry.message), again_seconds=30.0)
     progress = attempts.advance(
         status.imported, key, lambda n: naming.job(seen.version.metadata.name, PURPOSE, key, n),
         seen.jobs, seen.now, PENDING_SECONDS,

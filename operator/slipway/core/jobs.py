@@ -33,7 +33,7 @@ def read(job: Object, its_pods: Iterable[Object], events: Iterable[Object] = (),
     meta = job["metadata"]
     main = job["spec"]["template"]["spec"]["containers"][0]["name"]
     pod = newest(its_pods)
-    created = time(meta["creationTimestamp"])
+    created = parse_time(meta["creationTimestamp"])
 
     def seen(phase: Literal["Waiting", "Running", "Succeeded", "Failed"], **more: str | Trouble | None) -> JobSeen:
         return JobSeen(meta["name"], meta.get("uid", ""), created, phase, log=log, **more)  # type: ignore[arg-type]
@@ -74,9 +74,9 @@ def log_container(job: Object, pod: Object) -> str | None:
 
 def again_at(record: Attempt, reason: Reason) -> datetime | None:
     """When a failed attempt is repeated; None if it is not: only causes outside the model are, and only so often."""
-    if reason.course != "Retrying" or record.attempt >= ATTEMPTS or record.finished_at is None:
+    if reason.outlook != "Retrying" or record.attempt >= ATTEMPTS or record.finished_at is None:
         return None
-    return time(record.finished_at) + timedelta(seconds=10 * 3 ** (record.attempt - 1))
+    return parse_time(record.finished_at) + timedelta(seconds=10 * 3 ** (record.attempt - 1))
 
 
 def told(seen: JobSeen, trouble: Trouble) -> str:
@@ -87,6 +87,6 @@ def told(seen: JobSeen, trouble: Trouble) -> str:
     return trouble.message + ("\nLast lines of the log:\n" + clipped("\n".join(lines), 600) if lines else "")
 
 
-def time(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """A Kubernetes timestamp."""
     return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -4,13 +4,13 @@ others are drift, which is reported and never overwritten.
 
 from dataclasses import dataclass
 
-from ..api.modelregistry import Marks, ModelRegistry
+from ..api.modelregistry import ModelRegistry, RegistryLabels
 from ..api.modelversion import ModelVersion
 from ..resources.serving import Traffic
 from .conditions import Verdict, failed, passed, received, unknown
 from .election import refusal, refused, rolled_back
 from .observed import ModelSeen
-from .reasons import Reason, known
+from .reasons import Reason, reason_named
 from .registry import Absent, Labels, Silent, Write
 
 SHOWN = 32  # verdicts are kept for the newest versions only
@@ -43,18 +43,20 @@ def wish(seen: ModelSeen, version: ModelVersion, traffic: Traffic, marks: ModelR
         return _wish(seen, number, stages.archived, "RolledBack", f"version {traffic.champion} serves")
     if refused(seen, version):
         why = refusal(version)
-        return _wish(seen, number, Marks(), "Refused", why.reason if why else "")
+        return _wish(seen, number, RegistryLabels(), "Refused", why.reason if why else "")
     if version.spec.stage == "Archived":
         return _wish(seen, number, stages.archived, "Archived", "")
     if version.spec.stage == "Staging" and _proven(version):
-        marks_of = stages.staging if _first_in_staging(seen, version) else Marks()
+        marks_of = stages.staging if _first_in_staging(seen, version) else RegistryLabels()
         return _wish(seen, number, marks_of, "Validated", "", version.status.digest)
     if version.spec.stage == "Production" and number in traffic.history and traffic.champion is not None:
-        return _wish(seen, number, Marks(), "Replaced", f"version {traffic.champion} serves")
+        return _wish(seen, number, RegistryLabels(), "Replaced", f"version {traffic.champion} serves")
     return None
 
 
-def _wish(seen: ModelSeen, number: int, marks: Marks, state: str, detail: str, digest: str | None = None) -> Wish:
+def _wish(
+    seen: ModelSeen, number: int, marks: RegistryLabels, state: str, detail: str, digest: str | None = None
+) -> Wish:
     prefix = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"
     said = f"{state} {detail}".strip()
     tags = {prefix + "state": said} | ({prefix + "digest": digest} if digest else {})
@@ -73,9 +75,9 @@ def judge(seen: ModelSeen, version: ModelVersion, wished: Wish, before: Verdict 
     if isinstance(labels, Silent):
         if before and before.holds and before.message == wished.fact:
             return before, None  # silence takes nothing back
-        return unknown(known(labels.reason), labels.message), None
+        return unknown(reason_named(labels.reason), labels.message), None
     if isinstance(labels, Absent):
-        return failed(known(labels.reason), labels.message), None
+        return failed(reason_named(labels.reason), labels.message), None
     if says(labels, wished.write):
         return passed(Reason.LabelsWritten, wished.fact), None
     if _was_told(labels, wished.write):

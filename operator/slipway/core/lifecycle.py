@@ -16,9 +16,9 @@ from ..resources.platform import Manifest
 from . import imports, validations
 from .conditions import Verdict, failed, judged, passed, received, unknown
 from .decision import Decision, Event
-from .jobs import time
+from .jobs import parse_time
 from .observed import VersionSeen
-from .reasons import Reason, known
+from .reasons import Reason, reason_named
 from .registry import Absent, Entry, Silent
 from .step import Step
 
@@ -33,9 +33,9 @@ def resolved(seen: VersionSeen) -> Step:
     match seen.entry:
         case Silent(reason, message, retry):
             verdict = unknown if retry else failed
-            return Step(verdict(known(reason), message), again_seconds=30.0)
+            return Step(verdict(reason_named(reason), message), again_seconds=30.0)
         case Absent(reason, message):
-            return Step(failed(known(reason), message), again_seconds=60.0)
+            return Step(failed(reason_named(reason), message), again_seconds=60.0)
         case Entry() as entry:
             found = Resolved(
                 source=entry.source,
@@ -59,7 +59,7 @@ def _without_model(seen: VersionSeen) -> Step:
     """
     if seen.version.status.resolved is not None:
         return Step(failed(Reason.ModelMissing))
-    age = (seen.now - time(seen.version.metadata.creation_timestamp)).total_seconds()
+    age = (seen.now - parse_time(seen.version.metadata.creation_timestamp)).total_seconds()
     if age < MODEL_COMES_SECONDS:
         return Step(
             unknown(Reason.Resolving, "Waiting for its RegisteredModel."), again_seconds=MODEL_COMES_SECONDS - age
@@ -216,7 +216,10 @@ def news(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> tuple[E
     earlier = {one.type: (one.status, one.reason) for one in before}
     return tuple(
         Event(
-            "Normal" if known(one.reason).course in ("Fine", "Moving") else "Warning", one.reason, one.message, one.type
+            "Normal" if reason_named(one.reason).outlook in ("Fine", "Moving") else "Warning",
+            one.reason,
+            one.message,
+            one.type,
         )
         for one in after
         if one.type in LIFECYCLE and earlier.get(one.type) != (one.status, one.reason)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..api.tasks import Problem
-from .reasons import Reason, known
+from .reasons import Reason, reason_named
 
 Object = Mapping[str, Any]
 
@@ -92,7 +92,7 @@ def ended(container: str, state: Object) -> Trouble | None:
         return Trouble(reason, f"Step '{container}' ended with code {code}.", container)
     problem = problem_in(str(state.get("message", ""))) if container in _BELIEVED else None
     if problem:
-        return Trouble(known(problem[0]), problem[1], container, explained=True)
+        return Trouble(reason_named(problem[0]), problem[1], container, explained=True)
     if code in (137, 143) or state.get("reason") in ("ContainerStatusUnknown", "Unknown"):
         return Trouble(Reason.PodLost, f"Step '{container}' was ended from outside (code {code}).", container)
     reason = Reason.InternalError if container in _BELIEVED else Reason.ModelCrashed

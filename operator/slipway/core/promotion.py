@@ -11,9 +11,9 @@ from . import labels, rollout
 from .conditions import Verdict, failed, judged, passed, sentence, unknown
 from .decision import Decision, Event
 from .election import refusal, rolled_back, validated
-from .jobs import time
+from .jobs import parse_time
 from .observed import Fleet, ModelSeen
-from .reasons import Reason, known
+from .reasons import Reason, reason_named
 from .registry import Silent, Write
 from .rollout import Rollout
 
@@ -56,7 +56,7 @@ def _versions_may_come(seen: ModelSeen) -> float:
     """Seconds for which a new model says nothing yet: its first version is often applied together with it."""
     if seen.versions or seen.model.status.conditions or seen.traffic.since:
         return 0.0
-    return NEW_SECONDS - (seen.now - time(seen.model.metadata.creation_timestamp)).total_seconds()
+    return NEW_SECONDS - (seen.now - parse_time(seen.model.metadata.creation_timestamp)).total_seconds()
 
 
 def blocked(seen: ModelSeen, message: str) -> Decision:
@@ -82,7 +82,7 @@ def _adopted(seen: ModelSeen) -> tuple[Manifest, ...]:
 def _synced(seen: ModelSeen, version: ModelVersion, plan: Rollout) -> tuple[Verdict | None, Write | None]:
     before = labels.previous(seen, version.spec.version)
     if isinstance(seen.registry, Silent):
-        return before or unknown(known(seen.registry.reason), seen.registry.message), None
+        return before or unknown(reason_named(seen.registry.reason), seen.registry.message), None
     wished = labels.wish(seen, version, seen.traffic, seen.registry)
     if plan.moved or wished is None:  # labels follow what is seen to serve, never what is about to
         return before if wished else None, None
@@ -137,7 +137,7 @@ def _progress(seen: ModelSeen, number: int) -> Verdict:
         return Verdict("False", Reason.RolloutProgressing, PODS_COME)
     pods = f"{fleet.ready} of {rollout.replicas(seen)} pods ready{champion}."
     if fleet.trouble:
-        reason = fleet.trouble.reason if fleet.trouble.reason.course == "Retrying" else Reason.InsufficientCapacity
+        reason = fleet.trouble.reason if fleet.trouble.reason.outlook == "Retrying" else Reason.InsufficientCapacity
         return failed(reason, f"{pods} {fleet.trouble.message}")
     return Verdict("False", Reason.RolloutProgressing, pods)
 
@@ -145,7 +145,7 @@ def _progress(seen: ModelSeen, number: int) -> Verdict:
 def _ready(seen: ModelSeen, plan: Rollout) -> Verdict:
     """A model is ready when its champion answers and nothing is on the move."""
     if isinstance(seen.registry, Silent) and seen.registry.reason != Reason.RegistryUnreachable:
-        return failed(known(seen.registry.reason), seen.registry.message)
+        return failed(reason_named(seen.registry.reason), seen.registry.message)
     if plan.candidate is not None:
         return _progress(seen, plan.candidate)
     if plan.traffic.champion is None and plan.standing.target is not None:
@@ -164,7 +164,7 @@ def _nobody(seen: ModelSeen) -> Verdict:
         why = refusal(version)
         if why is not None:
             said = f"Version {version.spec.version} was refused, and no other can serve: {why.message}"
-            return Verdict("False", known(why.reason), said, final=True)
+            return Verdict("False", reason_named(why.reason), said, final=True)
     return passed(Reason.NothingToServe)
 
 

@@ -3,11 +3,11 @@
 from enum import StrEnum
 from typing import Literal
 
-Course = Literal["Fine", "Moving", "Retrying", "Stuck"]
+Outlook = Literal["Fine", "Moving", "Retrying", "Stuck"]
 
 
 class Reason(StrEnum):
-    """Why a condition is as it is; `course` tells what happens next without anybody's help.
+    """Why a condition is as it is; `outlook` tells what happens next without anybody's help.
 
     Fine: nothing is wrong. Moving: work is under way. Retrying: a cause outside the model, tried again within limits.
     Stuck: it stays so until somebody changes something.
@@ -15,12 +15,12 @@ class Reason(StrEnum):
 
     meaning: str
     remedy: str
-    course: Course
+    outlook: Outlook
 
-    def __new__(cls, value: str, course: Course, meaning: str, remedy: str = "") -> "Reason":
+    def __new__(cls, value: str, outlook: Outlook, meaning: str, remedy: str = "") -> "Reason":
         member = str.__new__(cls, value)
         member._value_ = value
-        member.course, member.meaning, member.remedy = course, meaning, remedy
+        member.outlook, member.meaning, member.remedy = outlook, meaning, remedy
         return member
 
     # Nothing is wrong.
@@ -322,6 +322,6 @@ class Reason(StrEnum):
     )
 
 
-def known(word: str) -> Reason:
+def reason_named(word: str) -> Reason:
     """The reason of that name; `InternalError` for a word that is not in the catalogue."""
     return Reason.__members__.get(word, Reason.InternalError)

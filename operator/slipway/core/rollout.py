@@ -12,7 +12,7 @@ from ..resources.platform import Manifest
 from ..resources.serving import Traffic
 from .decision import Ref, Retire, Scale
 from .election import Standing, standing, token, wanted_rollback
-from .jobs import time
+from .jobs import parse_time
 from .observed import Kept, ModelSeen
 
 
@@ -174,7 +174,7 @@ def _warm(seen: ModelSeen, traffic: Traffic) -> tuple[int | None, float | None]:
     """The predecessor, while it is kept warm, and how much longer it is."""
     if traffic.predecessor is None or not traffic.since or traffic.champion is None:
         return None, None
-    until = time(traffic.since) + timedelta(seconds=seconds(seen.model.spec.rollout.keep_warm))
+    until = parse_time(traffic.since) + timedelta(seconds=seconds(seen.model.spec.rollout.keep_warm))
     left = (until - seen.now).total_seconds()
     return (traffic.predecessor, left + 1) if left > 0 else (None, None)
 
