@@ -35,7 +35,7 @@ def resources() -> str:
     """Every kind with its fields."""
     intro = (
         f"# Resources\n\n{NOTICE}\nAll are namespaced and belong to `{base.API_VERSION}`; "
-        "`kubectl get slipway` lists the three together, `kubectl explain <name>.spec` tells the same as this page. "
+        "`kubectl get slipway` lists them together, `kubectl explain <name>.spec` tells the same as this page. "
         "A **required** field must be given; where no default stands, absence means what the description says.\n"
     )
     return intro + "".join(_kind(kind) for kind in KINDS)
@@ -99,7 +99,7 @@ def _kind(kind: Any) -> str:
     )
     for rule in schema.get("x-kubernetes-validations", ()):
         text += f"\nRule: {rule['message']}.\n"
-    for part in ("spec", "status"):
+    for part in (one for one in ("spec", "status") if one in schema["properties"]):
         rows = "".join(_rows(schema["properties"][part], ""))
         about = schema["properties"][part]["description"]
         text += f"\n### {kind.__name__} {part}\n\n{about}\n\n{HEAD}{rows}"

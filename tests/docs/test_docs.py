@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import pytest
 import yaml
 from slipway.api.base import API_VERSION
+from slipway.api.modelledger import ModelLedger
 from slipway.api.modelregistry import ModelRegistry
 from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
@@ -39,7 +40,7 @@ from tests.pages import (
     steps,
 )
 
-KINDS: dict[str, Any] = {one.__name__: one for one in (ModelRegistry, RegisteredModel, ModelVersion)}
+KINDS: dict[str, Any] = {one.__name__: one for one in (ModelRegistry, RegisteredModel, ModelVersion, ModelLedger)}
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`[^`\n]+`")
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.MULTILINE)

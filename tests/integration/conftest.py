@@ -14,7 +14,7 @@ import pytest
 from .control_plane import ControlPlane
 
 ROOT = Path(__file__).resolve().parents[2]
-CRDS = ("modelregistries.slipway.dev", "registeredmodels.slipway.dev", "modelversions.slipway.dev")
+CRDS = tuple(f"{kind}.slipway.dev" for kind in ("modelregistries", "registeredmodels", "modelversions", "modelledgers"))
 
 
 @dataclass(frozen=True)

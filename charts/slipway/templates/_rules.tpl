@@ -9,6 +9,10 @@
 - apiGroups: [slipway.dev]
   resources: [registeredmodels]
   verbs: [create, patch]
+# Which version serves, and what led there.
+- apiGroups: [slipway.dev]
+  resources: [modelledgers]
+  verbs: [create, update, patch]
 - apiGroups: [apps]
   resources: [deployments, controllerrevisions]
   verbs: [create, patch, delete]
@@ -28,7 +32,7 @@
 {{/* What the operator watches: where it serves, and, when it is confined to namespaces, in its own too. */}}
 {{- define "slipway.watchRules" -}}
 - apiGroups: [slipway.dev]
-  resources: [modelversions, registeredmodels, modelregistries]
+  resources: [modelversions, registeredmodels, modelregistries, modelledgers]
   verbs: [get, list, watch]
 - apiGroups: [apps]
   resources: [deployments, controllerrevisions]
@@ -62,7 +66,7 @@
   resources: [modelversions]
   verbs: [get, list, watch, create, update, patch, delete]
 - apiGroups: [slipway.dev]
-  resources: [registeredmodels, modelregistries]
+  resources: [registeredmodels, modelregistries, modelledgers]
   verbs: [get, list, watch]
 {{- end }}
 

@@ -38,6 +38,7 @@ OURS = "app.kubernetes.io/managed-by=slipway"
 REGISTRY = Kind(API_VERSION, "ModelRegistry", "modelregistries")
 MODEL = Kind(API_VERSION, "RegisteredModel", "registeredmodels")
 VERSION = Kind(API_VERSION, "ModelVersion", "modelversions")
+LEDGER = Kind(API_VERSION, "ModelLedger", "modelledgers")
 JOB = Kind("batch/v1", "Job", "jobs", OURS)
 POD = Kind("v1", "Pod", "pods", OURS)
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments", OURS)
@@ -47,7 +48,7 @@ SECRET = Kind("v1", "Secret", "secrets")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 NAMESPACE = Kind("v1", "Namespace", "namespaces")
 EVENT = Kind("v1", "Event", "events")
-WATCHED = (REGISTRY, MODEL, VERSION, JOB, POD, DEPLOYMENT, SERVICE, RECORD)
+WATCHED = (REGISTRY, MODEL, VERSION, LEDGER, JOB, POD, DEPLOYMENT, SERVICE, RECORD)
 _KINDS = {(one.api_version, one.kind): one for one in (*WATCHED, SECRET, CONFIG_MAP, NAMESPACE, EVENT)}
 
 

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..adapters.cluster import MODEL, REGISTRY, VERSION, Kind, Object
+from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object
 from ..api import names
 
 Place = tuple[str, str]  # namespace, name
@@ -99,7 +99,7 @@ def family_of(kind: Kind, found: Mapping[str, Any]) -> Family | None:
     namespace, labels = meta.get("namespace", ""), meta.get("labels") or {}
     if kind is REGISTRY:
         return None
-    if kind is MODEL:
+    if kind in (MODEL, LEDGER):  # of the same name
         return namespace, meta["name"]
     if kind is VERSION:
         return namespace, found.get("spec", {}).get("model", "")

@@ -1,0 +1,152 @@
+"""ModelLedger: what serves a model, and what led there. Only the operator writes it, before anything that follows it.
+
+One object per RegisteredModel, of the same name and owned by it. It is a `spec` without a status, as a Lease is: backup
+tools drop what a status says.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from .base import Digest, Value, keyed_by, rules
+from .meta import Meta
+
+RELEASES = 10  # kept at most, champion and predecessor included
+ROLLED_BACK = 16
+TOLD = 16
+WHO_BYTES, REASON_BYTES = 96, 120  # of UTF-8: what keeps the whole within LIMIT_BYTES
+LIMIT_BYTES = 8 * 1024
+
+Number = Annotated[int, Field(ge=1, le=2_147_483_647)]
+Time = Annotated[str, Field(max_length=32)]
+Short = Annotated[str, Field(max_length=16, pattern=r"^[0-9a-f]*$")]
+
+
+class Release(Value):
+    """What ran under a version's number when it was released: what a rollback returns to."""
+
+    version: Annotated[Number, Field(description="Number of the version.")]
+    digest: Annotated[Digest, Field(description="Digest of the model's files.")]
+    environment: Annotated[
+        str, Field(max_length=71, description="Content digest of the environment that it was proven in.")
+    ] = ""
+    python: Annotated[str, Field(max_length=8, description="Python minor version, such as 3.11.")] = ""
+    record: Annotated[Short, Field(description="Hash that ends the name of the ControllerRevision with its pods.")]
+    inputs: Annotated[Short, Field(description="Hash of the user's settings that this record answers.")] = ""
+    since: Annotated[Time, Field(description="When it last got the traffic (RFC 3339).")]
+
+
+class Shift(Value):
+    """A rollout under way: traffic on its way from the champion to another version."""
+
+    to: Annotated[Release, Field(description="What the traffic goes to.")]
+    weight: Annotated[int, Field(ge=0, le=100, description="Percent of the traffic that it should have now.")] = 0
+    step: Annotated[int, Field(ge=0, le=100, description="Number of the step.")] = 0
+    since: Annotated[Time, Field(description="Since when this step has lasted (RFC 3339).")]
+
+
+class RolledBack(Value):
+    """A version that does not come back by itself."""
+
+    version: Annotated[Number, Field(description="Number of the version.")]
+    at: Annotated[Time, Field(description="When it was rolled back (RFC 3339).")]
+    by: Annotated[str, Field(max_length=WHO_BYTES, description="Who asked; `unknown` where nobody is known.")]
+    reason: Annotated[str, Field(max_length=REASON_BYTES, description="Why, in the words of who asked.")] = ""
+    retry: Annotated[Short, Field(description="Hash of the slipway.dev/retry that it carried.")] = ""
+
+
+class Hold(Value):
+    """No rollout starts until somebody resumes."""
+
+    at: Annotated[Time, Field(description="Since when (RFC 3339).")]
+    by: Annotated[str, Field(max_length=WHO_BYTES, description="Who asked; `unknown` where nobody is known.")]
+    reason: Annotated[str, Field(max_length=REASON_BYTES, description="Why, in the words of who asked.")] = ""
+
+
+class Told(Value):
+    """What the registry was last asked to say about a version."""
+
+    version: Annotated[Number, Field(description="Number of the version.")]
+    state: Annotated[str, Field(max_length=64, description="What has become of it, in words.")]
+    stage: Annotated[str, Field(max_length=16, description="Stage that was set; empty: none.")] = ""
+    alias: Annotated[str, Field(max_length=64, description="Alias that was set; empty: none.")] = ""
+
+
+class Handled(Value):
+    """Hashes of the commands that were carried out last: none is replayed."""
+
+    rollback: Annotated[Short, Field(description="Of slipway.dev/rollback.")] = ""
+    resume: Annotated[Short, Field(description="Of slipway.dev/resume.")] = ""
+
+
+class ModelLedgerSpec(Value):
+    """What serves, what may be returned to, and what was decided about it."""
+
+    model_config = rules(
+        (
+            "!has(self.champion) || self.released.exists(one, one.version == self.champion)",
+            "the champion must be among the released versions",
+        )
+    )
+
+    format: Annotated[Literal[1], Field(description="Version of this document.")] = 1
+    model_uid: Annotated[str, Field(max_length=64, description="Uid of the RegisteredModel that it belongs to.")] = ""
+    champion: Annotated[Number | None, Field(description="The version that has the traffic.")] = None
+    predecessor: Annotated[Number | None, Field(description="The version that a rollback returns to.")] = None
+    since: Annotated[Time | None, Field(description="Since when it has been so (RFC 3339).")] = None
+    shift: Annotated[Shift | None, Field(description="A rollout under way.")] = None
+    hold: Annotated[Hold | None, Field(description="Why no rollout starts.")] = None
+    released: Annotated[
+        tuple[Release, ...],
+        Field(
+            max_length=RELEASES,
+            json_schema_extra=keyed_by("version"),
+            description="What may be returned to without new evidence, the latest last.",
+        ),
+    ] = ()
+    rolled_back: Annotated[
+        tuple[RolledBack, ...],
+        Field(
+            max_length=ROLLED_BACK,
+            json_schema_extra=keyed_by("version"),
+            description="Versions that do not come back by themselves.",
+        ),
+    ] = ()
+    handled: Annotated[Handled, Field(description="Commands that were carried out.")] = Handled()
+    told: Annotated[
+        tuple[Told, ...],
+        Field(
+            max_length=TOLD,
+            json_schema_extra=keyed_by("version"),
+            description="What the registry was asked to say, one entry per version in play.",
+        ),
+    ] = ()
+
+    def release(self, number: int | None) -> Release | None:
+        """What was released under that number, if it may be returned to."""
+        return next((one for one in self.released if one.version == number), None)
+
+    @property
+    def serving(self) -> Release | None:
+        """What has the traffic."""
+        return self.release(self.champion)
+
+
+class ModelLedger(Value):
+    """What serves a model, and what led there; written by the operator alone."""
+
+    plural: ClassVar[str] = "modelledgers"
+    short: ClassVar[str] = "ledger"
+    columns: ClassVar[tuple[tuple[str, str, str, int], ...]] = (
+        ("Champion", "integer", ".spec.champion", 0),
+        ("Since", "date", ".spec.since", 0),
+        ("To", "integer", ".spec.shift.to.version", 0),
+        ("Weight", "integer", ".spec.shift.weight", 0),
+        ("Step", "integer", ".spec.shift.step", 0),
+        ("Rollback", "integer", ".spec.predecessor", 0),
+        ("Held-By", "string", ".spec.hold.by", 0),
+        ("Digest", "string", ".spec.released[-1:].digest", 1),
+    )
+
+    metadata: Meta
+    spec: ModelLedgerSpec = ModelLedgerSpec()
