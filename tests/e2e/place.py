@@ -61,6 +61,10 @@ class Place:
         """A RegisteredModel."""
         return self.get("registeredmodel.slipway.dev", name)
 
+    def ledger(self, name: str) -> Object:
+        """What a model's ledger holds; {} if there is none."""
+        return dict(self.get("modelledger.slipway.dev", name).get("spec", {}))
+
     def champion(self, model: str) -> int | None:
         """The version that has the traffic."""
         number = self.model(model).get("status", {}).get("champion", {}).get("version")

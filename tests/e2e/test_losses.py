@@ -107,7 +107,8 @@ def served(place: Place) -> dict[str, Any]:
             for one in place.every("deployments", model=MODEL)
         },
         "records": sorted(one["metadata"]["name"] for one in place.every("controllerrevisions.apps", model=MODEL)),
-        "service": (service["metadata"]["uid"], service["spec"], service["metadata"]["annotations"]),
+        "service": (service["metadata"]["uid"], service["spec"], service["metadata"].get("annotations")),
+        "ledger": place.ledger(MODEL),
     }
 
 

@@ -46,7 +46,7 @@ class ImportTask(Value):
     """Copy a version's files (and its data, where the registry holds that) from the registry into the store."""
 
     registry_uri: str
-    source: str  # of the model version: models:/m-…, runs:/… or mlflow-artifacts:/…
+    source: str | None  # of the model version: models:/m-…, runs:/… or mlflow-artifacts:/…; None: the data only
     model_name: str
     version: int
     mlmodel_digest: str  # sha256:… of the MLmodel file that was resolved
@@ -60,8 +60,8 @@ class ImportTask(Value):
 class ImportResult(Value):
     """Termination message of a successful import."""
 
-    digest: str
-    size_bytes: int
+    digest: str | None = None  # of the model's files; None: none were asked for
+    size_bytes: int = 0
     data_digest: str | None = None
 
 

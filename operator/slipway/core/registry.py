@@ -33,6 +33,14 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class RegistryModel:
+    """One registered model as it was last read."""
+
+    labels: Mapping[int, Labels]  # by version
+    read_at: str = ""  # RFC 3339
+
+
+@dataclass(frozen=True)
 class Write:
     """What the registry should say about one version: idempotent, an absent part is left alone."""
 

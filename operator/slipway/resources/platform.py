@@ -26,6 +26,7 @@ class PoolSettings(Value):
     tolerations: tuple[Toleration, ...] = ()
     resources: dict[str, dict[str, str | int]] = Field(default_factory=dict)  # of each validation step
     serving_resources: dict[str, dict[str, str | int]] = Field(default_factory=dict)  # unless the model sets its own
+    max_validations: int | None = None  # at the same time on this pool; None: as many as on all
 
 
 class DefaultRegistry(Value):
@@ -57,6 +58,10 @@ class Platform(Value):
     )
     default_registry: DefaultRegistry | None = Field(None, description="ModelRegistry of models that name none.")
     default_pool: str = Field("cpu", description="Pool of models that name none.")
+    max_imports: int = Field(4, ge=1, description="How many imports run at the same time.")
+    max_validations: int = Field(16, ge=1, description="How many validations run at the same time, on all pools.")
+    implicit_models: bool = Field(True, description="Whether a version that is applied alone gets a RegisteredModel.")
+    freeze: str = Field("", description="Why no rollout starts anywhere; empty: rollouts start.")
     pools: tuple[PoolSettings, ...] = Field((PoolSettings(name="cpu"),), description="The node pools.")
 
     def pool(self, name: str | None) -> PoolSettings | None:
