@@ -15,8 +15,11 @@ REGISTRY_SECRET = f"{GROUP}/registry"  # a Secret that a ModelRegistry may name 
 # What a person asks for; each new value is handled once.
 ROLLBACK = f"{GROUP}/rollback"  # on a RegisteredModel: go back to the predecessor that is kept warm
 RETRY = f"{GROUP}/retry"  # on a ModelVersion: import and validate again
+RESUME = f"{GROUP}/resume"  # on a RegisteredModel: end the hold that a rollback has set
 REFRESH = f"{GROUP}/refresh"  # on a RegisteredModel: render the serving pods anew
 IMPLICIT = f"{GROUP}/implicit"  # on a RegisteredModel: the operator made it
+
+BREAK_GLASS = f"{GROUP}/break-glass"  # on what the operator makes: why somebody else writes it
 
 # Facts kept on serving objects, so that they outlive a lost status.
 DIGEST = f"{GROUP}/digest"

@@ -56,6 +56,9 @@ class Platform(Value):
         None, description="ConfigMap with certificates that pods trust beside the public ones, in each pod's namespace."
     )
     default_registry: DefaultRegistry | None = Field(None, description="ModelRegistry of models that name none.")
+    implicit_models: bool = Field(
+        True, description="Whether a ModelVersion without a RegisteredModel gets an implicit one, which has no gates."
+    )
     default_pool: str = Field("cpu", description="Pool of models that name none.")
     pools: tuple[PoolSettings, ...] = Field((PoolSettings(name="cpu"),), description="The node pools.")
 
