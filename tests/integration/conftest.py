@@ -16,6 +16,11 @@ from .control_plane import ControlPlane
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = tuple(f"{kind}.slipway.dev" for kind in ("modelregistries", "registeredmodels", "modelversions", "modelledgers"))
 
+QUEUE, BACKUP = (
+    "system:serviceaccount:kueue-system:kueue",
+    "system:serviceaccounts:velero",
+)  # tools that the chart names
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -115,7 +120,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     try:
         plane.start()
         kubectl = Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
-        install(plane)
+        install(plane, "--set", f"admission.writers={{{QUEUE},{BACKUP}}}")
         kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
         yield kubectl
     finally:
