@@ -97,8 +97,8 @@ CASES = [
          within("elsewhere", CREATE), OUTSIDE, model("flights", {"slipway.dev/implicit": "true"})),
     Case("the end of a Service where nobody opted in", "it may be anybody's", OPERATOR,
          within("elsewhere", (*delete("svc/web"), ANYTHING)), OUTSIDE),
-    Case("a registry's status in the registries' namespace", "registries are there", OPERATOR,
-         within("slipway-system", status("mreg/mlflow", version="3")), PASSES),
+    Case("a registry's status where nobody opted in", "registries lie anywhere", OPERATOR,
+         within("elsewhere", status("mreg/mlflow", version="3")), PASSES),
     Case("somebody's Service", "its traffic would be taken", OPERATOR,
          (*patch("svc/web", spec={"selector": {"app": "mine"}}), ANYTHING),
          f"the operator may not write the Service web, {FOREIGN}"),
@@ -160,11 +160,11 @@ def place(guarded: Kubectl) -> Kubectl:
     web["template"] = {**web["template"], "metadata": {"labels": {"app": "web"}}}
     others = [service("web", {}), thing("apps/v1", "Deployment", "web", {}, spec=web)]
     kubectl.must(*by, stdin=[*others, placed(DEPLOYMENT, "confined")])
-    guarded.within("elsewhere").must(*by, stdin=[service("web", {}), version("flights", 1, "None")])
     registry = {"backend": {"mlflow": {"uri": "https://mlflow.example.com"}}}
     secret = thing("v1", "Secret", "others", {}, stringData={"password": "hush-hush"})
     mlflow = thing("slipway.dev/v1alpha1", "ModelRegistry", "mlflow", spec=registry)
-    guarded.within("slipway-system").must(*by, stdin=[mlflow, secret])
+    guarded.within("elsewhere").must(*by, stdin=[service("web", {}), version("flights", 1, "None"), mlflow])
+    guarded.within("slipway-system").must(*by, stdin=secret)
     forged = service("tried", {})
     until("the policy is in force", lambda: tried(kubectl, OPERATOR, CREATE, forged).code, 30)
     return kubectl

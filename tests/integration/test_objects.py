@@ -362,6 +362,17 @@ def test_evicting_and_binding_stay_free(place: Kubectl) -> None:
     place.must("create", "--raw", path, "--filename=-", "--as=system:kube-scheduler", stdin=node)
 
 
+def test_the_route_is_set_by_hand_as_the_page_says(place: Kubectl) -> None:
+    by = f"--as={BRIAN}"
+    choose = ("set", "selector", "service", "flights", "slipway.dev/model=flights,slipway.dev/version=2", by)
+    assert refused(BRIAN, "change the Service flights", LABEL) in place.ask(*choose).err
+    place.must("annotate", "service", "flights", "slipway.dev/break-glass=the operator is down", by)
+    place.must(*choose)
+    assert place.object("service", "flights")["spec"]["selector"]["slipway.dev/version"] == "2"
+    place.must("annotate", "service", "flights", "slipway.dev/break-glass-", by)
+    assert place.ask(*choose).code != 0
+
+
 def test_breaking_the_glass_takes_a_reason_that_stays_and_the_verb(place: Kubectl) -> None:
     place.must("apply", "--server-side", "--filename=-", f"--as={QUEUE}", ANYTHING, stdin=ledger("boats"))
     assert "delete the ModelLedger boats" in place.ask("delete", "ledger", "boats", f"--as={BRIAN}").err
