@@ -13,6 +13,7 @@ from dev.demo.progress import condition
 
 POLL_SECONDS = 0.5
 API = "slipway.dev/v1alpha1"
+AS_OPERATOR = (f"--as=system:serviceaccount:{SYSTEM}:slipway", "--as-group=system:masters")  # who may write a status
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 SETTLED = ("Fine", "Stuck")
 

@@ -14,7 +14,7 @@ from dev.demo.traffic import Entrance
 
 from .conftest import World, mlflow_gone, places_of
 from .making import METRIC
-from .place import Place, model_version, poll
+from .place import AS_OPERATOR, Place, model_version, poll
 
 MODEL = "minutes"
 
@@ -150,7 +150,13 @@ def test_a_rollback_returns_to_the_warm_predecessor_and_is_not_replayed_when_eve
         )
         for kind, name in (("mv", f"{MODEL}-v1"), ("mv", f"{MODEL}-v3"), ("rmodel", MODEL)):
             place.kubectl(
-                "patch", kind, name, "--subresource=status", "--type=json", '-p=[{"op": "remove", "path": "/status"}]'
+                "patch",
+                kind,
+                name,
+                "--subresource=status",
+                "--type=json",
+                '-p=[{"op": "remove", "path": "/status"}]',
+                *AS_OPERATOR,
             )
         place.until(f"{MODEL}-v3", "Released", "False", "RolledBack", 60)
         place.until_serving(f"{MODEL}-v1", 60)

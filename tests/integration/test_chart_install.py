@@ -211,7 +211,7 @@ def test_kubectl_applies_what_helm_renders_and_applies_it_again(site: Site) -> N
         assert len(said) == len(objects)
     assert not [line for line in said if not line.endswith(" unchanged")]  # a tool that compares sees no drift
     assert site.definitions() == set(CRDS)
-    assert len(site.names("validatingadmissionpolicy,validatingadmissionpolicybinding")) == 4
+    assert len(site.names("validatingadmissionpolicy,validatingadmissionpolicybinding")) == 14
 
 
 def engineer(role: str) -> dict[str, Any]:

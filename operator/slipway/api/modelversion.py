@@ -4,13 +4,19 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import IMMUTABLE, Digest, ModelName, Value, keyed_by, rules
+from .base import ENDINGS, IMMUTABLE, Digest, ModelName, Value, keyed_by, rules
 from .condition import ObjectStatus
 from .meta import Meta
 from .validation import VersionValidation
 
 Stage = Literal["None", "Staging", "Production", "Archived"]
 _IMMUTABLE = {"x-kubernetes-validations": [{"rule": IMMUTABLE[0], "message": IMMUTABLE[1]}]}
+_MODEL = {
+    "x-kubernetes-validations": [
+        *_IMMUTABLE["x-kubernetes-validations"],
+        {"rule": f"!self.matches('{ENDINGS[0]}')", "message": ENDINGS[1]},
+    ]
+}
 
 
 class ModelVersionSpec(Value):
@@ -23,7 +29,7 @@ class ModelVersionSpec(Value):
         )
     )
 
-    model: Annotated[ModelName, Field(description="Name of the RegisteredModel.", json_schema_extra=_IMMUTABLE)]
+    model: Annotated[ModelName, Field(description="Name of the RegisteredModel.", json_schema_extra=_MODEL)]
     version: Annotated[
         int,
         Field(

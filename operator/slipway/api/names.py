@@ -19,6 +19,7 @@ RESUME = f"{GROUP}/resume"  # on a RegisteredModel: rollouts may start again aft
 RETRY = f"{GROUP}/retry"  # on a ModelVersion: import and validate again, and let a rolled-back version return
 REFRESH = f"{GROUP}/refresh"  # on a RegisteredModel: render the serving pods anew
 IMPLICIT = f"{GROUP}/implicit"  # on a RegisteredModel: the operator made it
+BREAK_GLASS = f"{GROUP}/break-glass"  # on what the operator makes: why somebody else writes it
 
 # Facts on what the operator makes.
 DIGEST = f"{GROUP}/digest"  # of the model's files

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from .base import Duration, ItemName, LabelValue, Namespace, ResourceName, Value, exactly_one, rules
+from .base import ENDINGS, Duration, ItemName, LabelValue, Namespace, ResourceName, Value, exactly_one, rules
 from .condition import ObjectStatus
 from .meta import Meta
 from .validation import Pool, Validation
@@ -189,6 +189,7 @@ class RegisteredModel(Value):
             "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')",
             "the name becomes the Service's: at most 40 lower-case letters, digits and '-', beginning with a letter",
         ),
+        (f"!self.metadata.name.matches('{ENDINGS[0]}')", ENDINGS[1]),
     )
 
     metadata: Meta

@@ -57,6 +57,9 @@ class Platform(Value):
         None, description="ConfigMap with certificates that pods trust beside the public ones, in each pod's namespace."
     )
     default_registry: DefaultRegistry | None = Field(None, description="ModelRegistry of models that name none.")
+    implicit_models: bool = Field(
+        True, description="Whether a ModelVersion without a RegisteredModel gets an implicit one, which has no gates."
+    )
     default_pool: str = Field("cpu", description="Pool of models that name none.")
     max_imports: int = Field(4, ge=1, description="How many imports run at the same time.")
     max_validations: int = Field(16, ge=1, description="How many validations run at the same time, on all pools.")
