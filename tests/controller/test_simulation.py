@@ -146,6 +146,7 @@ class Friday(RuleBasedStateMachine):
 
     @rule()
     def every_status_is_lost(self) -> None:
+        self.of.advance(15)
         before = self.of.champion()
         for (kind, _, _), found in list(self.of.cluster.objects.items()):
             if kind in ("ModelVersion", "RegisteredModel"):
@@ -236,10 +237,21 @@ class Friday(RuleBasedStateMachine):
     @precondition(lambda self: not self.of.cluster.losing)
     @invariant()
     def everything_is_at_rest(self) -> None:
-        before = len(self.of.cluster.writes)
+        before, said = len(self.of.cluster.writes), self._conditions()
         self.of.wake_family()
         self.of.settle()
-        assert self.of.cluster.writes[before:] == [], "another look wants nothing more"
+        changed = {name: (said.get(name), now) for name, now in self._conditions().items() if now != said.get(name)}
+        assert self.of.cluster.writes[before:] == [], f"another look wants more: {changed}"
+
+    def _conditions(self) -> dict[str, list[tuple[str, ...]]]:
+        return {
+            f"{kind}/{name}": [
+                (one["type"], one["status"], one["reason"], one["message"])
+                for one in found.get("status", {}).get("conditions", [])
+            ]
+            for (kind, _, name), found in self.of.cluster.objects.items()
+            if kind in ("ModelVersion", "RegisteredModel")
+        }
 
 
 def _meta(name: str) -> dict[str, str]:

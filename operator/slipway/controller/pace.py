@@ -13,8 +13,11 @@ FIRST_SECONDS = 10.0
 LONGEST_SECONDS = 60.0
 # What tells how far something has come, wherever it stands in a status; everything else is news.
 PROGRESS = {"message", "ready", "since"}
-# Seconds for which a reason may be left untold, by the condition that has it.
-PASSING = {("Ready", "RolloutProgressing"): 10.0, ("Synced", "LabelsPending"): 2.0}
+# Seconds for which news may be left untold, by the kind of the pass: conditions, all of which must be so.
+PASSING = {
+    "model": (frozenset({("Ready", "RolloutProgressing")}), 10.0),
+    "version": (frozenset({("Released", "Serving"), ("Synced", "LabelsPending")}), 2.0),
+}
 
 
 class Pace:
@@ -23,7 +26,7 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._told: dict[Key, tuple[float, int]] = {}
-        self._passing: dict[Key, tuple[tuple[str, str], float]] = {}  # what may pass, and since when it has been so
+        self._passing: dict[Key, float] = {}  # since when something has been so that may pass
 
     def wait(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
         """Seconds until a status may be written; 0.0 where it says something new."""
@@ -46,15 +49,13 @@ class Pace:
         self._passing.pop(key, None)
 
     def _until_it_lasts(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
-        there, now = _reasons(before), _reasons(after)
-        found = next((one for one in PASSING if one in now and one not in there), None)
-        if found is None or before.get("observedGeneration") != after.get("observedGeneration"):
+        wanted, seconds = PASSING.get(key.reconciler, (frozenset[tuple[str, str]](), 0.0))
+        passing = wanted and wanted <= _reasons(after) and not wanted <= _reasons(before)
+        if not passing or before.get("observedGeneration") != after.get("observedGeneration"):
             self._passing.pop(key, None)
             return 0.0
-        kind, since = self._passing.get(key, (found, self._clock()))
-        since = since if kind == found else self._clock()
-        self._passing[key] = (found, since)
-        return max(0.0, since + PASSING[found] - self._clock())
+        since = self._passing.setdefault(key, self._clock())
+        return max(0.0, since + seconds - self._clock())
 
 
 def _reasons(status: Mapping[str, Any]) -> set[tuple[str, str]]:

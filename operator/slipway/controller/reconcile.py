@@ -108,6 +108,7 @@ class Reconciler:
             happened += decision.events
             if not isinstance(seen.registry, Silent):
                 self._hands.label(key, place_of(seen.registry), registered_name(seen.model), decision.labels)
+            self._wake(tuple(Key("version", key.namespace, name) for name in decision.wake))
             if not moved:
                 break
         again = await self._tell(key, found, replace(decision, events=happened))

@@ -91,5 +91,6 @@ class Decision:
     documents: tuple[Document, ...] = ()
     status: dict[str, Any] | None = None  # the whole status, as Kubernetes spells it
     events: tuple[Event, ...] = ()
+    wake: tuple[str, ...] = ()  # ModelVersions whose conditions are not what they would say now
     queues: tuple[str, ...] = ()  # in which a version waits for its turn, or has it
     requeue_after_seconds: float | None = None  # None: nothing happens until something wakes the key

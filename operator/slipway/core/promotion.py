@@ -14,7 +14,7 @@ from .jobs import parse_time
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Silent, Write
-from .released import held, pods_told, progress, silence, unreadable
+from .released import held, pods_told, progress, released, silence, unreadable
 from .rollout import Plan
 
 NEW_SECONDS = 2.0
@@ -37,6 +37,7 @@ def decide(seen: ModelSeen) -> Decision:
         labels=writes,
         status=_status(seen, plan.ledger, plan, _ready(seen, plan)).wire(),
         events=_news(seen, believed, plan),
+        wake=_astray(seen, plan),
         requeue_after_seconds=plan.again_seconds,
     )
 
@@ -46,6 +47,24 @@ def _writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
     arrived = seen.ledger is not None and seen.ledger.champion == ledger.champion
     routed = not ledger.since or seen.route == str(ledger.champion or serving.NOBODY)
     return labels.writes(seen, ledger) if routed and (arrived or not ledger.since) else ()
+
+
+def _astray(seen: ModelSeen, plan: Plan) -> tuple[str, ...]:
+    """Versions that would say something else now: of the traffic, or of the registry's labels."""
+    found = []
+    for version in seen.versions:
+        told = version.status.condition("Released")
+        if told is None or version.spec.stage == "None":
+            continue
+        now = released(seen, plan.ledger, plan.election, version)
+        said = version.status.condition("Synced")
+        same = (told.status, told.reason) == (now.status, now.reason)
+        if same and said is not None and (now.holds or now.reason is Reason.Superseded):
+            labelled = labels.synced(seen, plan.ledger, version)
+            same = (said.status, said.reason, said.message) == (labelled.status, labelled.reason, labelled.message)
+        if not same:
+            found.append(version.metadata.name)
+    return tuple(found)
 
 
 def _versions_may_come(seen: ModelSeen) -> float:

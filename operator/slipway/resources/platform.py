@@ -63,7 +63,6 @@ class Platform(Value):
     default_pool: str = Field("cpu", description="Pool of models that name none.")
     max_imports: int = Field(4, ge=1, description="How many imports run at the same time.")
     max_validations: int = Field(16, ge=1, description="How many validations run at the same time, on all pools.")
-    implicit_models: bool = Field(True, description="Whether a version that is applied alone gets a RegisteredModel.")
     freeze: str = Field("", description="Why no rollout starts anywhere; empty: rollouts start.")
     pools: tuple[PoolSettings, ...] = Field((PoolSettings(name="cpu"),), description="The node pools.")
 
