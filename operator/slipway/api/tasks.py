@@ -22,14 +22,17 @@ CHAMPION_PREDICTIONS = "/work/champion-predictions"
 DATA = "/work/data"  # mount of the claim of pvc:// data, read-only
 IMPORT = "/work/import"  # scratch of the import: the model's files and the data
 CREDENTIALS = "/run/slipway/registry"  # files: username, password, token, ca.crt (each optional)
+PUSH = "/run/slipway/store"  # files: username, password; what the store asks of an import, and only imports have it
 AUTHORITIES = "/etc/slipway/authorities"  # file: ca.crt, whom the platform trusts; there where the namespace has it
 DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+
+DATA_BYTES = 4 * 1024**3  # evaluation data of at most this size is taken
 
 
 class Store(Value):
     """The artifact store: an OCI registry (distribution-spec 1.1)."""
 
-    url: str  # http(s)://host:port
+    url: str  # http(s)://host:port: of its reading side, or of the one that imports push to
     repository: str = "slipway"
 
 

@@ -1,6 +1,7 @@
 """The rule of the Imported condition: one import Job beside the operator, and the digest that it computed."""
 
 from ..api import names, tasks
+from ..api.base import size_bytes
 from ..api.modelversion import ImportRecord
 from ..resources import jobs as builders
 from ..resources import naming
@@ -121,7 +122,8 @@ def _ensure(seen: VersionSeen, progress: Progress) -> tuple[Manifest, ...]:
         expected_digest=seen.version.spec.digest or seen.traffic.history.get(seen.version.spec.version),
         data_uri=data.uri if data else None,
         data_digest=data.digest if data else None,
-        store=tasks.Store(url=seen.platform.store.url),
+        max_bytes=size_bytes(seen.platform.imports.max_model_size),
+        store=seen.platform.store.for_imports(),
     )
     name, secret = progress.job_name, seen.credentials
     job = builders.import_job(seen.platform, seen.version, name, task, with_credentials=bool(secret))

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from slipway.api.tasks import IMPORT, ImportResult, ImportTask
+from slipway.api.tasks import DATA_BYTES, IMPORT, ImportResult, ImportTask
 
 from . import tree
 from .mlflow_files import Registry, Remote
@@ -56,9 +56,9 @@ def _download(registry: Registry, root: str, listed: tuple[Remote, ...], folder:
 def _push_model(store: StoreClient, folder: Path, files: tuple[tree.File, ...], digest: str) -> None:
     began = time.monotonic()
     layer = blob_of(lambda: tree.pack(folder, files))
-    if store.holds(MODELS, tag(digest), layer):
+    notes = {TITLE: "model.tar", "dev.slipway.digest": digest}
+    if store.push(MODELS, tag(digest), layer, notes, image=True):
         return say(f"{digest} is in the store already")
-    store.push(MODELS, tag(digest), layer, {TITLE: "model.tar", "dev.slipway.digest": digest}, image=True)
     return say(f"pushed {digest}: {layer.size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s")
 
 
@@ -66,17 +66,18 @@ def _data(registry: Registry, store: StoreClient, task: ImportTask, folder: Path
     uri = task.data_uri or ""
     name, file = PurePosixPath(uri).name, folder / "data"
     try:
-        registry.download(registry.root(uri), file, task.max_bytes)
+        registry.download(registry.root(uri), file, DATA_BYTES)
     except Refused as refused:
+        if refused.reason == "ArtifactTooLarge":
+            raise Refused("DataTooLarge", f"the data at {uri} is larger than {DATA_BYTES} bytes") from refused
         if refused.reason != "ArtifactMissing":
             raise
         raise Refused("DataUnreadable", f"the registry has no evaluation data at {uri}: {refused}") from refused
     digest = "sha256:" + tree.sha256_of(file)
     _same("the data has", digest, task.data_digest)
     content = Blob(lambda: _read(file), file.stat().st_size, digest)
-    if not store.holds(DATA, tag(digest), content):
-        notes = {TITLE: name, EXTENSION: PurePosixPath(name).suffix}
-        store.push(DATA, tag(digest), content, notes, image=False)
+    notes = {TITLE: name, EXTENSION: PurePosixPath(name).suffix}
+    store.push(DATA, tag(digest), content, notes, image=False)
     say(f"the data is in the store: {digest}")
     return digest
 
