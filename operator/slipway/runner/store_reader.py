@@ -34,10 +34,10 @@ class Reader(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], root: Path) -> None:
+    def __init__(self, address: tuple[str, int], root: Path, connections: int = CONNECTIONS) -> None:
         super().__init__(address, _Answer)
         self.root, self.volume = root, Volume(root)
-        self._free = threading.BoundedSemaphore(CONNECTIONS)
+        self._free = threading.BoundedSemaphore(connections)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Take a connection, if there is room."""
