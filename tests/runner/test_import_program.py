@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from slipway.api.tasks import CREDENTIALS, IMPORT, ImportTask, Store
-from slipway.runner import tree
+from slipway.runner import import_, tree
+from slipway.runner.outcome import Refused
 from slipway.runner.store import DATA, EXTENSION, MODELS, StoreClient, tag
 
 from tests.mlflow_server import MLflowServer, free_port, talking_to
@@ -126,6 +127,15 @@ def test_each_trouble_has_its_reason(
     assert (ended.code, ended.reason) == (1, reason), ended.stderr
     assert says in ended.message
     assert ended.message in ended.stderr
+
+
+def test_data_that_no_validation_would_take_is_not_imported(
+    pod: Pod, logged: Logged, store: StoreOnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_, "DATA_BYTES", 10)
+    with pytest.raises(Refused, match="larger than 10 bytes") as refused:
+        import_.import_version(task_of(logged, store, data_uri=f"runs:/{logged.run_id}/holdout.csv"))
+    assert refused.value.reason == "DataTooLarge"
 
 
 MLMODEL = b"flavors: {}\n"
