@@ -71,6 +71,18 @@ class Reason(StrEnum):
         "The artifact store does not answer.",
         "Check the slipway-store Deployment.",
     )
+    StoreUnauthorized = (
+        "StoreUnauthorized",
+        "Retrying",
+        "The artifact store refuses the password of the import.",
+        "Let the store and the Secret that store.pushSecret names (or slipway-store-push) hold the same password.",
+    )
+    StoreReadOnly = (
+        "StoreReadOnly",
+        "Retrying",
+        "The artifact store takes nothing, as while old models are removed from it.",
+        "Set store.readOnly to false when that is done.",
+    )
     Unschedulable = (
         "Unschedulable",
         "Retrying",
