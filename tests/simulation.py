@@ -107,7 +107,7 @@ class Simulation:
         refusals = Refusals(self._seconds)
         cluster = cast(Any, self.cluster)
         observer = Observer(cluster, cache, Outside(me, me, me, me), refusals, self.platform, lambda: self.now)
-        slots = Slots(queues_of(self.platform), self.platform.max_validations, lambda: running_in(cache))
+        slots = Slots(queues_of(self.platform), self.platform.validations.max_concurrent, lambda: running_in(cache))
         hands = Hands(self._label, lambda *_: None, self.wake)
         applier = Applier(cluster, cache, refusals, telemetry)
         pace = Pace(self._seconds)

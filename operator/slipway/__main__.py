@@ -52,7 +52,7 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     outside = Outside(registries, shelf, shelf, resolver)
     observer = Observer(cluster, cache, outside, refusals, chosen)
     applier = Applier(cluster, cache, refusals, telemetry)
-    slots = Slots(queues_of(chosen), chosen.max_validations, lambda: running_in(cache))
+    slots = Slots(queues_of(chosen), chosen.validations.max_concurrent, lambda: running_in(cache))
     hands = Hands(lambda *_: None, keeper.keep, queue.wake)
     reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, registries, telemetry)
     watch = Watch(cluster, cache, queue.wake, telemetry)

@@ -391,7 +391,9 @@ def test_settings() -> None:
             "pushUrl": "http://slipway-store.platform.svc:5001",
             "pushSecret": "slipway-store-push",
         },
+        "validations": {"maxConcurrent": 16},
         "imports": {
+            "maxConcurrent": 4,
             "maxModelSize": "20Gi",
             "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         },

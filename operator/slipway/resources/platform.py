@@ -55,9 +55,16 @@ _IMPORT_RESOURCES: dict[str, dict[str, str | int]] = {
 }
 
 
+class ValidationSettings(Value):
+    """Limits of validations."""
+
+    max_concurrent: int = Field(16, ge=1, description="How many run at the same time, on all pools together.")
+
+
 class ImportSettings(Value):
     """How large a model may be, and what the pods that import reserve."""
 
+    max_concurrent: int = Field(4, ge=1, description="How many run at the same time.")
     max_model_size: Size = "20Gi"
     resources: dict[str, dict[str, str | int]] = Field(default_factory=lambda: dict(_IMPORT_RESOURCES))
 
@@ -83,8 +90,7 @@ class Platform(Value):
         True, description="Whether a ModelVersion without a RegisteredModel gets an implicit one, which has no gates."
     )
     default_pool: str = Field("cpu", description="Pool of models that name none.")
-    max_imports: int = Field(4, ge=1, description="How many imports run at the same time.")
-    max_validations: int = Field(16, ge=1, description="How many validations run at the same time, on all pools.")
+    validations: ValidationSettings = Field(ValidationSettings(), description="Limits of validations.")
     freeze: str = Field("", description="Why no rollout starts anywhere; empty: rollouts start.")
     pools: tuple[PoolSettings, ...] = Field((PoolSettings(name="cpu"),), description="The node pools.")
 
