@@ -162,13 +162,10 @@ class TestAnswers:
         assert isinstance(absent, Absent)
         assert odd.observed == {"not_found": 2}
 
-    @pytest.mark.parametrize("file", ["MLmodel", "requirements.txt"])
-    async def test_a_file_without_end_is_no_model(self, odd: Odd, file: str) -> None:
+    async def test_a_file_without_end_is_no_model(self, odd: Odd) -> None:
         async def endless(request: web.Request) -> web.StreamResponse:
             if request.path.endswith("model-versions/get"):
                 return web.json_response({"model_version": {"source": "s3://bucket/m"}})
-            if request.query["path"] != file:
-                return web.Response(body=MLMODEL)
             response = web.StreamResponse()
             await response.prepare(request)
             for _ in range(200):
@@ -180,7 +177,7 @@ class TestAnswers:
         absent = await registry.resolve("m", 1)
         await registry.close()
         assert isinstance(absent, Absent)
-        assert (absent.reason, file in absent.message) == ("ModelInvalid", True)
+        assert (absent.reason, "MLmodel" in absent.message) == ("ModelInvalid", True)
 
     async def test_a_store_that_fails_is_unreachable_not_absent(self, odd: Odd) -> None:
         async def broken_store(request: web.Request) -> web.StreamResponse:

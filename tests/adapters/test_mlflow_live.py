@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 from slipway.adapters.errors import Rejected, Unauthorized, Unreachable
-from slipway.adapters.memory import Model
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.ports import Connection
 from slipway.core.registry import Absent, Entry, Labels, Write
 
 from tests.adapters.registry_shelf import MLMODEL, PASSWORD, MLflowShelf
+from tests.memory_registry import Model
 from tests.mlflow_server import MLflowServer, free_port, talking_to
 
 
@@ -33,8 +33,6 @@ class TestSources:
     @pytest.mark.usefixtures("notebook")
     async def test_a_model_logged_with_the_client(self, mlflow: MLflowShelf, name: str) -> None:
         with client.start_run() as run:
-            client.log_param("fit_intercept", True)
-            client.log_metric("before", 3.0)
             info = client.sklearn.log_model(
                 LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]),
                 name="m",
@@ -42,27 +40,21 @@ class TestSources:
                 pip_requirements=["mlflow==3.17.2"],
                 registered_model_name=name,
             )
-            client.log_metric("after", 1.5, model_id=info.model_id)
         client.register_model(f"runs:/{run.info.run_id}/m", name)
         first, second = await mlflow.registry.resolve(name, 1), await mlflow.registry.resolve(name, 2)
         assert isinstance(first, Entry) and isinstance(second, Entry)
-        assert set(first.flavors) == {"python_function", "sklearn"} and first.has_signature
-        assert (first.mlflow_version, first.requirements.strip()) == ("3.17.2", "mlflow==3.17.2")
+        assert set(first.flavors) == {"python_function", "sklearn"} and first.mlflow_version == "3.17.2"
         assert first.size_bytes is not None and first.size_bytes > 100
         assert (first.model_id, first.run_id, first.source) == (
             info.model_id,
             run.info.run_id,
             f"models:/{info.model_id}",
         )
-        assert first.params == {"fit_intercept": "True"} and first.metrics["after"] == 1.5
         assert second == replace(first, version=2, source=second.source)
 
-    async def test_a_folder_in_a_run_is_a_model_with_the_numbers_of_the_run(
-        self, mlflow: MLflowShelf, name: str
-    ) -> None:
+    async def test_a_folder_in_a_run_is_a_model(self, mlflow: MLflowShelf, name: str) -> None:
         server = mlflow.server
         info = server.post("runs/create", experiment_id="0")["run"]["info"]
-        server.post("runs/log-metric", run_id=info["run_id"], key="rmse", value=4.5, timestamp=1)
         server.upload(info["artifact_uri"], "m/MLmodel", MLMODEL)
         server.post("registered-models/create", name=name)
         source = f"{info['artifact_uri']}/m"
@@ -70,26 +62,15 @@ class TestSources:
         entry = await mlflow.registry.resolve(name, 1)
         assert isinstance(entry, Entry)
         assert (entry.source, entry.model_id, entry.run_id) == (source, None, info["run_id"])
-        assert entry.metrics == {"rmse": 4.5} and entry.requirements == ""
 
-    async def test_an_mlmodel_that_claims_another_models_id_gets_none_of_its_numbers(
+    async def test_an_mlmodel_that_claims_another_models_id_does_not_get_it(
         self, mlflow: MLflowShelf, name: str
     ) -> None:
-        good = mlflow.log(Model(MLMODEL, metrics={"rmse": 1.0}))
-        bad = mlflow.log(Model(MLMODEL + f"model_id: {good.model_id}\n".encode(), metrics={"rmse": 99.0}))
+        good = mlflow.log(Model(MLMODEL))
+        bad = mlflow.log(Model(MLMODEL + f"model_id: {good.model_id}\n".encode()))
         entry = await mlflow.registry.resolve(name, mlflow.register(name, bad))
         assert isinstance(entry, Entry)
-        assert (entry.model_id, entry.metrics) == (bad.model_id, {"rmse": 99.0})
-
-    async def test_a_metric_that_is_not_a_finite_number_is_no_metric(self, mlflow: MLflowShelf, name: str) -> None:
-        """MLflow gives a logged model's NaN as 0.0, the best error there is, and its infinity as the largest float."""
-        model = mlflow.log(Model(MLMODEL, metrics={"zero": 0.0, "one": 1.0}))
-        for key, value in (("nan", "NaN"), ("infinity", "Infinity")):
-            metric = {"key": key, "value": value, "timestamp": 1, "model_id": model.model_id}
-            mlflow.server.post("runs/log-metric", run_id=model.run_id, **metric)
-        entry = await mlflow.registry.resolve(name, mlflow.register(name, model))
-        assert isinstance(entry, Entry)
-        assert entry.metrics == {"zero": 0.0, "one": 1.0}
+        assert entry.model_id == bad.model_id
 
 
 class TestWrites:
@@ -156,6 +137,8 @@ class TestGuarded:
         assert isinstance(await reader.labels(name, version), Labels)
         with pytest.raises(Unauthorized, match="does not allow this credential to move version 1"):
             await reader.write(name, Write(version, "Staging"))
+        swept = await reader.sweep(None, frozenset({name}))
+        assert [model.name for model in swept.models] == [name] and swept.complete
         await reader.close()
 
     async def test_a_host_name_that_mlflow_refuses_is_told_with_the_remedy(self, guarded_server: MLflowServer) -> None:
@@ -169,8 +152,7 @@ class TestGuarded:
         self, guarded: MLflowShelf, mlflow_server: MLflowServer, name: str
     ) -> None:
         version = guarded.register(name, guarded.log(Model(MLMODEL)))
-        entry = await guarded.registry.resolve(name, version)
-        assert isinstance(entry, Entry) and entry.requirements == ""
+        assert isinstance(await guarded.registry.resolve(name, version), Entry)
         for file in (mlflow_server.artifacts / "far").rglob("MLmodel"):
             file.unlink()
         absent = await guarded.registry.resolve(name, version)
