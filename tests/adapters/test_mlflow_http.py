@@ -18,7 +18,6 @@ from slipway.adapters.mlflow_answers import Patience
 from slipway.adapters.ports import Connection
 from slipway.core.registry import Absent, Labels, Write
 
-from tests.adapters.registry_shelf import MLMODEL
 from tests.certificates import self_signed
 
 TestServer.__test__ = False
