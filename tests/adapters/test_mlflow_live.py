@@ -1,7 +1,9 @@
 """What only a real MLflow can show: its client's models, its passwords, its host check, its disk and its end."""
 
+import sqlite3
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +15,13 @@ from sklearn.linear_model import LinearRegression
 from slipway.adapters.errors import Rejected, Unauthorized, Unreachable
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.ports import Connection
-from slipway.core.registry import Absent, Entry, Labels, Write
+from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Write
 
+from tests.adapters.conftest import PATIENT
 from tests.adapters.registry_shelf import MLMODEL, PASSWORD, MLflowShelf
+from tests.controller.registry_world import PLACE, STATE, World
 from tests.memory_registry import Model
-from tests.mlflow_server import MLflowServer, free_port, talking_to
+from tests.mlflow_server import MLflowServer, free_port, running_mlflow, talking_to
 
 
 class TestSources:
@@ -181,3 +185,68 @@ class TestAddress:
         with pytest.raises(Rejected, match='not the MLflow REST API: 404, a page titled "404 Not Found"'):
             await registry.resolve("m", 1)
         await registry.close()
+
+
+class TestManyModels:
+    MODELS, VERSIONS = 200, 10
+
+    def stored(self, server: MLflowServer, name: str, versions: range, at: int) -> None:
+        """The versions are in the server's database, as it would have written them at that time (milliseconds)."""
+        with sqlite3.connect(server.directory / "mlflow.db") as database:
+            database.execute(
+                "INSERT INTO registered_models (name, creation_time, last_updated_time) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET last_updated_time = excluded.last_updated_time",
+                (name, at, at),
+            )
+            database.executemany(
+                "INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source, "
+                "status) VALUES (?, ?, ?, ?, 'None', 'models:/m', 'READY')",
+                [(name, version, at, at) for version in versions],
+            )
+
+    @pytest.fixture(scope="class")
+    def full(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowServer]:
+        """A server of its own with 200 models of 10 versions, written into its database."""
+        with running_mlflow(tmp_path_factory.mktemp("full")) as server:
+            for number in range(self.MODELS):
+                self.stored(server, f"model-{number:03}", range(1, self.VERSIONS + 1), 1000)
+            yield server
+
+    async def test_a_tick_costs_at_most_three_requests(self, full: MLflowServer) -> None:
+        """Also the one after a promotion, and after more versions at once than a page holds."""
+        calls: Counter[str] = Counter()
+        registry = MLflowRegistry(Connection(full.uri), lambda what, _, __: calls.update([what]), PATIENT)
+        world = World(connect=lambda _: registry)
+        world.registry()
+        for number in range(self.MODELS):
+            world.model(f"model-{number:03}")
+
+        async def tick(after_seconds: float = 30.0) -> Counter[str]:
+            calls.clear()
+            self.woken = {key.name for key in await world.sweep(after_seconds) if key.reconciler == "model"}
+            return calls.copy()
+
+        first = await tick()
+        assert len(self.woken) == self.MODELS
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and (state.models, state.versions) == (self.MODELS, self.MODELS * self.VERSIONS)
+        assert await tick() == {"registered-models/search": 1, "model-versions/search": 1} and not self.woken
+        await registry.write("model-007", Write(3, "Production", alias="champion", tags={STATE: "Serving"}))
+        assert (await tick()).total() <= 3 and self.woken == {"model-007"}
+        self.stored(full, "model-100", range(self.VERSIONS + 1, 131), int(time.time() * 1000))
+        quick = await tick()
+        assert quick == {"registered-models/search": 1, "model-versions/search": 2} and self.woken == {"model-100"}
+        assert await tick() == {"registered-models/search": 1, "model-versions/search": 1} and not self.woken
+        full.delete("model-versions/delete", name="model-100", version="5")
+        doubted, removed = await tick(), await tick()
+        assert doubted == removed == {
+            "registered-models/search": 1, "model-versions/search": 1, "model-versions/search-whole": 1,
+        }  # fmt: skip
+        whole = await tick(600)
+        await registry.close()
+        seen = world.sweeper.model(PLACE, "model-100")
+        assert isinstance(seen, RegistryModel) and 5 not in seen.labels and len(seen.labels) == 129
+        # Counted apart: 200 names in URLs of 3,000 bytes, and the version of the server, which takes two.
+        assert whole == first == {
+            "registered-models/search": 2, "model-versions/search": 1, "model-versions/search-whole": 3, "version": 1,
+        }  # fmt: skip

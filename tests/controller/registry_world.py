@@ -1,5 +1,6 @@
 """A cluster and its registries for tests of what reads and writes them: time stands still until it is moved."""
 
+import asyncio
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ class World:
     clients: list[tuple[Connection, Any]] = field(default_factory=list)
     connect: Callable[[Connection], Any] | None = None
     changes: int = 0
+    _woke: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
         def clock() -> float:
@@ -79,10 +81,18 @@ class World:
 
         self.registries = Registries(self.api, self.cache, PLATFORM, self._connect, clock)  # type: ignore[arg-type]
         self.telemetry = Telemetry()
-        self.sweeper = Sweeper(
-            self.cache, self.registries, self.woken.append, self.telemetry, clock, calendar, lambda: 0.5
-        )
-        self.labeller = Labeller(self.sweeper, self.registries, self.woken.append, self.telemetry, clock, lambda: 0.5)
+        self.sweeper = Sweeper(self.cache, self.registries, self._wake, self.telemetry, clock, calendar, lambda: 0.5)
+        self.labeller = Labeller(self.sweeper, self.registries, self._wake, self.telemetry, clock, lambda: 0.5)
+
+    def _wake(self, key: Key) -> None:
+        self.woken.append(key)
+        self._woke.set()
+
+    async def until_woken(self, key: Key) -> None:
+        """Wait until the key is woken."""
+        while key not in self.woken:
+            self._woke.clear()
+            await asyncio.wait_for(self._woke.wait(), 10)
 
     def _connect(self, connection: Connection) -> Any:
         client = self.connect(connection) if self.connect else self.server

@@ -60,11 +60,10 @@ async def test_nothing_is_written_that_is_not_wanted_any_more(world: World) -> N
 
 
 async def test_workers_write_what_is_wanted(world: World) -> None:
-    stop, told = asyncio.Event(), asyncio.Event()
-    world.labeller._wake = lambda _key: told.set()
+    stop = asyncio.Event()
     running = asyncio.create_task(world.labeller.run(stop))
     want(world, SERVES)
-    await asyncio.wait_for(told.wait(), 10)
+    await world.until_woken(FLIGHTS)
     assert seen(world, 2).aliases == ("champion",)
     stop.set()
     await running

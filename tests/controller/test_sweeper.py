@@ -66,16 +66,13 @@ async def test_a_model_that_is_not_registered_is_absent(world: World) -> None:
 
 async def test_a_model_that_is_new_in_the_cluster_is_swept_soon(world: World) -> None:
     stop = asyncio.Event()
-    swept = asyncio.Event()
     world.register("new", 3)
     running = asyncio.create_task(world.sweeper.run(stop))
-    while world.sweeper.registry(PLACE) is None:
-        await asyncio.sleep(0)
+    await world.until_woken(FLIGHTS)
     key = world.model("new")
-    world.sweeper._wake = lambda woken: swept.set() if woken == key else None
     assert world.sweeper.model(PLACE, "new") is None
     world.now += 10
-    await asyncio.wait_for(swept.wait(), 10)
+    await world.until_woken(key)
     assert set(labels(world, "new")) == {1, 2, 3}
     stop.set()
     await running
@@ -188,12 +185,11 @@ class TestConfirmed:
 async def test_the_task_of_a_registry_ends_with_it(world: World) -> None:
     stop = asyncio.Event()
     running = asyncio.create_task(world.sweeper.run(stop))
-    while world.sweeper.registry(PLACE) is None:
-        await asyncio.sleep(0)
+    await world.until_woken(FLIGHTS)
+    task = world.sweeper._tasks[PLACE]
     world.cache.remove(REGISTRY, *PLACE)
-    world.sweeper._asked.set()
-    while PLACE in world.sweeper._tasks:
-        await asyncio.sleep(0)
-    assert world.sweeper.registry(PLACE) is None and world.server.closed
+    assert world.sweeper.registry(("ml", "another")) is None, "whoever asks makes it look"
+    await asyncio.wait({task}, timeout=10)
     stop.set()
     await running
+    assert world.sweeper.registry(PLACE) is None and world.server.closed

@@ -150,13 +150,13 @@ class Stages(Value):
 
 
 class Sync(Value):
-    """How often the registry is asked."""
+    """How often the registry is swept."""
 
     model_config = rules(
         ("!has(self.interval) || duration(self.interval) >= duration('5s')", "interval must be at least 5s")
     )
 
-    interval: Annotated[Duration, Field(description="Time between two polls, such as 30s.")] = "30s"
+    interval: Annotated[Duration, Field(description="Time between two sweeps, such as 30s.")] = "30s"
 
 
 class ModelRegistrySpec(Value):
@@ -167,7 +167,7 @@ class ModelRegistrySpec(Value):
         AllowedNamespaces | None, Field(description="Other namespaces that may use it; default: none.")
     ] = None
     stages: Annotated[Stages, Field(description="Label mapping.")] = Stages()
-    sync: Annotated[Sync, Field(description="Polling.")] = Sync()
+    sync: Annotated[Sync, Field(description="Sweeping.")] = Sync()
 
 
 class ModelRegistryStatus(ObjectStatus):
