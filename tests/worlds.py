@@ -5,18 +5,21 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from slipway.api.modelledger import ModelLedgerSpec, Release
 from slipway.api.modelregistry import ModelRegistry
 from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
-from slipway.core.decision import Decision
+from slipway.core import ledger as ledgers
+from slipway.core.decision import Apply, Decision, Delete, Ref
+from slipway.core.election import elect
 from slipway.core.jobs import JobSeen
-from slipway.core.observed import Fleet, Kept, ModelSeen, VersionSeen
-from slipway.core.pods import Trouble
-from slipway.core.registry import Absent, Entry, Labels, Silent
-from slipway.core.validations import revision_of
+from slipway.core.observed import ModelSeen, Record, VersionSeen
+from slipway.core.pods import Trouble, VersionPods
+from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Silent
+from slipway.core.released import released
+from slipway.core.revisions import revision_of
 from slipway.resources import serving
 from slipway.resources.platform import DefaultRegistry, Platform, PoolSettings
-from slipway.resources.serving import Traffic, read_traffic
 
 NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)
 STAMP = "2026-03-06T17:00:00Z"
@@ -40,7 +43,7 @@ DATA = {"uri": "mlflow-artifacts:/1/holdout.parquet", "target": "air_time"}
 
 def digest(letter: str) -> str:
     """A digest that a person can tell from another."""
-    return "sha256:" + letter * 64
+    return "sha256:" + (letter * 64 if letter in "0123456789abcdef" else f"{ord(letter):02x}" * 32)
 
 
 def model(
@@ -116,82 +119,124 @@ def version_seen(
     parent: RegisteredModel | None = None,
     entry: Entry | Absent | Silent | None = ENTRY,
     jobs: Mapping[str, JobSeen] | None = None,
-    traffic: Traffic | None = None,
+    ledger: ModelLedgerSpec | None = None,
     registry: ModelRegistry | Silent = REGISTRY,
     now: datetime = NOW,
 ) -> VersionSeen:
     """What the version reconciler sees."""
+    known = ledger or ledgers.EMPTY
     return VersionSeen(
         now=now,
         platform=PLATFORM,
         version=of,
-        model=parent,
+        family=model_seen((of,), known, of=parent, registry=registry, now=now) if parent else None,
+        ledger=known,
         registry=registry,
         entry=entry,
         credentials={"username": "slipway", "password": "hush"},
         jobs=jobs or {},
-        traffic=traffic or Traffic(),
     )
 
 
 def job(name: str, phase: str, age_seconds: int = 5, **more: Any) -> JobSeen:
-    """A Job."""
-    return JobSeen(name, f"{name}-uid", NOW - timedelta(seconds=age_seconds), phase, **more)  # type: ignore[arg-type]
+    """A Job; its name tells what it is for."""
+    purpose = next(one for one in ("import", "data", "validate", "") if f"-{one}-" in name or not one)
+    return JobSeen(name, f"{name}-uid", NOW - timedelta(seconds=age_seconds), phase, purpose=purpose, **more)  # type: ignore[arg-type]
 
 
-def serves(champion: int, predecessor: int | None = None, since: datetime = NOW, **more: Any) -> Traffic:
-    """Traffic that goes to a version that was released, as were all before it."""
-    history = {number: digest(chr(96 + number)) for number in range(1, champion + 1)}
-    return replace(
-        Traffic(champion, history[champion], since.strftime("%Y-%m-%dT%H:%M:%SZ"), predecessor, history=history), **more
-    )
+def release(number: int, of: RegisteredModel | None = None) -> Release:
+    """What a version was released as, under the settings of a model."""
+    record = record_of(number, of or model())
+    return Release(version=number, digest=record.digest, record=record.hash, inputs=record.inputs, since=STAMP)
 
 
-def fleet(number: int, of: RegisteredModel, ready: bool = True, trouble: Trouble | None = None) -> Fleet:
-    """The pods of a version, rendered from what the model asks for now."""
-    inputs = serving.inputs(of, digest(chr(96 + number)))
-    return Fleet(number, 1, 1 if ready else 0, ready, inputs, trouble)
+def serves(champion: int, predecessor: int | None = None, since: datetime = NOW, **more: Any) -> ModelLedgerSpec:
+    """The ledger of a model whose champion was released, as were all versions before it."""
+    return ModelLedgerSpec(
+        model_uid="model-uid",
+        champion=champion,
+        predecessor=predecessor,
+        since=since.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        released=tuple(release(number) for number in range(max(1, champion - 9), champion + 1)),
+    ).model_copy(update=more)
 
 
-def kept(number: int, of: RegisteredModel) -> Kept:
-    """The record of what a version runs."""
-    template = serving.pod_template(PLATFORM, of, number, digest(chr(96 + number)), PLATFORM.pools[0])
-    inputs = serving.inputs(of, digest(chr(96 + number)))
-    return Kept(number, digest(chr(96 + number)), inputs, number, f"flights-v{number}-{inputs}", template)
+def pods_of(
+    number: int, of: RegisteredModel | None = None, ready: bool = True, trouble: Trouble | None = None
+) -> VersionPods:
+    """The pod of a version, as the model asks for it now."""
+    return VersionPods(number, 1, 1 if ready else 0, ready, record_of(number, of or model()).hash, trouble)
+
+
+def record_of(number: int, of: RegisteredModel) -> Record:
+    """The record of what a version runs under the settings of a model."""
+    digest_of = digest(chr(96 + number))
+    template = serving.pod_template(PLATFORM, of, number, digest_of, PLATFORM.pools[0])
+    inputs = serving.inputs(of, digest_of)
+    return Record(number, digest_of, serving.template_hash(template), inputs, number, template)
 
 
 def model_seen(
     versions: tuple[ModelVersion, ...],
-    traffic: Traffic | None = None,
-    fleets: tuple[Fleet, ...] = (),
+    ledger: ModelLedgerSpec | None = None,
+    pods: tuple[VersionPods, ...] = (),
     of: RegisteredModel | None = None,
-    labels: Mapping[int, Labels | Absent | Silent] | None = None,
+    labels: Mapping[int, Labels] | None = None,
     registry: ModelRegistry | Silent = REGISTRY,
     now: datetime = NOW,
 ) -> ModelSeen:
-    """What the model reconciler sees; every released version has its record."""
+    """What the model reconciler sees; every released version has its record, and the route is the ledger's."""
     parent = of or model()
-    traffic = traffic or Traffic()
+    known = ledger or ledgers.EMPTY
+    released_under = [record_of(one.version, model()) for one in known.released]
+    records = [*released_under, *(record_of(one.version, parent) for one in pods)]
     return ModelSeen(
         now=now,
         platform=PLATFORM,
         model=parent,
         versions=versions,
         registry=registry,
-        traffic=traffic,
-        kept={number: kept(number, parent) for number in {*traffic.history, *(one.version for one in fleets)}},
-        fleets={one.version: one for one in fleets},
-        labels=labels or {},
+        ledger=ledger,
+        ledger_version="1" if ledger else "",
+        route=str(known.champion or serving.NOBODY) if known.since else "",
+        records={(one.version, one.hash): one for one in records},
+        pods={one.version: one for one in pods},
+        labels=RegistryModel(labels or {}),
     )
 
 
-def traffic_after(decision: Decision) -> Traffic | None:
-    """Where the traffic goes once the decision is carried out; None if it says nothing about traffic."""
-    services = [one for one in decision.ensure if one["kind"] == "Service"]
-    return read_traffic(services[0]) if services else None
+def ledger_after(decision: Decision) -> ModelLedgerSpec | None:
+    """The ledger once the decision is carried out; None if it writes none."""
+    found = [one for one in applied(decision) if one["kind"] == "ModelLedger"]
+    return ModelLedgerSpec.model_validate(found[0]["spec"]) if found else None
 
 
-def told(decision: Decision, number: int, which: str = "released") -> tuple[str, str]:
-    assert decision.status is not None
-    found = next(one for one in decision.status["versions"] if one["version"] == number)[which]
-    return found["status"], found["reason"]
+def routed(decision: Decision) -> str:
+    """The version that the Service selects once the decision is carried out; "" if it says nothing of it."""
+    found = [one for one in applied(decision) if one["kind"] == "Service"]
+    return str(found[0]["spec"]["selector"]["slipway.dev/version"]) if found else ""
+
+
+def applied(decision: Decision) -> list[Mapping[str, Any]]:
+    """The manifests that a decision applies, in their order."""
+    return [one.manifest for one in decision.acts if isinstance(one, Apply)]
+
+
+def deleted(decision: Decision) -> list[Ref]:
+    """The objects that a decision deletes."""
+    return [one.what for one in decision.acts if isinstance(one, Delete)]
+
+
+def released_of(seen: ModelSeen, number: int) -> tuple[str, str]:
+    """Status and reason of a version's Released condition."""
+    ledger = seen.ledger or ledgers.EMPTY
+    found = seen.version(number)
+    assert found is not None
+    verdict = released(seen, ledger, elect(seen, ledger), found)
+    return verdict.status, verdict.reason
+
+
+def with_ledger(seen: ModelSeen, ledger: ModelLedgerSpec | None) -> ModelSeen:
+    """The world in which the ledger was written and the route follows it."""
+    assert ledger is not None
+    return replace(seen, ledger=ledger, ledger_version="2", route=str(ledger.champion or serving.NOBODY))

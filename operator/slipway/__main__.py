@@ -12,14 +12,28 @@ from .adapters.mlflow import MLflowRegistry
 from .controller import health, loop
 from .controller.apply import Applier
 from .controller.cache import Cache
-from .controller.observe import Observer
+from .controller.observe import Observer, Outside
 from .controller.queue import Key, Queue
-from .controller.reconcile import Reconciler
+from .controller.reconcile import Hands, Reconciler
+from .controller.refusals import Refusals
 from .controller.registries import Registries
+from .controller.resolve import Keeper, Resolver
+from .controller.slots import Slots, queues_of, running_in
 from .controller.telemetry import Telemetry
 from .controller.watch import Kopf, Watch
 
 log = logging.getLogger("slipway")
+
+
+class NoShelf:
+    def model(self, registry, name):
+        return None
+
+    def refusal(self, model, version):
+        return None
+
+    def contested(self, model, version):
+        return None
 
 
 async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
@@ -32,8 +46,15 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
         telemetry.called.labels(operation).observe(seconds)
 
     registries = Registries(cluster, cache, chosen, lambda connection: MLflowRegistry(connection, called))
-    observer = Observer(cluster, cache, registries, chosen)
-    reconciler = Reconciler(cache, observer, Applier(cluster, cache, telemetry), registries, telemetry)
+    refusals = Refusals()
+    resolver, keeper = Resolver(cache, registries, queue.wake), Keeper(cache, registries)
+    shelf = NoShelf()
+    outside = Outside(registries, shelf, shelf, resolver)
+    observer = Observer(cluster, cache, outside, refusals, chosen)
+    applier = Applier(cluster, cache, refusals, telemetry)
+    slots = Slots(queues_of(chosen), chosen.max_validations, lambda: running_in(cache))
+    hands = Hands(lambda *_: None, keeper.keep, queue.wake)
+    reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, registries, telemetry)
     watch = Watch(cluster, cache, queue.wake, telemetry)
     kopf = Kopf(chosen.watch_namespaces, chosen.namespace)
 
@@ -48,12 +69,14 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     server = await health.serve(chosen.port, telemetry, alive, ready)
     where = ", ".join(chosen.watch_namespaces) or "all namespaces"
     log.info("Slipway %s works in %s, imports in %s", __version__, where, chosen.namespace)
+    background = [asyncio.create_task(resolver.run(stop)), asyncio.create_task(keeper.run(stop))]
     try:
         await loop.run(
             watch, queue, loop.Loop(queue, reconciler, telemetry), kopf, chosen.watch_namespaces, chosen.namespace,
             chosen.concurrency, chosen.relist_seconds, stop,
         )  # fmt: skip
     finally:
+        await asyncio.gather(*background)
         await registries.close()
         await cluster.close()
         await server.cleanup()

@@ -1,5 +1,6 @@
 """The chart as Helm renders it: least privilege, restricted pods, and values that are refused in plain words."""
 
+import base64
 import json
 import os
 import shutil
@@ -131,7 +132,35 @@ def test_namespaced_mode_makes_nothing_cluster_wide() -> None:
 
 
 def test_both_modes_grant_the_same_where_models_are() -> None:
-    assert granted(rendered(), "slipway") == granted(rendered(NAMESPACED), "slipway")
+    more = granted(rendered(), "slipway") - granted(rendered(NAMESPACED), "slipway")
+    assert more == {("list", "namespaces"), ("watch", "namespaces")}  # which of them opted in
+    assert granted(rendered(NAMESPACED), "slipway") <= granted(rendered(), "slipway")
+
+
+def test_what_the_operator_may_write_is_confined_by_a_policy(manifests: list[Manifest]) -> None:
+    rules = one(of_kind(manifests, POLICY), POLICY, policy(manifests, "operator"))["spec"]["matchConstraints"]
+    confined = {resource for rule in rules["resourceRules"] for resource in rule["resources"]}
+    kinds = {"modelversions", "registeredmodels", "modelregistries", "modelledgers"}
+    for verb, resource in granted(manifests, "slipway", "slipway-own"):
+        free = resource in {"events", "leases"} or resource.partition("/")[0] in kinds  # the kinds: by a pattern
+        assert verb in READ or free or resource in confined, f"{verb} {resource}"
+    assert "*/*" in confined
+
+
+def test_leases_are_written_beside_the_operator_only(manifests: list[Manifest]) -> None:
+    held = {(verb, "leases") for verb in ("get", "create", "update", "patch")}
+    assert held <= granted(manifests, "slipway-own")
+    assert not {resource for _, resource in granted(manifests, "slipway")} & {"leases", "secrets"}
+
+
+def test_models_that_nobody_declared_can_be_forbidden(manifests: list[Manifest]) -> None:
+    assert ("create", "registeredmodels") in granted(manifests, "slipway")
+    assert config(manifests)["implicitModels"] is True
+    found = rendered({"implicitModels": False})
+    assert ("create", "registeredmodels") not in granted(found, "slipway")
+    assert config(found)["implicitModels"] is False
+    assert "slipway.dev/implicit" in json.dumps(of_kind(manifests, POLICY))
+    assert "slipway.dev/implicit" not in json.dumps(of_kind(found, POLICY))
 
 
 def test_imports_run_beside_the_operator_in_both_modes(manifests: list[Manifest]) -> None:
@@ -151,33 +180,82 @@ def test_promoters_write_models_and_hold_the_verb_that_guards_them(manifests: li
     assert granted(manifests, "slipway-promoter") == {("promote", "modelversions"), *models}
 
 
-def test_the_operator_lacks_the_verb_that_people_need(manifests: list[Manifest]) -> None:
-    assert ("promote", "modelversions") not in granted(manifests, "slipway", "slipway-own", "slipway-registries")
+def test_the_platform_writes_registries_and_holds_the_verb_that_guards_them(manifests: list[Manifest]) -> None:
+    verbs = ("get", "list", "watch", "create", "update", "patch", "delete", "configure")
+    assert granted(manifests, "slipway-platform") == {(verb, "modelregistries") for verb in verbs}
+
+
+def test_the_verb_of_emergencies_is_in_a_role_of_its_own(manifests: list[Manifest]) -> None:
+    assert ("break-glass", "modelledgers") in granted(manifests, "slipway-break-glass")
+    holders = {
+        r["metadata"]["name"] for r in of_kind(manifests, "Role", "ClusterRole") if "break-glass" in str(r["rules"])
+    }
+    assert holders == {"slipway-break-glass"}
+
+
+def test_roles_for_registries_are_where_registries_are() -> None:
+    found = rendered({**NAMESPACED, "registries": {"namespaces": ["mlops"]}})
+    roles = [one for one in of_kind(found, "Role") if one["metadata"]["name"] == "slipway-platform"]
+    assert {role["metadata"]["namespace"] for role in roles} == {"ml", "vision", "mlops", "platform"}
+
+
+def test_the_operator_lacks_the_verbs_that_people_need(manifests: list[Manifest]) -> None:
+    held = {verb for verb, _ in granted(manifests, "slipway", "slipway-own", "slipway-registries")}
+    assert not held & {"promote", "configure", "break-glass"}
 
 
 POLICY, BINDING = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+POLICIES = {"modelversions", "registeredmodels", "modelregistries", "objects", "exec", "operator"}
+
+
+def policy(manifests: list[Manifest], ending: str) -> str:
+    """The full name of the policy that ends so."""
+    (found,) = [
+        p["metadata"]["name"] for p in of_kind(manifests, POLICY) if p["metadata"]["name"].endswith(f"-{ending}")
+    ]
+    return str(found)
 
 
 def test_policies_fail_closed_and_each_is_bound_once(manifests: list[Manifest]) -> None:
     policies = of_kind(manifests, POLICY)
-    assert len(policies) == 2
-    assert all(each["spec"]["failurePolicy"] == "Fail" for each in policies)
-    for binding in of_kind(manifests, BINDING):
-        assert binding["spec"]["validationActions"] == ["Deny"]
-    bound = sorted(each["spec"]["policyName"] for each in of_kind(manifests, BINDING))
-    assert bound == sorted(each["metadata"]["name"] for each in policies)
+    assert {each["metadata"]["name"].rpartition("-")[2] for each in policies} >= POLICIES
+    bindings = {each["spec"]["policyName"]: each["spec"]["validationActions"] for each in of_kind(manifests, BINDING)}
+    assert len(bindings) == len(of_kind(manifests, BINDING)) == len(policies)
+    for each in policies:
+        name = each["metadata"]["name"]
+        warns = name.endswith("-unserved")  # it only says that nobody looks there
+        assert (each["spec"]["failurePolicy"], bindings[name]) == (
+            ("Ignore", ["Warn"]) if warns else ("Fail", ["Deny"])
+        )
 
 
 def test_policies_are_in_force_where_models_are_and_nowhere_else() -> None:
     assert all("matchResources" not in each["spec"] for each in of_kind(rendered(), BINDING))
-    bindings = of_kind(rendered(NAMESPACED), BINDING)
-    assert {each["metadata"]["name"] for each in bindings} == {
-        "slipway-platform-modelversions",  # another release elsewhere has its own
-        "slipway-platform-registeredmodels",
+    bindings = of_kind(rendered({**NAMESPACED, "registries": {"namespaces": ["mlops"]}}), BINDING)
+    served = {"ml", "vision"}
+    wanted = {
+        "modelversions": served,
+        "registeredmodels": served,
+        "modelregistries": served | {"platform", "mlops"},
+        "objects": served | {"platform"},  # imports run there
+        "exec": served | {"platform"},
+        "operator": set(),  # its account, wherever it acts
     }
+    # Another release elsewhere has policies of its own.
+    assert {each["metadata"]["name"] for each in bindings} == {f"slipway-platform-{ending}" for ending in wanted}
     for binding in bindings:
-        (chosen,) = binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
-        assert chosen == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["ml", "vision"]}
+        chosen = binding["spec"].get("matchResources", {}).get("namespaceSelector", {}).get("matchExpressions", [])
+        ending = binding["metadata"]["name"].rpartition("-")[2]
+        assert {name for each in chosen for name in each["values"]} == wanted[ending]
+        assert all((each["key"], each["operator"]) == ("kubernetes.io/metadata.name", "In") for each in chosen)
+
+
+def test_other_writers_are_known_by_user_and_by_group() -> None:
+    assert "velero" not in json.dumps(of_kind(rendered(), POLICY))
+    found = rendered({"admission": {"writers": ["system:serviceaccount:velero:velero"]}})
+    (condition,) = one(found, POLICY, "slipway-objects")["spec"]["matchConditions"]
+    assert "request.userInfo.username in ['system:serviceaccount:velero:velero']" in condition["expression"]
+    assert "group in ['system:serviceaccount:velero:velero']" in condition["expression"]
 
 
 def test_policies_can_be_left_out() -> None:
@@ -189,26 +267,74 @@ def test_the_policy_knows_the_operator_under_another_name() -> None:
     assert account in json.dumps(of_kind(rendered({"serviceAccount": {"name": "robot"}}), POLICY))
 
 
-STORE_POLICY = {"store": {"networkPolicy": {"enabled": True}}}
-
-
-def test_the_store_is_open_unless_asked_otherwise(manifests: list[Manifest]) -> None:
-    assert not of_kind(manifests, "NetworkPolicy")
-
-
-def test_only_slipways_pods_reach_the_store_when_asked() -> None:
+def test_only_slipways_pods_reach_the_store_and_only_imports_its_writing_side() -> None:
     for values, namespaces in (({}, {}), (NAMESPACED, {"ml", "vision", "platform"})):
-        found = rendered({**values, **STORE_POLICY})
+        found = rendered(values)
         spec = one(found, "NetworkPolicy", "slipway-store")["spec"]
         store = one(found, "Deployment", "slipway-store")["spec"]
         assert spec["podSelector"] == store["selector"]
-        assert spec["policyTypes"] == ["Ingress", "Egress"] and spec["egress"] == []
-        ((rule,), (port,)) = (spec["ingress"], spec["ingress"][0]["ports"])
-        assert port == {"port": "http"}
-        (peer,) = rule["from"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"] and not spec.get("egress")
+        reading, pushing = spec["ingress"]
+        assert [rule["ports"] for rule in (reading, pushing)] == [
+            [{"port": port, "protocol": "TCP"}] for port in ("read", "push")
+        ]
+        (peer,) = reading["from"]
         assert peer["podSelector"] == {"matchLabels": {names.MANAGED_BY: names.MANAGER}}
         chosen = peer["namespaceSelector"].get("matchExpressions", [{"values": []}])
         assert set(chosen[0]["values"]) == set(namespaces)
+        imports = {names.MANAGED_BY: names.MANAGER, names.PURPOSE: "import"}
+        assert pushing["from"] == [{"podSelector": {"matchLabels": imports}}], "of the release's namespace"
+
+
+def test_the_stores_network_policy_can_be_left_out() -> None:
+    assert not of_kind(rendered({"store": {"networkPolicy": {"enabled": False}}}), "NetworkPolicy")
+
+
+def store_config(manifests: list[Manifest]) -> Any:
+    return yaml.safe_load(one(manifests, "ConfigMap", "slipway-store")["data"]["config.yaml"])
+
+
+def test_the_store_deletes_nothing_and_asks_for_a_password(manifests: list[Manifest]) -> None:
+    found = store_config(manifests)
+    assert found["storage"]["delete"] == {"enabled": False}
+    assert list(found["auth"]) == ["htpasswd"]
+    pod = one(manifests, "Deployment", "slipway-store")["spec"]["template"]["spec"]
+    registry, reader = pod["containers"]
+    (users,) = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "users"]
+    assert users == {"secretName": "slipway-store-push", "items": [{"key": "htpasswd", "path": "htpasswd"}]}
+    assert reader["volumeMounts"] == [{"name": "data", "mountPath": "/var/lib/registry", "readOnly": True}]
+    ports = {port["name"]: port["port"] for port in one(manifests, "Service", "slipway-store")["spec"]["ports"]}
+    assert ports == {"read": reader["ports"][0]["containerPort"], "push": registry["ports"][0]["containerPort"]}
+
+
+def test_the_password_is_in_one_secret_and_nowhere_else(manifests: list[Manifest]) -> None:
+    (secret,) = of_kind(manifests, "Secret")
+    encoded = secret["data"]["password"]
+    password = base64.b64decode(encoded).decode()
+    assert len(password) == 40
+    line = base64.b64decode(secret["data"]["htpasswd"]).decode()
+    assert line.startswith("slipway:$2a$"), "bcrypt, which is all that the registry takes"
+    assert [password in str(each) or encoded in str(each) for each in manifests].count(True) == 1
+    assert config(manifests)["store"]["pushSecret"] == secret["metadata"]["name"]
+
+
+def test_a_password_of_ones_own_is_named_and_not_made() -> None:
+    found = rendered({"store": {"pushSecret": "mine"}})
+    assert not of_kind(found, "Secret")
+    assert "slipway-store-push" not in json.dumps(found)
+    assert config(found)["store"]["pushSecret"] == "mine"
+
+
+def test_while_it_is_read_only_the_store_has_a_container_to_collect_from() -> None:
+    found = rendered({"store": {"readOnly": True}})
+    assert store_config(found)["storage"]["maintenance"] == {"readonly": {"enabled": True}}
+    (collect,) = [
+        each
+        for each in one(found, "Deployment", "slipway-store")["spec"]["template"]["spec"]["containers"]
+        if each["name"] == "collect"
+    ]
+    assert {"name": "data", "mountPath": "/var/lib/registry"} in collect["volumeMounts"]
+    assert "collect" not in json.dumps(one(rendered(), "Deployment", "slipway-store"))
 
 
 def test_every_binding_names_a_role_and_the_operators_account(manifests: list[Manifest]) -> None:
@@ -260,11 +386,21 @@ def test_settings() -> None:
         "runnerImage": "slipway-runner:0.1.0",
         "imagePullPolicy": "IfNotPresent",
         "imagePullSecrets": [],
-        "store": {"url": "http://slipway-store.platform.svc:5000"},
+        "store": {
+            "url": "http://slipway-store.platform.svc:5000",
+            "pushUrl": "http://slipway-store.platform.svc:5001",
+            "pushSecret": "slipway-store-push",
+        },
+        "imports": {
+            "maxModelSize": "20Gi",
+            "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        },
+        "scratchSize": "1Gi",
         "defaultPool": "cpu",
         "pools": [{"name": "cpu", "nodeSelector": {}, "tolerations": [], "resources": {}, "servingResources": {}}],
         "concurrency": 8,
         "relistInterval": "10m",
+        "implicitModels": True,
     }
     assert config(rendered({"runner": {"imagePullSecrets": [{"name": "pull"}]}}))["imagePullSecrets"] == ["pull"]
     chosen = {"name": "mlflow", "namespace": "platform"}
@@ -309,18 +445,27 @@ def test_other_settings_restart_the_operator_and_not_the_store() -> None:
 def test_another_store_replaces_the_charts() -> None:
     found = rendered({"store": {"enabled": False, "externalUrl": "https://harbor.example.com/"}})
     assert not [each for each in found if each["metadata"]["name"] == "slipway-store"]
-    assert config(found)["store"] == {"url": "https://harbor.example.com"}
+    url = "https://harbor.example.com"
+    assert config(found)["store"] == {"url": url, "pushUrl": url}
+    assert not of_kind(found, "Secret", "NetworkPolicy")
+    inside = {"externalPushUrl": "https://push.example.com/", "pushSecret": "robot"}
+    found = rendered({"store": {"enabled": False, "externalUrl": url, **inside}})
+    assert config(found)["store"] == {"url": url, "pushUrl": "https://push.example.com", "pushSecret": "robot"}
 
 
 def test_uninstalling_keeps_models_and_artifacts(manifests: list[Manifest]) -> None:
     kept = of_kind(manifests, "CustomResourceDefinition", "PersistentVolumeClaim")
-    assert len(kept) == 4
+    assert len(kept) == 5
     assert all(each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for each in kept)
 
 
 REFUSED = [
     Refused("misspelt value", "a typo is not silently dropped", {"concurency": 4}, "'concurency' not allowed"),
     Refused("namespaces as text", "a list is meant", {"watch": {"namespaces": "ml"}}, "/watch/namespaces': got string"),
+    Refused("the control plane's namespace", "nobody asks for a model there", {"watch": {"namespaces": ["kube-system"]}},
+            "Slipway stays out of kube-*: neither the release nor watch.namespaces may name kube-system"),
+    Refused("a writer with a quote", "it would end the expression", {"admission": {"writers": ["a'b"]}},
+            "/admission/writers/0'"),
     Refused("no concurrency", "nothing would be done", {"concurrency": 0}, "/concurrency': minimum: got 0, want 1"),
     Refused("interval in words", "h, m and s", {"relistInterval": "often"}, "/relistInterval': 'often' does not match"),
     Refused("pool without a name", "it is asked for by name", {"pools": [{}]}, "/pools/0': missing property 'name'"),
@@ -328,6 +473,7 @@ REFUSED = [
     Refused("half a registry", "where is it?", {"defaultRegistry": {"name": "mlflow"}}, "'namespace'"),
     Refused("credential in a URL", "it would be readable by all", {"store": {"externalUrl": "https://a:b@c"}},
             "/store/externalUrl'"),
+    Refused("size without a unit", "20 bytes?", {"imports": {"maxModelSize": "20"}}, "/imports/maxModelSize'"),
     Refused("unknown default pool", "no pod could be placed", {"defaultPool": "gpu"},
             'defaultPool is "gpu", which is none of the pools: cpu'),
     Refused("one pool twice", "which is meant?", {"pools": [{"name": "cpu"}, {"name": "cpu"}]},

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from slipway.adapters.errors import Rejected, Unauthorized, Unreachable
 from slipway.controller.labeller import FIRST_SECONDS, LONGEST_SECONDS, REFUSED_SECONDS
+from slipway.controller.queue import Key, Queue
 from slipway.core.registry import Labels, RegistryModel, Silent, Write
 
 from tests.controller.registry_world import FLIGHTS, PLACE, STATE, World
@@ -101,6 +102,23 @@ class TestRefused:
         assert world.labeller.refusal(FLIGHTS, 2) is None
         assert await world.labeller.label(FLIGHTS) == 0
         assert seen(world, 2).aliases == ("best",)
+
+    async def test_what_was_refused_and_is_wanted_again_waits_for_its_time(self, world: World) -> None:
+        """A pass that stops asking because of the refusal, and asks again because of nothing, makes no loop."""
+        world.server.refused["Production"] = Rejected("there are no stages here")
+        want(world, SERVES)
+        world.labeller._queue.done(FLIGHTS, await world.labeller.label(FLIGHTS))
+        want(world)
+        assert world.labeller.refusal(FLIGHTS, 2) is not None
+        waited = Queue[Key](lambda: world.now)
+        world.labeller._queue = waited
+        want(world, SERVES)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(waited.take(), 0.05)
+        world.now += REFUSED_SECONDS
+        waited.wake(Key("model", "ml", "another"), 1)  # whoever waits looks at the clock again
+        taken = await asyncio.wait_for(waited.take(), 1)
+        assert taken is not None and taken[0] == FLIGHTS
 
     async def test_a_version_that_is_gone_is_told(self, world: World) -> None:
         world.server.delete("flights", 2)

@@ -3,57 +3,86 @@
 from dataclasses import replace
 
 from slipway.core import promotion
+from slipway.core.labels import synced
+from slipway.core.ledger import EMPTY
 from slipway.core.observed import ModelSeen
-from slipway.core.registry import Absent, Labels, Silent
+from slipway.core.registry import Labels, RegistryModel, Silent
 
-from tests.worlds import (
-    fleet,
-    model,
-    model_seen,
-    proven,
-    serves,
-    told,
-    version,
-)
+from tests.worlds import ledger_after, model_seen, pods_of, proven, serves, version, with_ledger
 
-V1 = fleet(1, model())
+NOTHING = Labels("None", (), {})
 
 
-def labels_for(seen: ModelSeen, number: int, labels: Labels | Absent | Silent) -> ModelSeen:
-    return replace(seen, labels={number: labels})
+def labelled(seen: ModelSeen, number: int, labels: Labels) -> ModelSeen:
+    """The world in which the registry says this of a version."""
+    return replace(seen, labels=RegistryModel({number: labels}))
+
+
+def told(seen: ModelSeen, number: int) -> tuple[str, str]:
+    """Status and reason of a version's Synced condition."""
+    found = seen.version(number)
+    assert found is not None
+    verdict = synced(seen, seen.ledger or EMPTY, found)
+    return verdict.status, verdict.reason
 
 
 def test_labels_are_written_once_the_traffic_was_seen_to_have_moved() -> None:
-    before = model_seen((proven(1),), fleets=(V1,))
-    assert promotion.decide(labels_for(before, 1, Labels("None", (), {}))).labels == ()
-    seen = labels_for(model_seen((version(1),), serves(1), (V1,)), 1, Labels("None", (), {}))
+    before = labelled(model_seen((proven(1),), pods=(pods_of(1),)), 1, NOTHING)
+    moving = promotion.decide(before)
+    assert moving.labels == ()
+    seen = with_ledger(before, ledger_after(moving))
     (write,) = promotion.decide(seen).labels
     assert (write.version, write.stage, write.alias, write.archive_others) == (1, "Production", "champion", True)
-    assert set(write.tags) == {"slipway.dev/test/ml/state"}
+    assert set(write.tags) == {"slipway.dev/test/ml/state", "slipway.dev/test/ml/digest"}
 
 
-def written(seen: ModelSeen, number: int) -> ModelSeen:
-    """The world once the labels were written."""
+def test_the_ledger_remembers_what_the_registry_is_asked_to_say() -> None:
+    ledger = ledger_after(promotion.decide(model_seen((proven(1),), pods=(pods_of(1),))))
+    assert ledger is not None
+    assert [(one.version, one.state, one.stage, len(one.alias)) for one in ledger.told] == [
+        (1, "Serving", "Production", 10)
+    ]
+
+
+def written(seen: ModelSeen, number: int) -> tuple[ModelSeen, Labels]:
+    """The world once the labels were written, and the labels."""
     write = next(one for one in promotion.decide(seen).labels if one.version == number)
-    alias = (write.alias,) if write.alias else ()
-    return labels_for(seen, number, Labels(write.stage or "None", alias, write.tags))
+    labels = Labels(write.stage or "None", (write.alias,) if write.alias else (), write.tags)
+    return labelled(seen, number, labels), labels
 
 
 def test_labels_that_were_written_are_left_alone_and_drift_is_reported() -> None:
-    seen = labels_for(model_seen((version(1),), serves(1), (V1,)), 1, Labels("None", (), {}))
-    done = written(seen, 1)
-    decision = promotion.decide(done)
-    assert (decision.labels, told(decision, 1, "synced")) == ((), ("True", "LabelsWritten"))
-    moved = done.labels[1]
-    assert isinstance(moved, Labels)
-    drifted = promotion.decide(labels_for(done, 1, replace(moved, stage="Staging", aliases=())))
-    assert (drifted.labels, told(drifted, 1, "synced")) == ((), ("False", "RegistryDrifted"))
+    done, labels = written(labelled(model_seen((version(1),), serves(1), (pods_of(1),)), 1, NOTHING), 1)
+    assert (promotion.decide(done).labels, told(done, 1)) == ((), ("True", "LabelsWritten"))
+    drifted = labelled(done, 1, replace(labels, stage="Staging", aliases=()))
+    assert (promotion.decide(drifted).labels, told(drifted, 1)) == ((), ("False", "RegistryDrifted"))
 
 
 def test_silence_of_the_registry_takes_no_label_back() -> None:
-    seen = labels_for(model_seen((version(1),), serves(1), (V1,)), 1, Labels("None", (), {}))
-    done = written(seen, 1)
-    decision = promotion.decide(done)
-    remembered = model(status=decision.status)
-    silent = replace(labels_for(done, 1, Silent("RegistryUnreachable", "no answer")), model=remembered)
-    assert told(promotion.decide(silent), 1, "synced") == ("True", "LabelsWritten")
+    seen = model_seen((version(1),), serves(1), (pods_of(1),))
+    done, _ = written(labelled(seen, 1, NOTHING), 1)
+    message = synced(done, serves(1), version(1)).message
+    condition = {"type": "Synced", "status": "True", "reason": "LabelsWritten", "message": message}
+    remembered = version(1, status={"conditions": [condition | {"lastTransitionTime": ""}]})
+    silent = Silent("RegistryUnreachable", "no answer")
+    for quiet in (replace(done, labels=silent), replace(done, labels=None), replace(done, registry=silent)):
+        assert told(replace(quiet, versions=(remembered,)), 1) == ("True", "LabelsWritten")
+
+
+def test_labels_that_the_registry_refuses_say_so_and_are_tried_on() -> None:
+    seen = labelled(model_seen((version(1),), serves(1), (pods_of(1),)), 1, NOTHING)
+    refused = replace(seen, label_refusals={1: Silent("RegistryUnauthorized", "may not move it", False)})
+    assert told(refused, 1) == ("False", "RegistryUnauthorized")
+    assert [one.version for one in promotion.decide(refused).labels] == [1]
+
+
+def test_another_operator_of_the_same_name_is_named_and_not_written_over() -> None:
+    seen = labelled(model_seen((version(1),), serves(1), (pods_of(1),)), 1, NOTHING)
+    contested = replace(seen, contested={1: "the tag state says 'Serving since yesterday'"})
+    assert (told(contested, 1), promotion.decide(contested).labels) == (("False", "RegistryContested"), ())
+
+
+def test_a_version_that_is_not_in_play_has_nothing_to_be_told() -> None:
+    many = tuple(version(number, "Archived") for number in range(1, 41))
+    seen = model_seen(many, serves(5).model_copy(update={"champion": 5}))
+    assert told(seen, 1) == ("True", "NotTold")

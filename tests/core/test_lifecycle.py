@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from slipway.api.modelledger import ModelLedgerSpec, RolledBack
 from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
 from slipway.api.report import PREFIX, Measured, Report, Summary
@@ -18,9 +19,23 @@ from slipway.core.observed import VersionSeen
 from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
 from slipway.core.registry import Absent, Silent
-from slipway.resources.serving import Traffic
 
-from tests.worlds import DATA, GATE, NOW, RELATIVE, STAMP, digest, job, model, serves, version, version_seen
+from tests.worlds import (
+    DATA,
+    GATE,
+    NOW,
+    RELATIVE,
+    STAMP,
+    applied,
+    deleted,
+    digest,
+    job,
+    model,
+    release,
+    serves,
+    version,
+    version_seen,
+)
 
 POLICY = {"validation": {"modelType": "regressor", "data": DATA, "gates": [GATE, RELATIVE]}}
 
@@ -31,7 +46,7 @@ def conditions(decision: Decision) -> dict[str, tuple[str, str]]:
 
 
 def jobs_of(decision: Decision) -> list[str]:
-    return [one["metadata"]["name"] for one in decision.ensure if one["kind"] == "Job"]
+    return [one["metadata"]["name"] for one in applied(decision) if one["kind"] == "Job"]
 
 
 def after(seen: VersionSeen, decision: Decision, **changes: Any) -> VersionSeen:
@@ -39,7 +54,21 @@ def after(seen: VersionSeen, decision: Decision, **changes: Any) -> VersionSeen:
     fresh = ModelVersion.model_validate(
         {"metadata": seen.version.metadata.wire(), "spec": seen.version.spec.wire(), "status": decision.status}
     )
-    return replace(seen, version=fresh, **changes)
+    return of_family(replace(seen, version=fresh), **changes)
+
+
+def of_family(seen: VersionSeen, **changes: Any) -> VersionSeen:
+    """The same world with other facts, in the version's own eyes and beside it."""
+    seen = replace(seen, **{key: one for key, one in changes.items() if key != "parent"})
+    if seen.family is None:
+        return seen
+    parent = changes.get("parent", seen.family.model)
+    if parent is None:
+        return replace(seen, family=None)
+    family = replace(
+        seen.family, model=parent, versions=(seen.version,), ledger=seen.ledger, registry=seen.registry, now=seen.now
+    )
+    return replace(seen, family=family)
 
 
 def finished(name: str, result: str, log: str = "") -> dict[str, JobSeen]:
@@ -50,10 +79,10 @@ IMPORTED = '{"digest": "%s", "sizeBytes": 1000, "dataDigest": "%s"}' % (digest("
 
 
 def at_validation(
-    of: ModelVersion, parent: RegisteredModel, traffic: Traffic | None = None
+    of: ModelVersion, parent: RegisteredModel, ledger: ModelLedgerSpec | None = None
 ) -> tuple[VersionSeen, Decision]:
     """A version that was imported, and the decision that asks for its validation."""
-    seen = version_seen(of, parent, traffic=traffic)
+    seen = version_seen(of, parent, ledger=ledger)
     first = lifecycle.decide(seen)
     (name,) = jobs_of(first)
     second_seen = after(seen, first, jobs=finished(name, IMPORTED))
@@ -69,7 +98,7 @@ def judged(seen: VersionSeen, asked: Decision, rmse: float, champion: float | No
     found = Report(
         revision=lies.get("revision", revision),
         candidate=Measured(digest=lies.get("digest", digest("a")), metrics={"root_mean_squared_error": rmse}),
-        champion=Measured(digest=seen.traffic.digest, metrics={"root_mean_squared_error": champion})
+        champion=Measured(digest=seen.ledger.serving.digest, metrics={"root_mean_squared_error": champion})
         if champion
         else None,
         rows=100,
@@ -82,21 +111,21 @@ def judged(seen: VersionSeen, asked: Decision, rmse: float, champion: float | No
 
 def test_a_version_without_a_model_gets_one_with_an_empty_spec() -> None:
     decision = lifecycle.decide(version_seen(version(1), None))
-    (made,) = decision.ensure
+    (made,) = applied(decision)
     assert (made["kind"], made["spec"], made["metadata"]["name"]) == ("RegisteredModel", {}, "flights")
     assert made["metadata"]["annotations"] == {"slipway.dev/implicit": "true"}
 
 
 def test_a_version_waits_a_moment_for_a_model_that_is_applied_with_it() -> None:
     decision = lifecycle.decide(version_seen(version(1, created=STAMP), None))
-    assert (decision.ensure, decision.requeue_after_seconds) == ((), 3.0)
+    assert (decision.acts, decision.requeue_after_seconds) == ((), 3.0)
 
 
 def test_a_version_whose_model_was_deleted_is_not_promoted_without_its_gates() -> None:
     seen, asked = at_validation(version(1), model(POLICY))
-    orphan = after(seen, asked, model=None)
+    orphan = after(seen, asked, parent=None)
     decision = lifecycle.decide(orphan)
-    assert decision.ensure == ()
+    assert applied(decision) == []
     assert conditions(decision)["Stalled"] == ("True", "ModelMissing")
 
 
@@ -112,7 +141,7 @@ def test_a_version_whose_model_was_deleted_is_not_promoted_without_its_gates() -
 def test_what_the_registry_says_is_told_as_it_is(answer: Absent | Silent, want: tuple[str, str]) -> None:
     decision = lifecycle.decide(version_seen(version(1), model(), entry=answer))
     assert conditions(decision)["Resolved"] == want
-    assert decision.ensure == ()
+    assert applied(decision) == []
 
 
 def test_a_version_without_a_stage_is_only_looked_up() -> None:
@@ -124,18 +153,18 @@ def test_a_version_without_a_stage_is_only_looked_up() -> None:
 def test_the_import_runs_beside_the_operator_and_gets_its_credential_once_its_job_owns_it() -> None:
     seen = version_seen(version(1), model())
     first = lifecycle.decide(seen)
-    (made,) = first.ensure
+    (made,) = applied(first)
     assert made["metadata"]["namespace"] == "slipway-system"
     name = made["metadata"]["name"]
     second = lifecycle.decide(after(seen, first, jobs={name: job(name, "Waiting")}))
-    secret = next(one for one in second.ensure if one["kind"] == "Secret")
+    secret = next(one for one in applied(second) if one["kind"] == "Secret")
     assert secret["metadata"]["ownerReferences"][0]["uid"] == f"{name}-uid"
     assert secret["metadata"]["namespace"] == "slipway-system"
 
 
 def test_no_credential_is_named_in_a_pod_of_the_users_namespace() -> None:
     _, asked = at_validation(version(1), model(POLICY))
-    (made,) = asked.ensure
+    (made,) = applied(asked)
     assert made["metadata"]["namespace"] == "ml"
     assert "hush" not in str(made) and "/run/slipway/registry" not in str(made)
 
@@ -169,7 +198,7 @@ def test_a_retry_asks_again() -> None:
     annotated = refused.version.model_copy(
         update={"metadata": refused.version.metadata.model_copy(update={"annotations": {"slipway.dev/retry": "1"}})}
     )
-    assert len(jobs_of(lifecycle.decide(replace(refused, version=annotated)))) == 1
+    assert len(jobs_of(lifecycle.decide(of_family(refused, version=annotated)))) == 1
 
 
 @pytest.mark.parametrize(
@@ -190,7 +219,7 @@ def test_a_refused_version_is_not_judged_again_when_the_champion_changes() -> No
     seen, asked = at_validation(version(2), model(POLICY), serves(1))
     bad = judged(seen, asked, rmse=99.0, champion=11.0)
     decision = lifecycle.decide(bad)
-    later = lifecycle.decide(after(bad, decision, traffic=serves(3, history={}), jobs={}))
+    later = lifecycle.decide(after(bad, decision, ledger=serves(3, released=(release(3),)), jobs={}))
     assert jobs_of(later) == []
     assert conditions(later)["Validated"] == ("False", "GateFailed")
 
@@ -198,9 +227,9 @@ def test_a_refused_version_is_not_judged_again_when_the_champion_changes() -> No
 def test_a_validation_that_runs_keeps_the_champion_of_its_time() -> None:
     seen, asked = at_validation(version(3), model(POLICY), serves(1))
     (name,) = jobs_of(asked)
-    running = after(seen, asked, traffic=serves(2), jobs={name: job(name, "Running")})
+    running = after(seen, asked, ledger=serves(2), jobs={name: job(name, "Running")})
     decision = lifecycle.decide(running)
-    assert (jobs_of(decision), decision.retire) == ([name], ())
+    assert (jobs_of(decision), deleted(decision)) == ([name], [])
 
 
 def test_evidence_against_an_earlier_champion_is_stale_once_it_holds_a_release_up() -> None:
@@ -208,10 +237,11 @@ def test_evidence_against_an_earlier_champion_is_stale_once_it_holds_a_release_u
     proven_seen = judged(seen, asked, rmse=5.0, champion=11.0)
     decision = lifecycle.decide(proven_seen)
     assert conditions(decision)["Validated"][0] == "True"
-    moved = after(proven_seen, decision, traffic=serves(2), jobs={})
-    assert jobs_of(lifecycle.decide(moved)) == [], "nobody waits for it yet"
-    verdict = {"version": 3, "released": {"status": "False", "reason": "EvidenceStale"}}
-    again = lifecycle.decide(replace(moved, model=model(POLICY, {"versions": [verdict]})))
+    moved = after(proven_seen, decision, ledger=serves(2), jobs={})
+    assert moved.family is not None
+    behind = replace(moved.family, versions=(moved.version, version(4)))
+    assert jobs_of(lifecycle.decide(replace(moved, family=behind))) == [], "nobody waits for it: version 4 comes first"
+    again = lifecycle.decide(moved)
     assert conditions(again)["Validated"] == ("False", "EvidenceStale")
     assert len(jobs_of(again)) == 1
 
@@ -243,7 +273,7 @@ def test_a_first_failure_that_is_tried_again_is_no_refusal() -> None:
 
 def test_another_digest_than_the_released_one_is_not_served_under_a_pin() -> None:
     pinned = version(1, spec={"digest": digest("9")})
-    decision = lifecycle.decide(version_seen(pinned, model(), traffic=serves(1)))
+    decision = lifecycle.decide(version_seen(pinned, model(), ledger=serves(1)))
     assert conditions(decision)["Imported"] == ("False", "DigestMismatch")
 
 
@@ -253,9 +283,9 @@ def test_a_pod_that_finds_no_node_is_given_up_after_the_pending_timeout() -> Non
     trouble = Trouble(Reason.Unschedulable, "0/3 nodes")
     early = lifecycle.decide(after(seen, asked, jobs={name: job(name, "Waiting", 60, trouble=trouble)}))
     assert conditions(early)["Validated"] == ("False", "Unschedulable")
-    assert early.retire == ()
+    assert deleted(early) == []
     late = lifecycle.decide(after(seen, asked, jobs={name: job(name, "Waiting", 601, trouble=trouble)}))
-    assert [one.what.name for one in late.retire] == [name]
+    assert [one.name for one in deleted(late)] == [name]
 
 
 def test_a_pool_that_does_not_exist_is_named_with_those_that_do() -> None:
@@ -273,7 +303,7 @@ def test_without_gates_validated_means_that_it_loads_and_says_so() -> None:
 
 
 def test_a_released_version_whose_status_was_lost_is_neither_imported_nor_judged_again() -> None:
-    decision = lifecycle.decide(version_seen(version(1), model(POLICY), traffic=serves(1)))
+    decision = lifecycle.decide(version_seen(version(1), model(POLICY), ledger=serves(1)))
     assert jobs_of(decision) == []
     assert conditions(decision)["Validated"] == ("True", "AlreadyReleased")
 
@@ -295,16 +325,16 @@ def test_a_retry_brings_the_files_of_what_serves_into_the_store_again_as_they_we
     seen, asked = at_validation(version(1), model(POLICY))
     served = lifecycle.decide(judged(seen, asked, rmse=5.0))
     asking = version(1, status=served.status, retry="the store is empty")
-    retried = replace(seen, version=asking, traffic=serves(1), jobs={})
+    retried = of_family(seen, version=asking, ledger=serves(1), jobs={})
 
     decision = lifecycle.decide(retried)
     (name,) = jobs_of(decision)
-    assert serves(1).digest in str(decision.ensure[0]), "other files are refused"
+    assert serves(1).serving.digest in str(applied(decision)[0]), "other files are refused"
     assert decision.status and decision.status["serving"] is True
     again = after(retried, decision, jobs={name: job(name, "Running")})
     assert jobs_of(lifecycle.decide(again)) == [name]
 
-    result = f'{{"digest": "{serves(1).digest}", "sizeBytes": 1}}'
+    result = f'{{"digest": "{serves(1).serving.digest}", "sizeBytes": 1}}'
     there = lifecycle.decide(replace(again, jobs=finished(name, result)))
     later = lifecycle.decide(after(again, there, jobs={}))
     assert (jobs_of(later), conditions(later)["Imported"]) == ([], ("True", "Imported"))
@@ -316,23 +346,23 @@ def test_a_retry_brings_the_files_of_what_serves_into_the_store_again_as_they_we
 
 
 def test_a_retry_that_lets_a_rolled_back_version_return_needs_no_registry() -> None:
-    traffic = serves(2, rolled_back={1: "0123456789"})
+    ledger = serves(2, rolled_back=(RolledBack(version=1, at=STAMP, by="unknown"),))
     back = version(1, status={"digest": digest("a"), "lastHandledRetry": None}, retry="try it again")
-    assert jobs_of(lifecycle.decide(version_seen(back, model(POLICY), traffic=traffic))) == []
+    assert jobs_of(lifecycle.decide(version_seen(back, model(POLICY), ledger=ledger))) == []
 
 
 def test_what_is_imported_anew_needs_a_registry_and_says_so() -> None:
     seen, asked = at_validation(version(1), model(POLICY))
     again = version(1, status=asked.status, retry="the store was emptied")
     gone = Silent(Reason.RegistryNotFound, "There is no ModelRegistry ml/mlflow.", False)
-    decision = lifecycle.decide(replace(seen, version=again, registry=gone))
+    decision = lifecycle.decide(of_family(seen, version=again, registry=gone))
     assert conditions(decision)["Imported"] == ("False", "RegistryNotFound")
     assert jobs_of(decision) == []
 
 
 def test_a_suspended_model_asks_for_nothing() -> None:
     decision = lifecycle.decide(version_seen(version(1), model({"suspend": True})))
-    assert (decision.ensure, decision.retire) == ((), ())
+    assert decision.acts == ()
     assert conditions(decision)["Ready"] == ("False", "Suspended")
 
 
@@ -340,6 +370,6 @@ def test_what_a_job_is_named_by_never_changes_between_releases() -> None:
     first = lifecycle.decide(version_seen(version(1), model(POLICY)))
     _, asked = at_validation(version(1), model(POLICY))
     names = (*jobs_of(first), *jobs_of(asked))
-    assert names == ("flights-v1-import-291825e7cc-1", "flights-v1-validate-c7e5988145-1"), (
+    assert names == ("flights-v1-import-1f5012f38e-1", "flights-v1-validate-c7e5988145-1"), (
         "another name starts every Job anew at an upgrade: keep the old hash for what was asked before"
     )

@@ -1,44 +1,79 @@
 """How a model's traffic moves: only to what is proven and ready, never because of silence, back in one step."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from slipway.api.modelledger import Hold, Release, RolledBack
+from slipway.api.modelversion import ModelVersion
+from slipway.api.registeredmodel import RegisteredModel
+from slipway.core import ledger as ledgers
 from slipway.core import promotion
-from slipway.core.decision import Decision
-from slipway.core.election import token
+from slipway.core.decision import Apply, Decision, Ref, Refusal
 from slipway.core.observed import ModelSeen
 from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
-from slipway.resources.serving import Traffic, recall_traffic
 
 from tests.worlds import (
     DATA,
     GATE,
     NOW,
+    STAMP,
+    applied,
+    deleted,
     digest,
-    fleet,
+    ledger_after,
     model,
     model_seen,
+    pods_of,
     proven,
+    record_of,
     refused,
+    release,
+    released_of,
+    routed,
     serves,
-    told,
-    traffic_after,
     version,
+    with_ledger,
 )
 
 FLIGHTS = model()
 
 
 def champion_after(decision: Decision) -> int | None:
-    found = traffic_after(decision)
-    return found.champion if found else None
+    """Who has the traffic once the decision is carried out: the route and the ledger say the same."""
+    route, ledger = routed(decision), ledger_after(decision)
+    if ledger is not None and ledger.since:
+        assert route == str(ledger.champion or "none")
+    return int(route) if route.isdigit() else None
+
+
+def ready_of(decision: Decision) -> dict[str, str]:
+    assert decision.status is not None
+    return next(one for one in decision.status["conditions"] if one["type"] == "Ready")
+
+
+def deployed(decision: Decision) -> dict[str, Mapping[str, Any]]:
+    return {one["metadata"]["name"]: one for one in applied(decision) if one["kind"] == "Deployment"}
+
+
+def with_rollback(of: RegisteredModel) -> RegisteredModel:
+    meta = of.metadata.model_copy(update={"annotations": {"slipway.dev/rollback": "1"}})
+    return of.model_copy(update={"metadata": meta})
+
+
+def imported(number: int, released: str = "Serving", digest_of: str = "") -> ModelVersion:
+    """A version whose files its import has put into the store."""
+    files = digest_of or digest(chr(96 + number))
+    condition = {"type": "Released", "status": "False", "reason": released, "lastTransitionTime": STAMP}
+    record = {"key": "k", "outcome": "Passed", "digest": files}
+    return version(number, status={"digest": files, "imported": record, "conditions": [condition]})
 
 
 def deployments(decision: Decision) -> set[str]:
-    return {one["metadata"]["name"] for one in decision.ensure if one["kind"] == "Deployment"}
+    return {one["metadata"]["name"] for one in applied(decision) if one["kind"] == "Deployment"}
 
 
 class Case(NamedTuple):
@@ -49,16 +84,16 @@ class Case(NamedTuple):
     pods: set[str]
 
 
-V1, V2 = fleet(1, FLIGHTS), fleet(2, FLIGHTS)
+V1, V2 = pods_of(1, FLIGHTS), pods_of(2, FLIGHTS)
 A = digest("a")
 CASES = [
     Case("nothing asked", "no version wants Production", model_seen((version(1, "Staging"),)), None, set()),
     Case("not proven", "no pod for an unproven version", model_seen((version(1),)), None, set()),
     Case("first, proven", "its pods come up, no traffic yet", model_seen((proven(1),)), None, {"flights-v1"}),
-    Case("first, coming up", "not ready: no traffic", model_seen((proven(1),), fleets=(fleet(1, FLIGHTS, False),)), None, {"flights-v1"}),
-    Case("first, ready", "proven and ready: traffic", model_seen((proven(1),), fleets=(V1,)), 1, {"flights-v1"}),
+    Case("first, coming up", "not ready: no traffic", model_seen((proven(1),), pods=(pods_of(1, FLIGHTS, False),)), None, {"flights-v1"}),
+    Case("first, ready", "proven and ready: traffic", model_seen((proven(1),), pods=(V1,)), 1, {"flights-v1"}),
     Case("better one coming up", "the champion serves meanwhile",
-         model_seen((version(1), proven(2, champion=A)), serves(1), (V1, fleet(2, FLIGHTS, False))), 1, {"flights-v1", "flights-v2"}),
+         model_seen((version(1), proven(2, champion=A)), serves(1), (V1, pods_of(2, FLIGHTS, False))), 1, {"flights-v1", "flights-v2"}),
     Case("better one ready", "it takes over, the predecessor stays",
          model_seen((version(1), proven(2, champion=A)), serves(1), (V1, V2)), 2, {"flights-v1", "flights-v2"}),
     Case("evidence of another time", "it was compared with another champion",
@@ -82,117 +117,336 @@ def test_where_the_traffic_goes(case: Case) -> None:
 
 def test_evidence_of_another_time_is_told_so_that_it_is_made_anew() -> None:
     seen = model_seen((version(1), proven(2, champion=digest("z"))), serves(1), (V1, V2))
-    assert told(promotion.decide(seen), 2) == ("False", "EvidenceStale")
+    assert released_of(seen, 2) == ("False", "EvidenceStale")
 
 
 def test_the_predecessor_stays_warm_and_is_then_retired() -> None:
     seen = model_seen((version(1), version(2)), serves(2, 1), (V1, V2))
-    assert promotion.decide(seen).retire == ()
+    assert deleted(promotion.decide(seen)) == []
     later = promotion.decide(replace(seen, now=NOW + timedelta(hours=1, seconds=1)))
-    assert [one.what.name for one in later.retire] == ["flights-v1"]
+    assert [one.name for one in deleted(later)] == ["flights-v1"]
 
 
-def test_a_rollback_returns_to_the_warm_predecessor_in_one_write_and_is_not_replayed() -> None:
+def test_a_rollback_returns_to_the_warm_predecessor_in_one_pass_and_is_not_replayed() -> None:
     asked = model(rollback="friday-1")
-    fleets = (fleet(1, asked), fleet(2, asked))
-    seen = model_seen((version(1), version(2)), serves(2, 1), fleets, asked)
-    traffic = traffic_after(promotion.decide(seen))
-    assert traffic is not None
-    assert (traffic.champion, traffic.handled_rollback, set(traffic.rolled_back)) == (1, "friday-1", {2})
-    after = promotion.decide(replace(seen, traffic=traffic))
-    assert traffic_after(after) == traffic, "v2 does not come back by itself"
-    assert told(after, 2) == ("False", "RolledBack")
+    seen = model_seen((version(1), version(2)), serves(2, 1), (pods_of(1, asked), pods_of(2, asked)), asked)
+    decision = promotion.decide(seen)
+    ledger = ledger_after(decision)
+    assert ledger is not None and champion_after(decision) == 1
+    assert [one.version for one in ledger.rolled_back] == [2]
+    after = with_ledger(seen, ledger)
+    assert ledger_after(promotion.decide(after)) is None, "v2 does not come back by itself"
+    assert released_of(after, 2) == ("False", "RolledBack")
+
+
+def test_the_record_of_a_rollback_holds_who_when_and_why() -> None:
+    asked = model(rollback="to=1, by=alice, reason=slow, and wrong for JFK")
+    seen = model_seen((version(1), version(2), version(3)), serves(3, 2), (V1, V2, pods_of(3)), asked)
+    ledger = ledger_after(promotion.decide(seen))
+    assert ledger is not None and ledger.hold is not None
+    assert (ledger.champion, ledger.predecessor) == (1, None)
+    assert {(one.version, one.by, one.at, one.reason) for one in ledger.rolled_back} == {
+        (number, "alice", STAMP, "slow, and wrong for JFK") for number in (2, 3)
+    }
 
 
 def test_a_rollback_brings_up_nothing_that_was_waiting() -> None:
     asked = model(rollback="friday-1")
-    fleets = (fleet(1, asked), fleet(3, asked))
-    seen = model_seen((version(1), proven(2, champion=A), version(3)), serves(3, 1), fleets, asked)
-    traffic = traffic_after(promotion.decide(seen))
-    assert traffic is not None and set(traffic.rolled_back) == {2, 3}
+    seen = model_seen((version(1), proven(2, champion=A), version(3)), serves(3, 1), (V1, pods_of(3)), asked)
+    ledger = ledger_after(promotion.decide(seen))
+    assert ledger is not None and [one.version for one in ledger.rolled_back] == [2, 3]
 
 
-def test_a_rolled_back_version_comes_back_when_it_is_asked_for_anew() -> None:
-    traffic = replace(serves(1), rolled_back={2: "0123456789"}, history={1: A, 2: digest("b")})
-    decision = promotion.decide(model_seen((version(1), version(2, retry="1")), traffic, (V1, V2)))
-    assert champion_after(decision) == 2
+def test_two_rollbacks_in_a_row_go_back_two_releases_and_keep_to_one_history_limit() -> None:
+    limited = {"rollout": {"historyLimit": 1}}
+    first = model(limited, rollback="1")
+    pods = (pods_of(1, first), pods_of(2, first), pods_of(3, first))
+    seen = model_seen((version(1), version(2), version(3)), serves(3, 2), pods, first)
+    ledger = ledger_after(promotion.decide(seen))
+    assert ledger is not None and (ledger.champion, ledger.predecessor) == (2, 1)
+    second = replace(with_ledger(seen, ledger), model=model(limited, rollback="2"))
+    assert champion_after(promotion.decide(second)) == 1
+
+
+def test_ten_releases_that_were_rolled_back_leave_the_way_back_open() -> None:
+    versions: tuple[ModelVersion, ...] = (version(1),)
+    seen = model_seen(versions, serves(1), (V1,))
+    for number in range(2, 12):
+        ledger = seen.ledger
+        assert ledger is not None
+        free = ledger.model_copy(update={"hold": None})
+        released = ledgers.move(free, release(number), 5, NOW)
+        asked = model(rollback=f"bad-{number}")
+        versions = (*versions, version(number))
+        pods = {1: V1, number: pods_of(number)}
+        seen = replace(with_ledger(seen, released), model=asked, versions=versions, pods=pods)
+        seen = with_ledger(seen, ledger_after(promotion.decide(seen)))
+        assert seen.ledger is not None and seen.ledger.champion == 1
+    assert len(seen.ledger.rolled_back if seen.ledger else ()) == 10
+
+
+def test_after_a_rollback_no_rollout_starts_until_somebody_resumes() -> None:
+    hold = Hold(at=STAMP, by="alice", reason="slow")
+    ledger = serves(1, hold=hold)
+    newer = (version(1), proven(2, champion=A))
+    held = model_seen(newer, ledger, (V1, V2))
+    assert (champion_after(promotion.decide(held)), released_of(held, 2)) == (1, ("False", "Held"))
+    resumed = replace(held, model=model(resume="by=bob"))
+    decision = promotion.decide(resumed)
+    after = ledger_after(decision)
+    assert after is not None and (after.hold, after.champion) == (None, 2)
+
+
+def test_a_rolled_back_version_stays_out_after_resume_until_a_retry() -> None:
+    out = RolledBack(version=2, at=STAMP, by="alice")
+    ledger = serves(1, rolled_back=(out,), released=(release(1), release(2)))
+    assert champion_after(promotion.decide(model_seen((version(1), version(2)), ledger, (V1, V2)))) == 1
+    again = promotion.decide(model_seen((version(1), version(2, retry="1")), ledger, (V1, V2)))
+    assert champion_after(again) == 2
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"digest": digest("9")},
+        {"validation": {"gates": [GATE]}},
+        {"validation": {"pool": {"name": "gpu"}}},
+    ],
+)
+def test_no_edit_brings_a_rolled_back_version_into_production(edit: dict[str, Any]) -> None:
+    out = RolledBack(version=2, at=STAMP, by="alice")
+    ledger = serves(1, rolled_back=(out,), released=(release(1), release(2)))
+    edited = version(2, spec=edit)
+    assert champion_after(promotion.decide(model_seen((version(1), edited), ledger, (V1, V2)))) == 1
+
+
+def test_a_pin_that_forbids_what_was_released_keeps_the_version_out() -> None:
+    ledger = serves(1, released=(release(1), release(2)))
+    pinned = version(2, spec={"digest": digest("9")})
+    assert champion_after(promotion.decide(model_seen((version(1), pinned), ledger, (V1, V2)))) == 1
+
+
+def test_a_retried_version_meets_the_gates_of_now_before_it_goes_forward() -> None:
+    ledger = serves(1, released=(release(1), release(2)))
+    stricter = model({"validation": {"modelType": "regressor", "data": DATA, "gates": [GATE]}})
+    seen = model_seen(
+        (version(1), proven(2, champion=A)), ledger, (pods_of(1, stricter), pods_of(2, stricter)), stricter
+    )
+    assert champion_after(promotion.decide(seen)) == 1
 
 
 def test_a_rollback_without_a_predecessor_is_told_and_handled() -> None:
     asked = model(rollback="friday-1")
-    decision = promotion.decide(model_seen((version(1),), serves(1), (fleet(1, asked),), asked))
-    traffic = traffic_after(decision)
-    assert traffic is not None and (traffic.champion, traffic.handled_rollback) == (1, "friday-1")
-    assert [event.reason for event in decision.events] == ["RollbackImpossible"]
+    seen = model_seen((version(1),), serves(1), (V1,), asked)
+    decision = promotion.decide(seen)
+    ledger = ledger_after(decision)
+    assert ledger is not None and ledger.champion == 1
+    (event,) = decision.events
+    assert (event.reason, event.message) == ("RollbackImpossible", "Rollback: there is no version to go back to.")
+    assert promotion.decide(with_ledger(seen, ledger)).events == ()
+
+
+def test_a_rollback_to_a_version_that_was_never_released_names_those_that_were() -> None:
+    asked = model(rollback="to=7")
+    decision = promotion.decide(model_seen((version(1), version(2)), serves(2, 1), (V1, V2), asked))
+    assert champion_after(decision) == 2
+    assert decision.events[0].message == "Rollback: version 7 is not among the releases that are known: 1."
 
 
 def test_a_rollback_of_a_model_that_never_served_asks_for_nothing() -> None:
     decision = promotion.decide(model_seen((), of=model(rollback="friday-1")))
-    assert (decision.ensure, decision.requeue_after_seconds) == ((), None)
+    assert (decision.acts, decision.requeue_after_seconds) == ((), None)
+
+
+def test_a_suspended_model_rolls_back_all_the_same() -> None:
+    asked = model({"suspend": True}, rollback="friday-1")
+    seen = model_seen((version(1), version(2)), serves(2, 1), (pods_of(1, asked), pods_of(2, asked)), asked)
+    assert champion_after(promotion.decide(seen)) == 1
+
+
+def test_a_refresh_that_renders_the_same_pods_disarms_no_rollback() -> None:
+    refreshed = model(refresh="1", rollback="friday-1")
+    seen = model_seen((version(1), version(2)), serves(2, 1), (V1, V2), refreshed)
+    assert champion_after(promotion.decide(seen)) == 1
+
+
+def test_a_refresh_that_renders_the_same_pods_is_remembered_so_that_an_upgrade_moves_nothing() -> None:
+    seen = model_seen((version(1),), serves(1), (V1,), model(refresh="1"))
+    seen = with_ledger(seen, ledger_after(promotion.decide(seen)))
+    newer = replace(seen, platform=seen.platform.model_copy(update={"runner_image": "runner:2"}))
+    assert deployed(promotion.decide(newer)) == deployed(promotion.decide(seen))
+
+
+def test_no_edit_of_the_model_reaches_the_warm_predecessor() -> None:
+    bigger = model({"serving": {"resources": {"requests": {"memory": "999Gi"}}}})
+    seen = model_seen((version(1), version(2)), serves(2, 1), (V1, V2), bigger)
+    pods = deployed(promotion.decide(seen))
+    assert pods["flights-v1"]["spec"]["template"] == record_of(1, FLIGHTS).template
+    assert pods["flights-v2"]["spec"]["template"] == record_of(2, bigger).template
+    stuck = replace(seen, pods={1: V1, 2: pods_of(2, bigger, ready=False)}, model=with_rollback(bigger))
+    assert champion_after(promotion.decide(stuck)) == 1
+
+
+def test_going_back_needs_no_more_ready_pods_than_the_champion_has() -> None:
+    three = model({"serving": {"scaling": {"fixed": {"replicas": 3}}}}, rollback="1")
+    warm = replace(V1, replicas=3, ready=2, complete=False)
+    worn = replace(V2, replicas=3, ready=2, complete=False)
+    seen = model_seen((version(1), version(2)), serves(2, 1), (warm, worn), three)
+    assert champion_after(promotion.decide(seen)) == 1
+    assert champion_after(promotion.decide(replace(seen, pods={1: replace(warm, ready=1), 2: worn}))) == 2
+
+
+def test_a_cold_predecessor_comes_up_as_it_was_released_and_then_takes_over() -> None:
+    asked = model({"serving": {"resources": {"requests": {"memory": "999Gi"}}}}, rollback="1")
+    seen = model_seen((version(1), version(2)), serves(2, 1), (V2,), asked)
+    decision = promotion.decide(seen)
+    assert champion_after(decision) == 2
+    assert deployed(decision)["flights-v1"]["spec"]["template"] == record_of(1, FLIGHTS).template
+    assert champion_after(promotion.decide(replace(seen, pods={1: V1, 2: V2}))) == 1
 
 
 def test_an_upgrade_of_the_operator_renders_nothing_anew() -> None:
     seen = model_seen((version(1),), serves(1), (V1,))
     newer = replace(seen, platform=seen.platform.model_copy(update={"runner_image": "runner:2"}))
-    assert promotion.decide(newer).ensure == promotion.decide(seen).ensure
+    assert promotion.decide(newer).acts == promotion.decide(seen).acts
 
 
 def test_new_resources_render_the_pods_anew_with_the_image_of_now() -> None:
     seen = model_seen((version(1),), serves(1), (V1,))
     changed = model({"serving": {"resources": {"requests": {"cpu": "2"}}}})
     newer = replace(seen, model=changed, platform=seen.platform.model_copy(update={"runner_image": "runner:2"}))
-    (made,) = [one for one in promotion.decide(newer).ensure if one["kind"] == "Deployment"]
+    (made,) = deployed(promotion.decide(newer)).values()
     container = made["spec"]["template"]["spec"]["containers"][0]
     assert (container["image"], container["resources"]["requests"]) == ("runner:2", {"cpu": "2"})
 
 
-def test_replicas_go_through_the_scale_subresource_only() -> None:
+def test_a_deployment_is_made_with_its_replicas() -> None:
     three = model({"serving": {"scaling": {"fixed": {"replicas": 3}}}})
-    decision = promotion.decide(model_seen((proven(1),), fleets=(fleet(1, three),), of=three))
-    assert [(one.deployment.name, one.replicas) for one in decision.scale] == [("flights-v1", 3)]
-    (made,) = [one for one in decision.ensure if one["kind"] == "Deployment"]
-    assert "replicas" not in made["spec"]
+    decision = promotion.decide(model_seen((proven(1),), pods=(pods_of(1, three),), of=three))
+    assert deployed(decision)["flights-v1"]["spec"]["replicas"] == 3
     assert champion_after(decision) is None, "one of three pods is not enough"
 
 
 def test_a_candidate_that_does_not_come_up_says_why_and_the_champion_serves() -> None:
-    stuck = fleet(2, FLIGHTS, False, Trouble(Reason.Unschedulable, "0/3 nodes"))
+    stuck = pods_of(2, FLIGHTS, False, Trouble(Reason.Unschedulable, "0/3 nodes"))
     decision = promotion.decide(model_seen((version(1), proven(2, champion=A)), serves(1), (V1, stuck)))
-    assert told(decision, 2) == ("False", "Unschedulable")
+    assert ready_of(decision)["reason"] == "Unschedulable"
     assert champion_after(decision) == 1
 
 
 def test_a_rollback_to_a_predecessor_that_was_archived_keeps_serving() -> None:
     asked = model(rollback="friday-1")
-    fleets = (fleet(1, asked), fleet(2, asked))
-    seen = model_seen((version(1, "Archived"), version(2)), serves(2, 1), fleets, asked)
-    traffic = traffic_after(promotion.decide(seen))
-    assert traffic is not None and traffic.champion == 1
-    after = promotion.decide(replace(seen, traffic=traffic))
-    assert (champion_after(after), told(after, 1)) == (1, ("False", "StillServing"))
+    seen = model_seen((version(1, "Archived"), version(2)), serves(2, 1), (V1, V2), asked)
+    ledger = ledger_after(promotion.decide(seen))
+    after = with_ledger(seen, ledger)
+    assert champion_after(promotion.decide(after)) == 1
+    resumed = replace(after, model=model(rollback="friday-1", resume="1"))
+    assert champion_after(promotion.decide(resumed)) == 1
+    assert released_of(with_ledger(resumed, ledger_after(promotion.decide(resumed))), 1) == ("False", "StillServing")
 
 
 def test_a_rollback_says_nothing_of_versions_that_never_asked_for_the_traffic() -> None:
     asked = model(rollback="friday-1")
-    fleets = (fleet(1, asked), fleet(2, asked))
-    seen = model_seen((version(1), version(2), proven(3, "Staging")), serves(2, 1), fleets, asked)
-    traffic = traffic_after(promotion.decide(seen))
-    assert traffic is not None and set(traffic.rolled_back) == {2}
+    seen = model_seen((version(1), version(2), proven(3, "Staging")), serves(2, 1), (V1, V2), asked)
+    ledger = ledger_after(promotion.decide(seen))
+    assert ledger is not None and [one.version for one in ledger.rolled_back] == [2]
 
 
-def test_a_service_that_somebody_deleted_is_made_again_from_the_status() -> None:
-    seen = model_seen((version(1), version(2)), serves(2, 1), (V1, V2))
+def test_a_service_that_somebody_deleted_is_made_again_and_nothing_is_forgotten() -> None:
+    out = RolledBack(version=3, at=STAMP, by="alice")
+    ledger = serves(2, 1, rolled_back=(out,))
+    seen = model_seen((version(1), version(2), version(3)), ledger, (V1, V2))
+    told = with_ledger(seen, ledger_after(promotion.decide(seen)))
+    decision = promotion.decide(replace(told, route=""))
+    assert (champion_after(decision), deleted(decision), ledger_after(decision)) == (2, [], None)
+
+
+def test_a_ledger_that_somebody_deleted_is_recalled_from_the_statuses() -> None:
+    back = imported(3, "RolledBack")
+    seen = model_seen((imported(1), imported(2), back), serves(2, 1), (V1, V2))
     status = promotion.decide(seen).status
-    recalled = recall_traffic(model(status=status))
-    assert (recalled.champion, recalled.predecessor, recalled.digest) == (2, 1, digest("b"))
-    decision = promotion.decide(replace(seen, traffic=recalled))
-    assert champion_after(decision) == 2
-    assert decision.retire == ()
+    lost = replace(seen, model=model(status=status), ledger=None, ledger_version="")
+    ledger = ledger_after(promotion.decide(lost))
+    assert ledger is not None and (ledger.champion, ledger.predecessor) == (2, 1)
+    assert [one.version for one in ledger.rolled_back] == [3]
+
+
+def test_a_restored_ledger_is_believed_once_its_champion_is_imported_again_under_its_digest() -> None:
+    restored = serves(2, 1).model_copy(update={"model_uid": "of another life"})
+    waiting = promotion.decide(model_seen((version(1), version(2)), restored))
+    assert (waiting.acts, ready_of(waiting)["reason"]) == ((), "LedgerUnproven")
+    ledger = ledger_after(promotion.decide(model_seen((version(1), imported(2)), restored)))
+    assert ledger is not None and (ledger.model_uid, ledger.champion, ledger.predecessor) == ("model-uid", 2, None)
+    forged = imported(2, digest_of=digest("f"))
+    assert promotion.decide(model_seen((version(1), forged), restored)).acts == ()
 
 
 def test_nothing_is_retired_while_nobody_knows_who_serves() -> None:
-    seen = model_seen((version(1), version(2)), Traffic(), (V1, V2))
-    assert promotion.decide(seen).retire == ()
+    seen = model_seen((version(1), version(2)), None, (V1, V2))
+    assert deleted(promotion.decide(seen)) == []
+
+
+def test_nothing_is_retired_before_the_route_is_seen_to_follow_the_ledger() -> None:
+    seen = model_seen((version(1, "Archived"), version(2)), serves(2, since=NOW - timedelta(hours=2)), (V1, V2))
+    assert [one.name for one in deleted(promotion.decide(seen))] == ["flights-v1"]
+    assert deleted(promotion.decide(replace(seen, route="1"))) == []
+
+
+def test_the_ledger_and_the_route_come_before_the_pods_and_retirements_come_last() -> None:
+    seen = model_seen((version(1), proven(2, champion=A)), serves(1), (V1, V2, pods_of(3)))
+    seen = replace(seen, records={})
+    kinds = [one["kind"] for one in applied(promotion.decide(seen))]
+    assert kinds[:3] == ["ModelLedger", "Service", "ControllerRevision"]
+    moved = promotion.decide(model_seen((version(1), proven(2, champion=A)), serves(1), (V1, V2)))
+    assert [one["kind"] for one in applied(moved)][:2] == ["ModelLedger", "Service"]
+    assert isinstance(moved.acts[0], Apply) and moved.acts[0].manifest["metadata"]["resourceVersion"] == "1"
+
+
+def test_an_unreadable_version_lets_the_traffic_move_by_a_rollback_only() -> None:
+    seen = model_seen((version(1),), serves(3, 1), (V1, pods_of(3)))
+    blind = replace(seen, unreadable={3: "spec.stage: unknown"})
+    decision = promotion.decide(blind)
+    assert (champion_after(decision), ready_of(decision)["reason"]) == (3, "InvalidSpec")
+    assert champion_after(promotion.decide(replace(blind, model=model(rollback="1")))) == 1
+
+
+def test_a_freeze_keeps_every_rollout_from_starting_and_no_rollback() -> None:
+    seen = model_seen((version(1), version(2), proven(3, champion=digest("b"))), serves(2, 1), (V1, V2, pods_of(3)))
+    frozen = replace(seen, platform=seen.platform.model_copy(update={"freeze": "Black Friday"}))
+    assert (champion_after(promotion.decide(seen)), champion_after(promotion.decide(frozen))) == (3, 2)
+    assert released_of(frozen, 3) == ("False", "Frozen")
+    assert champion_after(promotion.decide(replace(frozen, model=model(rollback="1")))) == 1
+
+
+def test_a_refused_candidate_says_so_in_the_api_servers_words() -> None:
+    seen = model_seen((version(1), proven(2, champion=A)), serves(1), (V1,))
+    ref = Ref("apps/v1", "Deployment", "ml", "flights-v2")
+    said = "Deployment flights-v2: exceeded quota: compute, requested: pods=1"
+    seen = replace(seen, refusals={ref: Refusal(ref, "QuotaExceeded", said)})
+    ready = ready_of(promotion.decide(seen))
+    assert (ready["status"], ready["reason"], ready["message"].startswith(said)) == ("False", "QuotaExceeded", True)
+    assert released_of(seen, 2) == ("False", "QuotaExceeded")
+
+
+def test_a_candidate_past_its_deadline_is_stalled() -> None:
+    late = replace(pods_of(2, ready=False), late=True, trouble=Trouble(Reason.Unschedulable, "0/3 nodes"))
+    decision = promotion.decide(model_seen((version(1), proven(2, champion=A)), serves(1), (V1, late)))
+    assert decision.status is not None
+    stalled = next(one for one in decision.status["conditions"] if one["type"] == "Stalled")
+    assert (stalled["reason"], "0/3 nodes" in stalled["message"]) == ("ProgressDeadlineExceeded", True)
+
+
+@pytest.mark.parametrize(
+    ("pods", "want"),
+    [((V1, V2), ("True", "PredecessorWarm", "to v1, warm")), ((V2,), ("True", "PredecessorCold", "to v1, cold"))],
+)
+def test_whether_a_rollback_can_be_done_is_visible_beforehand(
+    pods: tuple[Any, ...], want: tuple[str, str, str]
+) -> None:
+    status = promotion.decide(model_seen((version(1), version(2)), serves(2, 1), pods)).status
+    assert status is not None
+    condition = next(one for one in status["conditions"] if one["type"] == "RollbackReady")
+    assert (condition["status"], condition["reason"], status["rollback"]) == want
 
 
 def test_a_model_whose_only_version_was_refused_says_so() -> None:
@@ -206,7 +460,7 @@ def test_a_model_whose_only_version_was_refused_says_so() -> None:
 def test_evidence_for_other_gates_than_those_of_now_releases_nothing() -> None:
     stricter = model({"validation": {"modelType": "regressor", "data": DATA, "gates": [GATE]}})
     seen = model_seen(
-        (version(1), proven(2, champion=A)), serves(1), (fleet(1, stricter), fleet(2, stricter)), stricter
+        (version(1), proven(2, champion=A)), serves(1), (pods_of(1, stricter), pods_of(2, stricter)), stricter
     )
     assert champion_after(promotion.decide(seen)) == 1
 
@@ -222,40 +476,43 @@ def test_a_version_whose_import_is_being_redone_is_not_released() -> None:
 
 
 def test_a_rolled_back_version_that_is_created_anew_unchanged_stays_rolled_back() -> None:
+    out = RolledBack(version=2, at=STAMP, by="alice")
+    ledger = serves(1, rolled_back=(out,), released=(release(1), release(2)))
     before = version(2)
-    traffic = replace(serves(1), rolled_back={2: token(before)}, history={1: A, 2: digest("b")})
     again = before.model_copy(update={"metadata": before.metadata.model_copy(update={"uid": "new", "generation": 7})})
-    assert champion_after(promotion.decide(model_seen((version(1), again), traffic, (V1, V2)))) == 1
+    assert champion_after(promotion.decide(model_seen((version(1), again), ledger, (V1, V2)))) == 1
 
 
 def test_leaving_production_ends_a_rollback_so_that_returning_is_a_new_wish() -> None:
-    traffic = replace(serves(1), rolled_back={2: token(version(2))}, history={1: A, 2: digest("b")})
-    left = traffic_after(promotion.decide(model_seen((version(1), version(2, "Archived")), traffic, (V1, V2))))
-    assert left is not None and left.rolled_back == {}
+    out = RolledBack(version=2, at=STAMP, by="alice")
+    ledger = serves(1, rolled_back=(out,), released=(release(1), release(2)))
+    left = ledger_after(promotion.decide(model_seen((version(1), version(2, "Archived")), ledger, (V1, V2))))
+    assert left is not None and left.rolled_back == ()
 
 
-def test_the_champion_is_told_however_many_versions_are_newer() -> None:
-    newer = tuple(version(number, "Staging") for number in range(2, 40))
-    decision = promotion.decide(model_seen((version(1), *newer), serves(1), (V1,)))
-    assert told(decision, 1) == ("True", "Serving")
+def test_however_many_versions_ask_for_production_each_of_them_settles() -> None:
+    newest = Release.model_validate(release(1).wire() | {"version": 1000})
+    many = tuple(version(number) for number in range(1, 1001))
+    seen = model_seen(many, serves(1).model_copy(update={"champion": 1000, "released": (release(1), newest)}))
+    assert {released_of(seen, number) for number in (1, 2, 33, 500, 999)} == {("False", "Superseded")}
 
 
 def test_a_champion_says_why_some_of_its_pods_are_not_ready() -> None:
     trouble = Trouble(Reason.ArtifactMissing, "the artifact store has no model sha256:aa", "fetch", explained=True)
-    half = replace(fleet(1, FLIGHTS, ready=False, trouble=trouble), replicas=2, ready=1)
+    half = replace(pods_of(1, FLIGHTS, ready=False, trouble=trouble), replicas=2, ready=1)
     decision = promotion.decide(model_seen((proven(1),), serves(1), (half,)))
     assert decision.status is not None
-    said = decision.status["versions"][0]["released"]["message"]
+    said = ready_of(decision)["message"]
     assert said.endswith("1/2 pods ready. ArtifactMissing: the artifact store has no model sha256:aa.")
-    assert told(decision, 1) == ("True", "Serving"), "the others answer"
+    assert ready_of(decision)["reason"] == "Serving", "the others answer"
     assert champion_after(decision) == 1
 
 
 def test_a_candidate_that_never_came_up_follows_the_settings_that_were_corrected() -> None:
-    stuck = fleet(2, FLIGHTS, False)
+    stuck = pods_of(2, FLIGHTS, False)
     seen = model_seen((version(1), proven(2, champion=A)), serves(1), (V1, stuck))
     corrected = replace(seen, platform=seen.platform.model_copy(update={"runner_image": "runner:right"}))
-    made = {one["metadata"]["name"]: one for one in promotion.decide(corrected).ensure if one["kind"] == "Deployment"}
+    made = deployed(promotion.decide(corrected))
     images = {name: one["spec"]["template"]["spec"]["containers"][0]["image"] for name, one in made.items()}
     assert images == {"flights-v1": "runner:1", "flights-v2": "runner:right"}
 
@@ -265,24 +522,14 @@ def test_a_new_model_says_nothing_until_the_versions_applied_with_it_had_time_to
     waiting = promotion.decide(model_seen((), of=new))
     assert waiting == Decision(requeue_after_seconds=promotion.NEW_SECONDS)
     later = promotion.decide(model_seen((), of=new, now=NOW + timedelta(seconds=promotion.NEW_SECONDS)))
-    assert later.status is not None and later.status["conditions"][0]["reason"] == "NothingToServe"
+    assert later.status is not None and ready_of(later)["reason"] == "NothingToServe"
     assert promotion.decide(model_seen((version(1),), of=new)).status is not None
 
 
-def test_what_a_version_is_told_of_its_pods_changes_only_when_something_has_happened() -> None:
-    before, after = model_seen((version(1),)), model_seen((proven(1),))
-    told = [promotion.decide(seen).status for seen in (before, after)]
-    assert told[0] is not None and told[1] is not None
-    assert told[0]["versions"] == told[1]["versions"], "the same words: the version need not repeat them"
-    assert "candidate" in told[1] and "candidate" not in told[0]
-
-
 def test_a_champion_none_of_whose_pods_answers_keeps_the_traffic_and_is_not_called_ready() -> None:
-    down = replace(fleet(1, model(), ready=False), trouble=Trouble(Reason.ImagePullFailed, "no such image"))
+    down = replace(pods_of(1, model(), ready=False), trouble=Trouble(Reason.ImagePullFailed, "no such image"))
     decision = promotion.decide(model_seen((version(1),), serves(1), (down,)))
-    assert told(decision, 1, "released") == ("False", "InsufficientCapacity")
-    assert decision.status is not None
-    ready = decision.status["conditions"][0]
-    assert (ready["status"], ready["reason"]) == ("False", "InsufficientCapacity")
+    ready = ready_of(decision)
+    assert decision.status is not None and (ready["status"], ready["reason"]) == ("False", "InsufficientCapacity")
     assert "No pod of version 1 is ready. ImagePullFailed: no such image." in ready["message"]
     assert decision.status["champion"]["version"] == 1

@@ -13,6 +13,7 @@ from dev.demo.progress import condition
 
 POLL_SECONDS = 0.5
 API = "slipway.dev/v1alpha1"
+AS_OPERATOR = (f"--as=system:serviceaccount:{SYSTEM}:slipway", "--as-group=system:masters")  # who may write a status
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 SETTLED = ("Fine", "Stuck")
 
@@ -60,6 +61,10 @@ class Place:
     def model(self, name: str) -> Object:
         """A RegisteredModel."""
         return self.get("registeredmodel.slipway.dev", name)
+
+    def ledger(self, name: str) -> Object:
+        """What a model's ledger holds; {} if there is none."""
+        return dict(self.get("modelledger.slipway.dev", name).get("spec", {}))
 
     def champion(self, model: str) -> int | None:
         """The version that has the traffic."""

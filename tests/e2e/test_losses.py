@@ -12,7 +12,7 @@ from dev.demo.manifests import MLFLOW, SYSTEM
 from dev.demo.progress import condition
 
 from .conftest import World, places_of
-from .place import Place, model_version, poll
+from .place import AS_OPERATOR, Place, model_version, poll
 from .rest import OPERATOR
 from .test_refusals import server
 
@@ -107,7 +107,8 @@ def served(place: Place) -> dict[str, Any]:
             for one in place.every("deployments", model=MODEL)
         },
         "records": sorted(one["metadata"]["name"] for one in place.every("controllerrevisions.apps", model=MODEL)),
-        "service": (service["metadata"]["uid"], service["spec"], service["metadata"]["annotations"]),
+        "service": (service["metadata"]["uid"], service["spec"], service["metadata"].get("annotations")),
+        "ledger": place.ledger(MODEL),
     }
 
 
@@ -126,7 +127,9 @@ def wipe(world: World, place: Place) -> None:
     ]
     for namespace, name in wiped:
         gone = '-p=[{"op": "remove", "path": "/status"}]'
-        world.kube.run("kubectl", "patch", "-n", namespace, name, "--subresource=status", "--type=json", gone)
+        world.kube.run(
+            "kubectl", "patch", "-n", namespace, name, "--subresource=status", "--type=json", gone, *AS_OPERATOR
+        )
 
 
 @contextmanager

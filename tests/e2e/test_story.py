@@ -14,7 +14,7 @@ from dev.demo.traffic import Entrance
 
 from .conftest import World, mlflow_gone, places_of
 from .making import METRIC
-from .place import Place, model_version, poll
+from .place import AS_OPERATOR, Place, model_version, poll
 
 MODEL = "minutes"
 
@@ -150,13 +150,21 @@ def test_a_rollback_returns_to_the_warm_predecessor_and_is_not_replayed_when_eve
         )
         for kind, name in (("mv", f"{MODEL}-v1"), ("mv", f"{MODEL}-v3"), ("rmodel", MODEL)):
             place.kubectl(
-                "patch", kind, name, "--subresource=status", "--type=json", '-p=[{"op": "remove", "path": "/status"}]'
+                "patch",
+                kind,
+                name,
+                "--subresource=status",
+                "--type=json",
+                '-p=[{"op": "remove", "path": "/status"}]',
+                *AS_OPERATOR,
             )
         place.until(f"{MODEL}-v3", "Released", "False", "RolledBack", 60)
         place.until_serving(f"{MODEL}-v1", 60)
         assert told.answering(way, 1)
     assert place.champion(MODEL) == 1
-    assert place.model(MODEL)["status"]["lastHandledRollback"] == "it-is-too-slow"
+    ledger = place.ledger(MODEL)
+    assert (ledger["champion"], ledger["hold"]["by"]) == (1, "unknown")
+    assert [one["version"] for one in ledger["rolledBack"]] == [3]
     assert jobs[1] == place.jobs(MODEL, 1), "nothing that was released is judged again"
 
 
@@ -164,6 +172,8 @@ def test_asked_for_anew_the_version_comes_back_and_its_predecessor_goes_when_its
     place = told.place
     place.kubectl("patch", "rmodel", MODEL, "--type=merge", '-p={"spec": {"rollout": {"keepWarm": "5s"}}}')
     place.annotate("mv", f"{MODEL}-v3", retry="try-it-again")
+    place.until(f"{MODEL}-v3", "Released", "False", "Held", 30)
+    place.annotate("rmodel", MODEL, resume="by=admin, reason=it was the network")
     place.until_serving(f"{MODEL}-v3")
     with told.world.entrance(place, MODEL) as way:
         poll("version 3 answers", 20, lambda: told.answering(way, 3), place.told)

@@ -16,6 +16,11 @@ from .control_plane import ControlPlane
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = tuple(f"{kind}.slipway.dev" for kind in ("modelregistries", "registeredmodels", "modelversions", "modelledgers"))
 
+QUEUE, BACKUP = (
+    "system:serviceaccount:kueue-system:kueue",
+    "system:serviceaccounts:velero",
+)  # tools that the chart names
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -106,6 +111,27 @@ def crds(cluster: Kubectl) -> Kubectl:
     cluster.must("apply", "--filename", str(ROOT / "crds"))
     cluster.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
     return cluster
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """A control plane where the chart is installed and its policies are in force; nothing waits for its pods."""
+    plane = ControlPlane(programs(), tmp_path_factory.mktemp("plane"))
+    try:
+        plane.start()
+        kubectl = Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
+        install(plane, "--set", f"admission.writers={{{QUEUE},{BACKUP}}}")
+        kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
+        yield kubectl
+    finally:
+        plane.stop()
+
+
+def install(plane: ControlPlane, *values: str) -> None:
+    """The chart as the release slipway in slipway-system."""
+    chart: list[str | Path] = [plane.programs / "helm", "install", "slipway", ROOT / "charts" / "slipway"]
+    place = ["--kubeconfig", plane.kubeconfig, "--namespace", "slipway-system", "--create-namespace"]
+    subprocess.run([*chart, *place, *values], check=True, capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ class ControlPlane:
             "--token-auth-file=tokens.csv", "--authorization-mode=RBAC", "--service-account-key-file=sa.key",
             "--service-account-signing-key-file=sa.key", "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.97.0.0/24", "--disable-admission-plugins=ServiceAccount",
+            "--allow-privileged=true",
         )  # fmt: skip
         until("the API server is ready", self._ready, START_SECONDS)
 

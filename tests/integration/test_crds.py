@@ -77,6 +77,16 @@ SERVICE_RULE = (
     "metadata.name: Invalid value: the name becomes the Service's: at most 40 lower-case letters, digits and '-', "
     "beginning with a letter"
 )
+ENDING_RULE = "a model's name does not end in -staging, -preview or -v<number>: Services and versions are named so"
+ENDINGS = [
+    ("flights-staging", ENDING_RULE),
+    ("flights-preview", ENDING_RULE),
+    ("flights-v2", ENDING_RULE),
+    ("flights-v", ACCEPTED),
+    ("v2", ACCEPTED),
+    ("flights-v2-eu", ACCEPTED),
+    ("staging", ACCEPTED),
+]
 QUANTITY = {"limits": {"memory": "2 GB"}}
 
 VERSIONS = [
@@ -88,8 +98,8 @@ VERSIONS = [
     Case("other model", "the name says what the spec says", version(model="trains"), NAME_RULE),
     Case("leading zero", "one version has one name", version("flights-v03"), NAME_RULE),
     Case("no version in the name", "one version has one name", version("flights"), NAME_RULE),
-    Case("model that ends like a version", "the last -v<n> counts",
-         version("flights-v2-v3", model="flights-v2"), ACCEPTED),
+    *(Case(f"model {name}", "Services and versions are named so", version(f"{name}-v3", model=name), wanted)
+      for name, wanted in ENDINGS),
     Case("model too long", "it names the Service",
          version("m" * 41 + "-v3", model="m" * 41), "spec.model: Too long: may not be more than 40 bytes"),
     Case("model in capitals", "it names the Service", version("flights-v3", model="Flights"),
@@ -119,6 +129,7 @@ MODELS = [
     Case("no spec", "everything has a default", made("RegisteredModel", "flights"), ACCEPTED),
     Case("name too long", "it becomes the Service's", model("m" * 41), SERVICE_RULE),
     Case("name with a dot", "it becomes the Service's", model("flights.eu"), SERVICE_RULE),
+    *(Case(name, "Services and versions are named so", model(name), wanted) for name, wanted in ENDINGS),
     Case("no runtime", "a union needs a member", model(serving={"runtime": {}}),
          "spec.serving.runtime: Invalid value: give exactly one of 'scoring'"),
     Case("no scaling", "a union needs a member", model(serving={"scaling": {}}),
@@ -209,6 +220,16 @@ REGISTRIES = [
          "spec.allowedNamespaces.models[0] in body should be at least 1 chars long"),
 ]  # fmt: skip
 
+RELEASE = {"version": 1, "digest": DIGEST, "record": "0123456789", "since": "2026-01-01T00:00:00Z"}
+LEDGERS = [
+    Case("nothing serves", "so it begins", made("ModelLedger", "flights", {}), ACCEPTED),
+    Case("champion that was released", "it can be made again",
+         made("ModelLedger", "flights", {"champion": 1, "released": [RELEASE]}), ACCEPTED),
+    Case("champion that was never released", "nobody knows what it is",
+         made("ModelLedger", "flights", {"champion": 2, "released": [RELEASE]}),
+         "spec: Invalid value: the champion must be among the released versions"),
+]  # fmt: skip
+
 CHANGES = [
     Change("stage", "that is what it is for", version(stage="Staging"), version(stage="Production"), ACCEPTED),
     Change("digest added", "a review may come later", version(), version(digest=DIGEST), ACCEPTED),
@@ -223,7 +244,7 @@ CHANGES = [
            'spec.model: Invalid value: "trains": cannot be changed: delete the object and apply it anew'),
 ]  # fmt: skip
 
-CASES = [*VERSIONS, *MODELS, *REGISTRIES]
+CASES = [*VERSIONS, *MODELS, *REGISTRIES, *LEDGERS]
 DRY = ("apply", "--server-side", "--dry-run=server", "--filename=-")
 
 

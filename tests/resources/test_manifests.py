@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 from slipway.api import tasks
+from slipway.api.modelledger import Hold, ModelLedger, RolledBack
 from slipway.api.modelregistry import CABundle, ConfigMapKeyRef
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
-from slipway.resources.platform import Platform, PoolSettings, Toleration
-from slipway.resources.serving import Traffic, read_traffic
+from slipway.resources.platform import ImportSettings, Platform, PoolSettings, StoreSettings, Toleration
 
-from tests.worlds import PLATFORM, digest, model, version
+from tests.worlds import PLATFORM, STAMP, digest, model, serves, version
 
 
 class Plain(yaml.SafeDumper):
@@ -35,11 +35,11 @@ GPU = PoolSettings(
 STORE = tasks.Store(url=PLATFORM.store.url)
 
 
-def _trial(data: Data | None, champion: str | None) -> jobs.Trial:
+def _comparison(data: Data | None, champion: str | None) -> jobs.Comparison:
     source = tasks.DataSource(uri=data.uri, target=data.target) if data else None
     fetch = tasks.FetchTask(store=STORE, candidate_digest=digest("b"), champion_digest=champion, data=source)
     judge = tasks.JudgeTask(revision="r1", candidate_digest=digest("b"), champion_digest=champion, with_data=bool(data))
-    return jobs.Trial("flights-v2-validate-0123456789-1", fetch, judge, data, GPU, 1800)
+    return jobs.Comparison("flights-v2-validate-0123456789-1", fetch, judge, data, GPU, 1800)
 
 
 def import_job() -> Any:
@@ -47,7 +47,10 @@ def import_job() -> Any:
         registry_uri="http://mlflow:5000", source="models:/m-1", model_name="flights", version=1,
         mlmodel_digest=digest("f"), store=STORE,
     )  # fmt: skip
-    return jobs.import_job(PLATFORM, version(1), "flights-v1-import-0123456789-1", task, with_credentials=True)
+    store = StoreSettings(url="http://store:5000", push_url="http://store:5001", push_secret="store-push")
+    platform = PLATFORM.model_copy(update={"store": store})
+    name = "flights-v1-import-0123456789-1"
+    return jobs.import_job(platform, version(1), name, task, "import", with_credentials=True)
 
 
 def import_secret() -> Any:
@@ -56,33 +59,43 @@ def import_secret() -> Any:
 
 def validation_on_a_gpu() -> Any:
     data = Data(uri="store:mlflow-artifacts:/1/h.parquet"[6:], target="air_time")
-    return jobs.validation_job(PLATFORM, version(2), _trial(data, digest("a")))
+    return jobs.validation_job(PLATFORM, version(2), _comparison(data, digest("a")))
 
 
 def validation_with_data_on_a_claim() -> Any:
-    return jobs.validation_job(PLATFORM, version(2), _trial(Data(uri="pvc://data/h.parquet", target="y"), None))
+    return jobs.validation_job(PLATFORM, version(2), _comparison(Data(uri="pvc://data/h.parquet", target="y"), None))
 
 
 def validation_without_data() -> Any:
-    return jobs.validation_job(PLATFORM, version(2), _trial(None, None))
+    return jobs.validation_job(PLATFORM, version(2), _comparison(None, None))
 
 
 def deployment() -> Any:
     extras = {"labels": {"team": "air"}, "priorityClassName": "serving"}
     of = model({"serving": {"resources": {"requests": {"cpu": "500m"}, "limits": {"memory": "2Gi"}}, "pod": extras}})
     template = serving.pod_template(PLATFORM, of, 1, digest("a"), PLATFORM.pools[0])
-    return serving.deployment(of, 1, template, serving.inputs(of, digest("a")))
+    return serving.deployment(of, 1, template, 2)
 
 
 def service() -> Any:
-    history = {1: digest("a"), 2: digest("b")}
-    traffic = Traffic(2, digest("b"), "2026-03-06T17:00:00Z", 1, "friday-1", {3: "token"}, history)
-    return serving.service(model(), traffic)
+    return serving.service(model(), 2)
+
+
+def record() -> Any:
+    template = serving.pod_template(PLATFORM, model(), 1, digest("a"), PLATFORM.pools[0])
+    rendered = serving.Rendered(1, digest("a"), serving.inputs(model(), digest("a")), 3, template)
+    return serving.controller_revision(model(), rendered)
+
+
+def ledger() -> Any:
+    back = RolledBack(version=3, at=STAMP, by="alice", reason="slow for JFK")
+    hold = Hold(at=STAMP, by="alice", reason="slow for JFK")
+    return serving.ledger(model(), serves(2, 1, rolled_back=(back,), hold=hold), "41")
 
 
 BUILDERS = [
     import_job, import_secret, validation_on_a_gpu, validation_with_data_on_a_claim, validation_without_data,
-    deployment, service,
+    deployment, service, record, ledger,
 ]  # fmt: skip
 
 
@@ -107,17 +120,44 @@ def test_every_pod_passes_the_restricted_standard(build: Callable[[], Any]) -> N
         assert (context["allowPrivilegeEscalation"], context["capabilities"]) == (False, {"drop": ["ALL"]})
 
 
-def test_a_service_tells_the_traffic_that_it_was_made_from() -> None:
-    made = service()
-    assert read_traffic(made).champion == 2
-    assert serving.service(model(), read_traffic(made)) == made
+def test_a_ledger_is_read_as_it_was_written() -> None:
+    made = ledger()
+    assert ModelLedger.model_validate(made).spec.wire() == made["spec"]
+    assert made["metadata"]["resourceVersion"] == "41"
+    assert "resourceVersion" not in serving.ledger(model(), serves(1), "")["metadata"]
 
 
-def test_annotations_that_somebody_broke_are_read_as_nothing() -> None:
-    made = service()
-    made["metadata"]["annotations"] = {"slipway.dev/rolled-back": "[", "slipway.dev/predecessor": "x"}
-    traffic = read_traffic(made)
-    assert (traffic.champion, traffic.predecessor, traffic.rolled_back, traffic.history) == (2, None, {}, {})
+@pytest.mark.parametrize("build", [import_job, validation_on_a_gpu, deployment], ids=lambda build: build.__name__)
+def test_every_empty_volume_has_a_limit_that_follows_the_platforms(
+    build: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limits() -> dict[str, str]:
+        volumes = build()["spec"]["template"]["spec"]["volumes"]
+        return {one["name"]: one["emptyDir"]["sizeLimit"] for one in volumes if "emptyDir" in one}
+
+    assert limits()["tmp"] == "1Gi"
+    assert not {"model", "candidate", "files"} & {name for name, size in limits().items() if size == "1Gi"}
+    small = {"imports": ImportSettings(max_model_size="100Mi"), "scratch_size": "412Mi"}
+    monkeypatch.setattr(f"{__name__}.PLATFORM", PLATFORM.model_copy(update=small))
+    expected = {"tmp": "412Mi", "model": "512Mi", "candidate": "512Mi", "champion": "512Mi", "files": "4608Mi"}
+    assert all(size == expected[name] for name, size in limits().items() if name in expected)
+
+
+def test_only_an_import_holds_the_stores_password() -> None:
+    holding = [build.__name__ for build in BUILDERS if "store-push" in str(build())]
+    assert holding == ["import_job"]
+    pod = import_job()["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "push"]
+    assert [item["key"] for item in volume["secret"]["items"]] == ["username", "password"]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "push"]
+    assert mount == {"name": "push", "mountPath": tasks.PUSH, "readOnly": True}
+    assert "store-push" not in str(pod["containers"][0]["env"])
+
+
+def test_a_record_is_named_by_what_it_holds() -> None:
+    made = record()
+    ending = made["metadata"]["name"].rpartition("-")[2]
+    assert ending == serving.template_hash(made["data"]["template"])
 
 
 def test_neither_image_nor_default_is_part_of_what_a_version_runs_from() -> None:

@@ -5,14 +5,16 @@
 - apiGroups: [slipway.dev]
   resources: [modelversions/status, registeredmodels/status, modelregistries/status]
   verbs: [patch]
+{{- if .Values.implicitModels }}
 # A ModelVersion without a RegisteredModel gets an implicit one.
 - apiGroups: [slipway.dev]
   resources: [registeredmodels]
   verbs: [create, patch]
+{{- end }}
 # Which version serves, and what led there.
 - apiGroups: [slipway.dev]
   resources: [modelledgers]
-  verbs: [create, update, patch]
+  verbs: [create, update, patch, delete]
 - apiGroups: [apps]
   resources: [deployments, controllerrevisions]
   verbs: [create, patch, delete]
@@ -22,7 +24,10 @@
 - apiGroups: [""]
   resources: [services]
   verbs: [create, patch, delete]
-# Whether a ModelRegistry's allowedNamespaces selects this one.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [create, patch, delete]
+# Whether this one opted in, and whether a ModelRegistry's allowedNamespaces selects it.
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
@@ -39,6 +44,9 @@
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [services]
+  verbs: [get, list, watch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
   verbs: [get, list, watch]
 {{- end }}
 
@@ -78,4 +86,18 @@
 - apiGroups: [slipway.dev]
   resources: [registeredmodels]
   verbs: [create, update, patch, delete]
+{{- end }}
+
+{{/* What the platform team may do: say which registries there are, and so where credentials are sent. */}}
+{{- define "slipway.platformRules" -}}
+- apiGroups: [slipway.dev]
+  resources: [modelregistries]
+  verbs: [get, list, watch, create, update, patch, delete, configure]
+{{- end }}
+
+{{/* What somebody may do in an emergency: write what only the operator writes, once it is annotated with the reason. */}}
+{{- define "slipway.breakGlassRules" -}}
+- apiGroups: [slipway.dev]
+  resources: [modelledgers]
+  verbs: [get, list, watch, create, update, patch, delete, break-glass]
 {{- end }}

@@ -100,11 +100,11 @@ class Cluster:
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
         return await self._json("PATCH", path, query, manifest, "application/apply-patch+yaml")
 
-    async def scale(self, kind: Kind, namespace: str, name: str, replicas: int) -> None:
-        """So many replicas are asked for, through the scale subresource."""
-        body = {"spec": {"replicas": replicas}}
-        path = kind.path(namespace, name, "scale")
-        await self._json("PATCH", path, [("fieldManager", FIELD_MANAGER)], body, "application/merge-patch+json")
+    async def update(self, manifest: Mapping[str, Any]) -> Object:
+        """The object replaced as a whole; Conflict unless it still has the resource version that the manifest names."""
+        meta = manifest["metadata"]
+        path = kind_of(manifest).path(meta.get("namespace", ""), meta["name"])
+        return await self._json("PUT", path, [("fieldManager", FIELD_MANAGER)], manifest)
 
     async def delete(self, kind: Kind, namespace: str, name: str) -> None:
         """The object is gone or going, its dependants after it; gone already is success."""
@@ -155,7 +155,9 @@ def _refusal(status: int, content: bytes) -> AdapterError:
         message = str(json.loads(content).get("message", ""))
     except (ValueError, AttributeError):
         message = content[:300].decode(errors="replace")
-    kinds: dict[int, type[AdapterError]] = {401: Unauthorized, 403: Unauthorized, 404: NotFound, 409: Conflict}
-    if status == 429 or status >= 500:
+    kinds: dict[int, type[AdapterError]] = {403: Unauthorized, 404: NotFound, 409: Conflict}
+    if status >= 500 and "failed calling webhook" in message:
+        return Rejected(f"admission webhook: {message}")  # somebody else's webhook is down: the API server is not
+    if status in (401, 429) or status >= 500:
         return Unreachable(f"HTTP {status}: {message}")
     return kinds.get(status, Rejected)(message or f"HTTP {status}")

@@ -12,9 +12,9 @@ from .base import Digest, Value, keyed_by, rules
 from .meta import Meta
 
 RELEASES = 10  # kept at most, champion and predecessor included
-ROLLED_BACK = 16
-TOLD = 16
-WHO_BYTES, REASON_BYTES = 96, 120  # of UTF-8: what keeps the whole within LIMIT_BYTES
+ROLLED_BACK = 12
+TOLD = 12
+WHO_BYTES, REASON_BYTES = 64, 96  # as JSON: what keeps the whole within LIMIT_BYTES
 LIMIT_BYTES = 8 * 1024
 
 Number = Annotated[int, Field(ge=1, le=2_147_483_647)]
@@ -67,9 +67,9 @@ class Told(Value):
     """What the registry was last asked to say about a version."""
 
     version: Annotated[Number, Field(description="Number of the version.")]
-    state: Annotated[str, Field(max_length=64, description="What has become of it, in words.")]
+    state: Annotated[str, Field(max_length=16, description="What has become of it, in a word.")]
     stage: Annotated[str, Field(max_length=16, description="Stage that was set; empty: none.")] = ""
-    alias: Annotated[str, Field(max_length=64, description="Alias that was set; empty: none.")] = ""
+    alias: Annotated[Short, Field(description="Hash of the alias that was set; empty: none.")] = ""
 
 
 class Handled(Value):
@@ -95,6 +95,9 @@ class ModelLedgerSpec(Value):
     predecessor: Annotated[Number | None, Field(description="The version that a rollback returns to.")] = None
     since: Annotated[Time | None, Field(description="Since when it has been so (RFC 3339).")] = None
     shift: Annotated[Shift | None, Field(description="A rollout under way.")] = None
+    against_stage: Annotated[
+        bool, Field(description="Whether a rollback returned to the champion although its stage said Archived.")
+    ] = False
     hold: Annotated[Hold | None, Field(description="Why no rollout starts.")] = None
     released: Annotated[
         tuple[Release, ...],

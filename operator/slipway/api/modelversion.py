@@ -4,13 +4,19 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import IMMUTABLE, Digest, ModelName, Value, keyed_by, rules
+from .base import ENDINGS, IMMUTABLE, Digest, ModelName, Value, keyed_by, rules
 from .condition import ObjectStatus
 from .meta import Meta
 from .validation import VersionValidation
 
 Stage = Literal["None", "Staging", "Production", "Archived"]
 _IMMUTABLE = {"x-kubernetes-validations": [{"rule": IMMUTABLE[0], "message": IMMUTABLE[1]}]}
+_MODEL = {
+    "x-kubernetes-validations": [
+        *_IMMUTABLE["x-kubernetes-validations"],
+        {"rule": f"!self.matches('{ENDINGS[0]}')", "message": ENDINGS[1]},
+    ]
+}
 
 
 class ModelVersionSpec(Value):
@@ -23,7 +29,7 @@ class ModelVersionSpec(Value):
         )
     )
 
-    model: Annotated[ModelName, Field(description="Name of the RegisteredModel.", json_schema_extra=_IMMUTABLE)]
+    model: Annotated[ModelName, Field(description="Name of the RegisteredModel.", json_schema_extra=_MODEL)]
     version: Annotated[
         int,
         Field(
@@ -65,7 +71,12 @@ class ImportRecord(Attempt):
 
     digest: Annotated[str | None, Field(max_length=71, description="Digest of the imported files.")] = None
     size_bytes: Annotated[int | None, Field(description="Size of the imported files.")] = None
-    data_digest: Annotated[str | None, Field(max_length=71, description="Digest of the imported data.")] = None
+
+
+class DataRecord(Attempt):
+    """The import of evaluation data that the registry holds."""
+
+    digest: Annotated[str | None, Field(max_length=71, description="Digest of the imported data.")] = None
 
 
 class ValidationRecord(Attempt):
@@ -81,11 +92,18 @@ class ValidationRecord(Attempt):
         Field(max_length=64, json_schema_extra=keyed_by("name"), description="What each gate said."),
     ] = ()
     pool: Annotated[str, Field(max_length=63, description="The pool that it ran on.")] = ""
+    environment: Annotated[
+        str | None, Field(max_length=71, description="Content digest of the environment that the model ran in.")
+    ] = None
+    python: Annotated[str | None, Field(max_length=8, description="Its Python minor version.")] = None
 
 
 class Resolved(Value):
     """What the registry says of the version, pinned when it was first read."""
 
+    registry: Annotated[
+        str, Field(max_length=16, description="Hash of the registry and the registered model that it was read from.")
+    ] = ""
     source: Annotated[str, Field(max_length=2048, description="Where the registry keeps the files.")]
     model_id: Annotated[str | None, Field(max_length=256, description="MLflow's id of the logged model.")] = None
     run_id: Annotated[str | None, Field(max_length=256, description="The run that made it.")] = None
@@ -105,6 +123,9 @@ class ModelVersionStatus(ObjectStatus):
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its files in the artifact store.")] = None
     serving: Annotated[bool, Field(description="Whether it has the model's traffic.")] = False
     imported: Annotated[ImportRecord | None, Field(description="Its import.")] = None
+    data: Annotated[
+        DataRecord | None, Field(description="The import of its evaluation data, if the registry has it.")
+    ] = None
     validation: Annotated[ValidationRecord | None, Field(description="Its latest validation.")] = None
     url: Annotated[str | None, Field(max_length=512, description="Where it is served, while it is.")] = None
     last_handled_retry: Annotated[

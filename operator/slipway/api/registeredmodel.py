@@ -4,8 +4,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from .base import Duration, ItemName, LabelValue, Namespace, ResourceName, Value, exactly_one, keyed_by, rules
-from .condition import ObjectStatus, Status
+from .base import ENDINGS, Duration, ItemName, LabelValue, Namespace, ResourceName, Value, exactly_one, rules
+from .condition import ObjectStatus
 from .meta import Meta
 from .validation import Pool, Validation
 
@@ -125,7 +125,13 @@ class Rollout(Value):
     strategy: Annotated[Strategy, Field(description="How traffic moves.")] = Strategy(rolling=Rolling())
     keep_warm: Annotated[Duration, Field(description="How long the predecessor's pods stay up for a rollback.")] = "1h"
     history_limit: Annotated[
-        int, Field(ge=1, le=50, description="How many released versions stay known as safe to go back to.")
+        int,
+        Field(
+            ge=1,
+            le=8,
+            description="How many released versions stay known as safe to go back to, besides champion and "
+            "predecessor.",
+        ),
     ] = 5
 
 
@@ -144,44 +150,22 @@ class Live(Value):
 
     version: Annotated[int, Field(description="Number of the version.")]
     digest: Annotated[str, Field(max_length=71, description="Digest of what it serves.")] = ""
-    since: Annotated[str | None, Field(max_length=32, description="Since when it has had the traffic.")] = None
+    since: Annotated[
+        str | None, Field(max_length=32, description="Since when it has had the traffic, or a candidate its pods.")
+    ] = None
     until: Annotated[str | None, Field(max_length=32, description="Until when it is kept warm.")] = None
     ready: Annotated[str, Field(max_length=32, description="Ready pods of wanted pods, such as 2/2.")] = ""
 
 
-class Verdict(Value):
-    """One condition that the model's reconciler hands to a version's."""
-
-    status: Annotated[Status, Field(description="True, False or Unknown.")]
-    reason: Annotated[str, Field(max_length=128, description="One word of the reason catalogue.")]
-    message: Annotated[str, Field(max_length=512, description="What happened and what to do next.")] = ""
-
-
-class VersionVerdicts(Value):
-    """What became of one version that asked to be released."""
-
-    version: Annotated[int, Field(description="Number of the version.")]
-    released: Annotated[Verdict, Field(description="Its Released condition.")]
-    synced: Annotated[Verdict | None, Field(description="Its Synced condition.")] = None
-
-
 class RegisteredModelStatus(ObjectStatus):
-    """What serves, what is on its way, and what the registry was told."""
+    """What serves, what is on its way, and what a rollback would return to."""
 
     url: Annotated[str | None, Field(max_length=512, description="Where predictions are served in the cluster.")] = None
     champion: Annotated[Live | None, Field(description="The version that has the traffic.")] = None
     candidate: Annotated[Live | None, Field(description="The version that is being rolled out.")] = None
     predecessor: Annotated[Live | None, Field(description="The version that a rollback returns to.")] = None
-    versions: Annotated[
-        tuple[VersionVerdicts, ...],
-        Field(
-            max_length=32,
-            json_schema_extra=keyed_by("version"),
-            description="Verdicts on the versions that asked to be released, the newest 32.",
-        ),
-    ] = ()
-    last_handled_rollback: Annotated[
-        str | None, Field(max_length=256, description="Value of the last slipway.dev/rollback that was carried out.")
+    rollback: Annotated[
+        str | None, Field(max_length=64, description="Where a rollback would lead, such as `to v2, warm`.")
     ] = None
 
 
@@ -196,6 +180,7 @@ class RegisteredModel(Value):
         ("Candidate", "string", ".status.candidate.version", 0),
         ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
         ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
+        ("Rollback", "string", ".status.rollback", 0),
         ("URL", "string", ".status.url", 0),
         ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
     )
@@ -204,6 +189,7 @@ class RegisteredModel(Value):
             "self.metadata.name.size() <= 40 && self.metadata.name.matches('^[a-z]([a-z0-9-]*[a-z0-9])?$')",
             "the name becomes the Service's: at most 40 lower-case letters, digits and '-', beginning with a letter",
         ),
+        (f"!self.metadata.name.matches('{ENDINGS[0]}')", ENDINGS[1]),
     )
 
     metadata: Meta

@@ -25,6 +25,7 @@ class Report(Value):
     champion: Measured | None = None
     data_digest: str | None = None
     rows: int = 0
+    python: str = ""  # minor version in which the models ran, such as 3.11
 
 
 class Summary(Value):

@@ -1,51 +1,86 @@
-"""Carry a Decision out, in the order of its fields: objects, replicas, retirements, registry, status, events.
+"""Carry a Decision out: its acts in their order, past what the API server refuses; then status and events.
 
-What was applied and has not changed since is not applied again until its turn comes, at a jittered interval: a no-op
-apply changes nothing, so drift that nobody reported is mended without comparing defaults.
+What was applied and has not changed since is not applied again.
 """
 
-import random
-import time
+from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ..adapters.cluster import DEPLOYMENT, SERVICE, Cluster, Kind, Object, kind_of
-from ..adapters.errors import NotFound, Occupied
+from ..adapters.cluster import DEPLOYMENT, JOB, LEDGER, SECRET, SERVICE, Cluster, Kind, Object, kind_of
+from ..adapters.errors import NotFound, Occupied, Rejected
 from ..api.base import API_VERSION
-from ..core.decision import Decision, Event
+from ..core.decision import Act, Apply, Decision, Delete, Event, Ref
+from ..core.statuses import fit
 from ..resources import naming
 from .cache import Cache
+from .queue import Key
+from .refusals import Refusals, refusal_of
 from .telemetry import Telemetry
 
-REAPPLY_SECONDS = 600.0
+REMEMBERED = 50_000  # objects, of which it is known what was applied last
 
 
 class Applier:
     """Writes to the cluster, and into the cache what the API server made of it."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, telemetry: Telemetry) -> None:
-        self._cluster, self._cache, self._telemetry = cluster, cache, telemetry
-        self._applied: dict[tuple[str, str, str], tuple[str, str, float]] = {}
+    def __init__(self, cluster: Cluster, cache: Cache, refusals: Refusals, telemetry: Telemetry) -> None:
+        self._cluster, self._cache, self._refusals, self._telemetry = cluster, cache, refusals, telemetry
+        self._applied: OrderedDict[Ref, tuple[str, str]] = OrderedDict()
 
-    async def objects(self, decision: Decision) -> None:
-        """What the decision wants of the cluster is so."""
-        for manifest in decision.ensure:
-            await self._ensure(manifest)
-        for scale in decision.scale:
-            self._count("scale")
-            ref = scale.deployment
-            await self._cluster.scale(kind_of(_manifest(ref)), ref.namespace, ref.name, scale.replicas)
-        for retire in decision.retire:
+    async def carry_out(self, key: Key, decision: Decision) -> bool:
+        """The acts are done, or refused; True if the next decision has something new to look at.
+
+        An act that needs a refused one is left out, and so is everything behind a refused ledger. Errors other than
+        a refusal end the pass.
+        """
+        refused: set[Ref] = set()
+        news = False
+        for act in decision.acts:
+            if isinstance(act, Apply) and act.needs in refused:
+                continue
+            ref = act.what if isinstance(act, Delete) else Ref.of(act.manifest)
+            asked = naming.short_hash(act.manifest) if isinstance(act, Apply) else ""
+            if self._refusals.standing(key, ref, asked):
+                refused.add(ref)
+            else:
+                try:
+                    news |= await self._do(act, asked)
+                except Rejected as error:
+                    refused.add(ref)
+                    refusal = refusal_of(ref, error)
+                    self._telemetry.refusals.labels(refusal.reason).inc()
+                    news |= self._refusals.note(key, refusal, asked)
+            if ref in refused and ref.kind == LEDGER.kind:
+                break
+        return self._refusals.keep(key, refused) or news
+
+    async def _do(self, act: Act, asked: str) -> bool:
+        if isinstance(act, Delete):
             self._count("retire")
-            ref = retire.what
+            ref = act.what
             kind = kind_of(_manifest(ref))
             await self._cluster.delete(kind, ref.namespace, ref.name)
             self._cache.remove(kind, ref.namespace, ref.name)
-            self._applied.pop((ref.kind, ref.namespace, ref.name), None)
+            self._applied.pop(ref, None)
+            return False
+        if act.rank == "ledger":
+            await self._ledger(act.manifest)
+            return True
+        await self._ensure(act.manifest, asked)
+        return False
+
+    async def _ledger(self, manifest: Mapping[str, Any]) -> None:
+        """The ledger replaces just the one that was seen; anything else is a Conflict."""
+        self._count("ledger")
+        first = "resourceVersion" not in manifest["metadata"]
+        written = await (self._cluster.create(manifest) if first else self._cluster.update(manifest))
+        self._cache.put(LEDGER, written)
 
     async def status(self, found: Object, status: dict[str, Any]) -> bool:
         """The object's status is this; True if it had to be written."""
+        status = fit(status)
         if found.get("status") == status:
             return False
         meta = found["metadata"]
@@ -86,50 +121,53 @@ class Applier:
             }
             await self._cluster.create(body)
 
-    async def _ensure(self, manifest: Mapping[str, Any]) -> None:
+    async def _ensure(self, manifest: Mapping[str, Any], asked: str) -> None:
         meta = manifest["metadata"]
-        kind = kind_of(manifest)
-        key = (kind.kind, meta["namespace"], meta["name"])
-        wanted = naming.short_hash(manifest)
+        kind, ref = kind_of(manifest), Ref.of(manifest)
         known = self._cache.get(kind, meta["namespace"], meta["name"])
-        before = self._applied.get(key)
-        unchanged = before is not None and known is not None and before[:2] == (wanted, _mark(known))
-        same = before is not None and before[0] == wanted and (unchanged or kind.kind == "Secret")
-        if same and before is not None and time.monotonic() < before[2]:
-            return
-        if kind.kind == "Job" and known is not None:
-            return  # a Job's template never changes: it is there, or it is made
         if known is None and kind in (SERVICE, DEPLOYMENT):
-            await self._unoccupied(kind, manifest)
+            known = await self._there(kind, meta)
+        if known is not None:
+            _check_owner(kind, manifest, known)
+        if kind is JOB and known is not None:
+            return  # a Job's template never changes: it is there, or it is made
+        mark = _mark(known) if known is not None else ""
+        if self._applied.get(ref) == (asked, mark) and (known is not None or kind is SECRET):
+            return
         self._count("ensure")
         written = await self._cluster.apply(manifest)
-        if kind.kind != "Secret":
+        if kind is not SECRET:
             self._cache.put(kind, written)
-        again = time.monotonic() + REAPPLY_SECONDS * random.uniform(0.8, 1.2)
-        self._applied[key] = (wanted, _mark(written), again)
+        self._applied[ref] = (asked, _mark(written) if kind is not SECRET else "")
+        self._applied.move_to_end(ref)
+        while len(self._applied) > REMEMBERED:
+            self._applied.popitem(last=False)
 
-    async def _unoccupied(self, kind: Kind, manifest: Mapping[str, Any]) -> None:
-        """Nobody else's object has that name: an apply would take it over, and its traffic with it."""
-        meta = manifest["metadata"]
+    async def _there(self, kind: Kind, meta: Mapping[str, Any]) -> Object | None:
+        """An object that lacks our labels is not in the cache."""
         try:
-            there = (await self._cluster.get(kind, meta["namespace"], meta["name"]))["metadata"]
+            return await self._cluster.get(kind, meta["namespace"], meta["name"])
         except NotFound:
-            return
-        owners = {one["uid"] for one in meta["ownerReferences"]}
-        if not owners & {one.get("uid") for one in there.get("ownerReferences") or []}:
-            raise Occupied(f"A {kind.kind} {meta['namespace']}/{meta['name']} is there that Slipway did not make.")
+            return None
 
     def _count(self, verb: str) -> None:
         self._telemetry.actions.labels(verb).inc()
 
 
+def _check_owner(kind: Kind, manifest: Mapping[str, Any], known: Object) -> None:
+    """Nobody else's object has that name: an apply would take it over, and its traffic with it."""
+    wanted = {one["uid"] for one in manifest["metadata"].get("ownerReferences", [])}
+    there = {one.get("uid") for one in known["metadata"].get("ownerReferences") or []}
+    if wanted and not wanted & there:
+        meta = manifest["metadata"]
+        raise Occupied(f"a {kind.kind} {meta['namespace']}/{meta['name']} is there that Slipway did not make")
+
+
 def _mark(found: Mapping[str, Any]) -> str:
-    """What changes when the desired state of the object does, and not when somebody scales it: apply does not."""
+    """What changes whenever somebody changes the desired state of an object."""
     meta = found["metadata"]
-    if found["kind"] == DEPLOYMENT.kind:
-        return f"{meta['uid']}/{naming.short_hash({**found['spec'], 'replicas': None})}"
     return f"{meta['uid']}/{meta.get('generation') or meta['resourceVersion']}"
 
 
-def _manifest(ref: Any) -> dict[str, str]:
+def _manifest(ref: Ref) -> dict[str, str]:
     return {"apiVersion": ref.api_version, "kind": ref.kind}

@@ -7,14 +7,33 @@ changes what is known, whoever found out, tells the listener.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from pydantic import ValidationError
 
 from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object
 from ..api import names
+from ..api.modelledger import ModelLedger
+from ..api.modelregistry import ModelRegistry
+from ..api.modelversion import ModelVersion
+from ..api.registeredmodel import RegisteredModel
 
+Value = RegisteredModel | ModelVersion | ModelLedger | ModelRegistry
+_TYPES: dict[Kind, type[Value]] = {
+    MODEL: RegisteredModel, VERSION: ModelVersion, LEDGER: ModelLedger, REGISTRY: ModelRegistry
+}  # fmt: skip
 Place = tuple[str, str]  # namespace, name
 Family = tuple[str, str]  # namespace of the model, name of the model
 GRAVES = 4096
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An object that cannot be parsed, such as one that was stored before a rule of its CRD was there."""
+
+    name: str
+    why: str
 
 
 class Cache:
@@ -25,6 +44,7 @@ class Cache:
         self._objects: dict[str, dict[Place, Object]] = {}
         self._families: dict[Family, dict[str, dict[Place, Object]]] = {}
         self._graves: OrderedDict[str, int] = OrderedDict()  # uid → its last version
+        self._values: dict[tuple[str, str, str], tuple[str, Value | Unreadable]] = {}
 
     def listen(self, listener: Callable[[Kind, Object], None]) -> None:
         """Call this with every object that changed, came or went."""
@@ -75,6 +95,23 @@ class Cache:
         found = self._families.get((namespace, model), {}).get(kind.kind, {})
         return [found[place] for place in sorted(found)]
 
+    def value(self, kind: Kind, namespace: str, name: str) -> Value | Unreadable | None:
+        """The object as a value, parsed once per change."""
+        found = self.get(kind, namespace, name)
+        return None if found is None else self._parsed(kind, found)
+
+    def values(self, namespace: str, model: str, kind: Kind) -> list[Value | Unreadable]:
+        """The values of a kind that belong to a model, by name."""
+        return [self._parsed(kind, found) for found in self.family(namespace, model, kind)]
+
+    def _parsed(self, kind: Kind, found: Object) -> Value | Unreadable:
+        key = (kind.kind, found["metadata"].get("namespace", ""), found["metadata"]["name"])
+        version, value = self._values.get(key, ("", None))
+        if value is None or version != found["metadata"].get("resourceVersion"):
+            value = _parse(kind, found)
+            self._values[key] = (found["metadata"].get("resourceVersion", ""), value)
+        return value
+
     def _is_late(self, found: Mapping[str, Any]) -> bool:
         """Whether it tells of an object that is known to be gone. One that lost its label and got it back is not late:
         a watch by label calls that a deletion, and the object lives on with newer versions."""
@@ -115,3 +152,11 @@ def version_of(found: Mapping[str, Any]) -> int:
 
 def _uid(found: Mapping[str, Any]) -> str:
     return str(found["metadata"].get("uid", ""))
+
+
+def _parse(kind: Kind, found: Object) -> Value | Unreadable:
+    try:
+        return _TYPES[kind].model_validate(found)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(str(p) for p in one['loc'])}: {one['msg']}" for one in error.errors()[:5])
+        return Unreadable(found["metadata"]["name"], wrong)

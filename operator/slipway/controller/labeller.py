@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ..adapters.errors import AdapterError, Rejected, Unreachable
 from ..adapters.ports import Registry, silence
@@ -27,16 +27,11 @@ DRAIN_SECONDS = 15.0  # for a write that runs when the operator ends
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What the registry should say of a model's versions, and how often that was tried."""
+    """What the registry should say of a model's versions."""
 
     registry: Place
     name: str
     writes: tuple[Write, ...]
-    failures: int = 0
-
-    def same_as(self, other: "_Wanted") -> bool:
-        """Whether it is about the same labels."""
-        return replace(self, failures=0) == replace(other, failures=0)
 
 
 @dataclass
@@ -44,7 +39,9 @@ class _Model:
     """One model's labels."""
 
     wanted: _Wanted | None = None
-    refusals: dict[int, Silent] = field(default_factory=dict)  # by version, of the last try
+    refusals: dict[int, tuple[Write, Silent]] = field(default_factory=dict)  # by version: what, and why
+    failures: int = 0  # in a row
+    due: float = 0.0  # when what was refused is worth trying again
     told: dict[int, tuple[Place, str, Write]] = field(default_factory=dict)  # what the registry was seen to say
 
 
@@ -62,7 +59,7 @@ class Labeller:
     ) -> None:
         self._sweeper, self._registries, self._wake, self._telemetry = sweeper, registries, wake, telemetry
         self._queue: Queue[Key] = Queue(clock)
-        self._jitter = jitter
+        self._clock, self._jitter = clock, jitter
         self._models: dict[Key, _Model] = {}
         self._trying: set[Place] = set()  # silent registries at which one worker tries
         sweeper.listen(self.again)
@@ -70,28 +67,28 @@ class Labeller:
 
     def want(self, model: Key, registry: Place, registered_name: str, writes: tuple[Write, ...]) -> None:
         """The registry should say this of the model's versions; it replaces what was wanted before."""
-        known = self._models.get(model)
-        if known is None:
-            if not writes:
-                return
-            known = self._models[model] = _Model()
-        before = known.wanted
         if not writes:
-            known.wanted = None
-            known.refusals.clear()
+            if known := self._models.get(model):
+                known.wanted = None
             return
+        known = self._models.setdefault(model, _Model())
         wanted = _Wanted(registry, registered_name, writes)
-        if before is not None and before.same_as(wanted):
+        if known.wanted == wanted:
             return
-        stays = {write.version for write in writes if before is not None and write in before.writes}
-        known.refusals = {version: why for version, why in known.refusals.items() if version in stays}
         known.wanted = wanted
-        self._queue.wake(model)
+        others = {write.version for write in writes if known.refusals.get(write.version, (write,))[0] != write}
+        known.refusals = {number: why for number, why in known.refusals.items() if number not in others}
+        if all(write.version in known.refusals for write in writes):  # each was refused as it is
+            self._queue.wake(model, max(0.0, known.due - self._clock()))
+        else:
+            known.failures = 0
+            self._queue.wake(model)
 
     def refusal(self, model: Key, version: int) -> Silent | None:
-        """Why the last write of a version that is still wanted did not come to be."""
+        """Why the last write of a version did not come to be, until another is wanted."""
         known = self._models.get(model)
-        return known.refusals.get(version) if known else None
+        refused = known.refusals.get(version) if known else None
+        return refused[1] if refused else None
 
     def contested(self, model: Key, version: int) -> str | None:
         """Who else writes Slipway's tags on a version: what they say now, against what was written and seen there."""
@@ -117,8 +114,8 @@ class Labeller:
     def again(self, registry: Place) -> None:
         """The registry answers again, or has another credential: what waits for it is tried at once."""
         for key, known in self._models.items():
+            known.due, known.failures = 0.0, 0
             if known.wanted is not None and known.wanted.registry == registry:
-                known.wanted = replace(known.wanted, failures=0)
                 self._queue.wake(key)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -152,22 +149,22 @@ class Labeller:
         known = self._models.get(model)
         if known is None or (wanted := known.wanted) is None:
             return 0.0
-        refusals = await self._write_all(model, known, wanted)
-        now = known.wanted
-        if self._models.get(model) is not known or now is None or not now.same_as(wanted):
+        found = await self._write_all(model, known, wanted)
+        if self._models.get(model) is not known or known.wanted != wanted:
             return 0.0  # it wants something else since, and was woken for that
-        changed = refusals != known.refusals
-        known.refusals = refusals
-        if changed or not refusals:
+        refusals = {write.version: (write, found[write.version]) for write in wanted.writes if write.version in found}
+        if refusals != known.refusals or not refusals:
             self._wake(model)
+        known.refusals = refusals
         if not refusals:
-            known.wanted = None
+            known.wanted, known.failures = None, 0
             return 0.0
-        if not any(why.retry for why in refusals.values()):
-            return REFUSED_SECONDS
-        known.wanted = replace(now, failures=now.failures + 1)
-        pause: float = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(now.failures, 16))
-        return pause * (0.75 + 0.5 * self._jitter())
+        pause = REFUSED_SECONDS
+        if any(why.retry for _, why in refusals.values()):
+            pause = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(known.failures, 16)) * (0.75 + 0.5 * self._jitter())
+        known.failures += 1
+        known.due = self._clock() + pause
+        return pause
 
     async def _write_all(self, model: Key, known: _Model, wanted: _Wanted) -> dict[int, Silent]:
         """Write each; why what did not come to be, by version."""

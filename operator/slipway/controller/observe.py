@@ -1,112 +1,194 @@
-"""Gather everything that one decision may look at. Reads only; an answer that does not come is a value too."""
+"""Gather everything that one decision may look at. Reads only the cache, and of the API server logs and Events."""
 
-import time as clock
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple, Protocol
 
-from pydantic import ValidationError
-
-from ..adapters.cluster import DEPLOYMENT, EVENT, JOB, MODEL, POD, RECORD, SERVICE, VERSION, Cluster, Kind, Object
-from ..adapters.errors import AdapterError, NotFound, Unauthorized, Unreachable
+from ..adapters.cluster import (
+    DEPLOYMENT,
+    EVENT,
+    JOB,
+    LEDGER,
+    MODEL,
+    POD,
+    RECORD,
+    SERVICE,
+    VERSION,
+    Cluster,
+    Kind,
+    Object,
+)
+from ..adapters.errors import AdapterError
 from ..api import names
-from ..api.base import seconds
+from ..api.modelledger import ModelLedger
+from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
-from ..core import jobs, labels, pods
-from ..core.observed import Fleet, Kept, ModelSeen, VersionSeen
+from ..core import jobs, lifecycle, pods
+from ..core import ledger as ledgers
+from ..core.observed import ModelSeen, Record, VersionSeen
 from ..core.reasons import Reason
-from ..core.registry import Absent, Entry, Labels, Silent
-from ..resources import naming
+from ..core.registry import Absent, Entry, RegistryModel, Silent
+from ..resources import naming, serving
 from ..resources.platform import Platform
-from ..resources.serving import Traffic, read_traffic, recall_traffic
-from .cache import Cache
+from .cache import Cache, Unreadable
+from .queue import Key
+from .refusals import Refusals
 from .registries import Reached, Registries
+
+LOGS_BYTES = 8 * 1024 * 1024  # of all the logs that are remembered
+
+
+class Wish(NamedTuple):
+    """A version of a registered model that somebody wants to know everything about."""
+
+    key: Key  # who waits for it
+    registry: tuple[str, str]  # namespace and name of the ModelRegistry
+    name: str  # of the registered model
+    version: int
+
+
+class Shelf(Protocol):
+    """The registries as they were last read."""
+
+    def model(self, registry: tuple[str, str], name: str) -> RegistryModel | Absent | Silent | None:
+        """A registered model; None if it was not read yet."""
+        ...
+
+
+class LabelWriter(Protocol):
+    """What became of the labels that were to be written."""
+
+    def refusal(self, model: Key, version: int) -> Silent | None:
+        """Why they could not be written."""
+        ...
+
+    def contested(self, model: Key, version: int) -> str | None:
+        """What another writer has made of ours since."""
+        ...
+
+
+class Resolver(Protocol):
+    """Reads versions from registries, in its own time."""
+
+    def ask(self, errand: Wish) -> Entry | Absent | Silent | None:
+        """What the registry says; None if it has not said it yet."""
+        ...
+
+    def forget(self, errand: Wish) -> None:
+        """It is known."""
+        ...
+
+
+class Outside(NamedTuple):
+    """What is known of the registries without asking them."""
+
+    registries: Registries
+    shelf: Shelf
+    labels: LabelWriter
+    resolver: Resolver
 
 
 class Observer:
-    """Reads the cache, the API server and the registry."""
+    """Reads the cache and what others have found out."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, registries: Registries, platform: Platform) -> None:
-        self._cluster, self._cache, self._registries, self._platform = cluster, cache, registries, platform
-        self._logs: dict[str, str] = {}  # of pods that have ended, by uid: they change no more
-        self._labels: dict[tuple[str, str, int], tuple[float, str, Labels | Absent]] = {}
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        outside: Outside,
+        refusals: Refusals,
+        platform: Platform,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
+    ) -> None:
+        self._cluster, self._cache, self._outside = cluster, cache, outside
+        self._refusals, self._platform, self._now = refusals, platform, now
+        self._logs: OrderedDict[str, str] = OrderedDict()  # of pods that have ended, by uid: they change no more
 
-    async def version(self, namespace: str, name: str) -> VersionSeen | None:
-        """Everything about a version; None if it is gone."""
-        found = self._cache.get(VERSION, namespace, name)
-        if found is None or found["metadata"].get("deletionTimestamp"):
+    async def version(self, namespace: str, name: str) -> VersionSeen | Unreadable | None:
+        """Everything about a version; None if it is gone, or waits for its model to be readable."""
+        version = self._cache.value(VERSION, namespace, name)
+        if version is None or isinstance(version, Unreadable):
+            return version
+        assert isinstance(version, ModelVersion)
+        if version.metadata.deletion_timestamp:
             return None
-        version = ModelVersion.model_validate(found)
-        parent = self._cache.get(MODEL, namespace, version.spec.model)
-        model = RegisteredModel.model_validate(parent) if parent else None
-        reached = await self._registries.of(model) if model else Silent(Reason.Resolving, "")
-        return VersionSeen(
-            now=datetime.now(UTC).replace(microsecond=0),
+        family = await self.model(namespace, version.spec.model)
+        if isinstance(family, Unreadable):
+            return None
+        reached = await self._outside.registries.of(family.model) if family else Silent(Reason.Resolving, "")
+        believed = ledgers.believed(family) if family else ledgers.EMPTY
+        key = Key("version", namespace, name)
+        seen = VersionSeen(
+            now=self._now(),
             platform=self._platform,
             version=version,
-            model=model,
+            family=family,
+            ledger=believed if not isinstance(believed, str) else ledgers.EMPTY,
             registry=reached.resource if isinstance(reached, Reached) else reached,
-            entry=await self._entry(version, model, reached),
+            entry=None,
             credentials=reached.files if isinstance(reached, Reached) else {},
             jobs=await self._jobs(version),
-            traffic=await self._traffic(namespace, version.spec.model, model),
+            refusals=self._refusals.of(key),
         )
+        return replace(seen, entry=self._entry(key, seen, reached))
 
-    async def model(self, namespace: str, name: str) -> ModelSeen | None:
+    async def model(self, namespace: str, name: str) -> ModelSeen | Unreadable | None:
         """Everything about a model; None if it is gone."""
-        found = self._cache.get(MODEL, namespace, name)
-        if found is None or found["metadata"].get("deletionTimestamp"):
+        model = self._cache.value(MODEL, namespace, name)
+        if model is None or isinstance(model, Unreadable):
+            return model
+        assert isinstance(model, RegisteredModel)
+        if model.metadata.deletion_timestamp:
             return None
-        model = RegisteredModel.model_validate(found)
-        family = self._cache.family(namespace, name, VERSION)
-        versions = tuple(one for found in family if (one := _readable(found)) is not None)
-        reached = await self._registries.of(model)
-        seen = ModelSeen(
-            now=datetime.now(UTC).replace(microsecond=0),
+        key = Key("model", namespace, name)
+        reached = await self._outside.registries.of(model)
+        family = self._cache.values(namespace, name, VERSION)
+        versions = tuple(one for one in family if isinstance(one, ModelVersion))
+        unreadable = {_number(one.name): one.why for one in family if isinstance(one, Unreadable)}
+        ledger = self._cache.value(LEDGER, namespace, name)
+        known = ledger if isinstance(ledger, ModelLedger) else None
+        numbers = [one.spec.version for one in versions]
+        return ModelSeen(
+            now=self._now(),
             platform=self._platform,
             model=model,
             versions=versions,
             registry=reached.resource if isinstance(reached, Reached) else reached,
-            traffic=await self._traffic(namespace, name, model),
-            kept=self._kept(model),
-            fleets=self._fleets(model),
-            labels={},
+            ledger=known.spec if known else None,
+            ledger_version=known.metadata.resource_version if known else "",
+            route=self._route(model),
+            unreadable=unreadable,
+            records=self._records(model),
+            pods=self._pods(model),
+            labels=self._labels(reached, registered_name(model)),
+            label_refusals={n: one for n in numbers if (one := self._outside.labels.refusal(key, n))},
+            contested={n: said for n in numbers if (said := self._outside.labels.contested(key, n))},
+            refusals=self._refusals.of(key),
         )
-        if isinstance(reached, Reached):
-            seen = ModelSeen(**{**seen.__dict__, "labels": await self._read_labels(seen, reached)})
-        return seen
 
-    async def _traffic(self, namespace: str, name: str, model: RegisteredModel | None) -> Traffic:
-        """The traffic of a model; its status is asked only when the API server itself says that the Service is gone."""
-        service = self._cache.get(SERVICE, namespace, name)
-        if service is None and model is not None and model.status.champion is not None:
-            try:
-                service = await self._cluster.get(SERVICE, namespace, name)
-            except NotFound:
-                return recall_traffic(model)
-        return read_traffic(service)
+    def _labels(self, reached: Reached | Silent, name: str) -> RegistryModel | Absent | Silent | None:
+        return reached if isinstance(reached, Silent) else self._outside.shelf.model(place_of(reached.resource), name)
 
-    async def _entry(
-        self, version: ModelVersion, model: RegisteredModel | None, reached: Reached | Silent
-    ) -> Entry | Absent | Silent | None:
+    def _route(self, model: RegisteredModel) -> str:
+        """The version that the model's Service selects; "" while there is none of its own."""
+        found = self._cache.get(SERVICE, model.metadata.namespace, model.metadata.name)
+        if found is None or not _owned_by(found, model.metadata.uid):
+            return ""
+        return str((found["spec"].get("selector") or {}).get(names.MODEL_VERSION, ""))
+
+    def _entry(self, key: Key, seen: VersionSeen, reached: Reached | Silent) -> Entry | Absent | Silent | None:
         """What the registry says, asked only until it is pinned."""
-        if model is None or version.status.resolved is not None:
+        if seen.model is None or isinstance(reached, Silent):
+            return reached if isinstance(reached, Silent) else None
+        place = place_of(reached.resource)
+        wish = Wish(key, place, registered_name(seen.model), seen.version.spec.version)
+        if lifecycle.pinned_entry(seen) is not None:
+            self._outside.resolver.forget(wish)
             return None
-        if isinstance(reached, Silent):
-            return reached
-        try:
-            return await reached.client.resolve(registered_name(model), version.spec.version)
-        except AdapterError as error:
-            return await self._silence(error, reached)
-
-    async def _silence(self, error: AdapterError, reached: Reached) -> Silent:
-        if isinstance(error, Unreachable):
-            return Silent(Reason.RegistryUnreachable, str(error))
-        if isinstance(error, Unauthorized):
-            await self._registries.reach(reached.resource, anew=True)
-            return Silent(Reason.RegistryUnauthorized, str(error), False)
-        return Silent(Reason.RegistryRejected, str(error), False)
+        return self._outside.resolver.ask(wish)
 
     async def _jobs(self, version: ModelVersion) -> Mapping[str, jobs.JobSeen]:
         namespace, model = version.metadata.namespace, version.spec.model
@@ -116,8 +198,8 @@ class Observer:
             if not self._is_of(job, version):
                 continue
             its = [pod for pod in every_pod if _owned_by(pod, job["metadata"]["uid"])]
-            events = [] if its else await self._refusals(job)
-            found[job["metadata"]["name"]] = jobs.read(job, its, events, await self._log(job, its))
+            events = [] if its else await self._refused_pods(job)
+            found[job["metadata"]["name"]] = jobs.read(job, its, events, *await self._log(job, its))
         return found
 
     def _is_of(self, job: Object, version: ModelVersion) -> bool:
@@ -127,7 +209,7 @@ class Observer:
             return False
         return meta["namespace"] == self._platform.namespace or _owned_by(job, version.metadata.uid)
 
-    async def _refusals(self, owner: Object) -> list[Object]:
+    async def _refused_pods(self, owner: Object) -> list[Object]:
         """Events in which a controller says that it may not create pods; only it knows why."""
         fields = f"involvedObject.uid={owner['metadata']['uid']},reason=FailedCreate"
         try:
@@ -135,31 +217,39 @@ class Observer:
         except AdapterError:
             return []
 
-    async def _log(self, job: Object, its_pods: list[Object]) -> str:
+    async def _log(self, job: Object, its_pods: list[Object]) -> tuple[str, str]:
+        """The log that matters, and why it could not be read."""
         newest = jobs.newest(its_pods)
         container = jobs.log_container(job, newest) if newest else None
         if newest is None or container is None:
-            return ""
+            return "", ""
         pod = newest["metadata"]
         if pod["uid"] not in self._logs:
-            if len(self._logs) > 500:
-                self._logs.clear()
-            self._logs[pod["uid"]] = await self._cluster.log(pod["namespace"], pod["name"], container)
-        return self._logs[pod["uid"]]
+            try:
+                self._logs[pod["uid"]] = await self._cluster.log(pod["namespace"], pod["name"], container)
+            except AdapterError as error:
+                return "", str(error)
+            while sum(len(one) for one in self._logs.values()) > LOGS_BYTES and len(self._logs) > 1:
+                self._logs.popitem(last=False)
+        return self._logs[pod["uid"]], ""
 
-    def _kept(self, model: RegisteredModel) -> Mapping[int, Kept]:
-        found: dict[int, Kept] = {}
-        for number, record in self._own(model, RECORD):
-            if number in found and found[number].revision > record["revision"]:
+    def _records(self, model: RegisteredModel) -> Mapping[tuple[int, str], Record]:
+        """The pod templates that are kept; one whose content is not what its name says is none."""
+        found: dict[tuple[int, str], Record] = {}
+        for number, one in self._own(model, RECORD):
+            data, meta = one.get("data") or {}, one["metadata"]
+            template = data.get("template")
+            if not isinstance(template, Mapping) or not isinstance(data.get("digest"), str):
                 continue
-            data = record["data"]
-            found[number] = Kept(
-                number, data["digest"], data["inputs"], record["revision"], record["metadata"]["name"], data["template"]
-            )
+            short = serving.template_hash(template)
+            if meta["name"] != serving.record_name(model.metadata.name, number, short):
+                continue
+            inputs = (meta.get("annotations") or {}).get(names.INPUTS, "")
+            found[(number, short)] = Record(number, data["digest"], short, inputs, one.get("revision", 0), template)
         return found
 
-    def _fleets(self, model: RegisteredModel) -> Mapping[int, Fleet]:
-        found: dict[int, Fleet] = {}
+    def _pods(self, model: RegisteredModel) -> Mapping[int, pods.VersionPods]:
+        found: dict[int, pods.VersionPods] = {}
         meta = model.metadata
         every_pod = [
             p for p in self._cache.family(meta.namespace, meta.name, POD) if names.TRACK in p["metadata"]["labels"]
@@ -169,7 +259,7 @@ class Observer:
                 continue
             label = str(number)
             its = [pod for pod in every_pod if pod["metadata"]["labels"].get(names.MODEL_VERSION) == label]
-            found[number] = fleet(number, one, its)
+            found[number] = pods.serving_pods(number, one, its)
         return found
 
     def _own(self, model: RegisteredModel, kind: Kind) -> Iterator[tuple[int, Object]]:
@@ -179,49 +269,16 @@ class Observer:
             if label.isdigit() and _owned_by(one, model.metadata.uid):
                 yield int(label), one
 
-    async def _read_labels(self, seen: ModelSeen, reached: Reached) -> dict[int, Labels | Absent | Silent]:
-        """Labels of the versions of which the registry has something to be told; the champion's once per poll."""
-        found: dict[int, Labels | Absent | Silent] = {}
-        interval = seconds(reached.resource.spec.sync.interval)
-        silence: Labels | Absent | Silent | None = None
-        for version in labels.versions_told(seen.versions, seen.traffic.champion):
-            number = version.spec.version
-            wished = labels.wish(seen, version, seen.traffic, reached.resource)
-            if wished is None:
-                continue
-            before = labels.previous(seen, number)
-            told = before is not None and before.holds and before.message == wished.fact
-            if told and number != seen.traffic.champion:
-                continue
-            key = (seen.model.metadata.namespace, seen.model.metadata.name, number)
-            at, fact, known = self._labels.get(key, (0.0, "", None))
-            if told and known is not None and fact == wished.fact and clock.monotonic() - at < interval:
-                found[number] = known
-                continue
-            if isinstance(silence, Silent):
-                found[number] = silence
-                continue
-            try:
-                answer = await reached.client.labels(registered_name(seen.model), number)
-                self._labels[key] = (clock.monotonic(), wished.fact, answer)
-                found[number] = answer
-            except AdapterError as error:
-                found[number] = await self._silence(error, reached)
-                silence = found[number] if isinstance(error, Unreachable) else None  # one time-out is enough
-        return found
-
 
 def _owned_by(found: Object, uid: str) -> bool:
     owners = found["metadata"].get("ownerReferences") or []
     return any(one.get("uid") == uid for one in owners)
 
 
-def _readable(found: Object) -> ModelVersion | None:
-    """The version; None for one that was stored before a rule of the CRD was there: its own pass says so."""
-    try:
-        return ModelVersion.model_validate(found)
-    except ValidationError:
-        return None
+def _number(name: str) -> int:
+    """The version in a ModelVersion's name, which the API server has checked."""
+    ending = name.rpartition("-v")[2]
+    return int(ending) if ending.isdecimal() else 0
 
 
 def registered_name(model: RegisteredModel) -> str:
@@ -229,20 +286,6 @@ def registered_name(model: RegisteredModel) -> str:
     return model.spec.source.name or model.metadata.name
 
 
-def fleet(number: int, deployment: Mapping[str, Any], its_pods: list[Object]) -> Fleet:
-    """The pods of one version as their Deployment tells."""
-    meta, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status", {})
-    replicas = spec.get("replicas", 1)
-    current = status.get("observedGeneration", 0) >= meta.get("generation", 0)
-    complete = (
-        current
-        and status.get("updatedReplicas", 0) == replicas
-        and status.get("replicas", 0) == replicas
-        and status.get("availableReplicas", 0) == replicas
-    )
-    refused = [c for c in status.get("conditions", []) if c["type"] == "ReplicaFailure" and c["status"] == "True"]
-    trouble = pods.refusal([{"reason": "FailedCreate", "message": refused[0].get("message", "")}]) if refused else None
-    if trouble is None:
-        trouble = next((found for pod in its_pods if (found := pods.waiting(pod))), None)
-    inputs = (meta.get("annotations") or {}).get(names.INPUTS, "")
-    return Fleet(number, replicas, status.get("readyReplicas", 0), complete, inputs, trouble)
+def place_of(registry: ModelRegistry) -> tuple[str, str]:
+    """Namespace and name of a ModelRegistry."""
+    return registry.metadata.namespace, registry.metadata.name

@@ -1,4 +1,7 @@
-"""How often a status is told: what has changed at once, how far something has come ever more rarely."""
+"""How often a status is told: what has changed at once, how far something has come ever more rarely.
+
+What is likely to pass in a moment is told only if it lasts: pods that come up, labels on their way to the registry.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +12,12 @@ from .queue import Key
 FIRST_SECONDS = 10.0
 LONGEST_SECONDS = 60.0
 # What tells how far something has come, wherever it stands in a status; everything else is news.
-PROGRESS = {"message", "ready"}
+PROGRESS = {"message", "ready", "since"}
+# Seconds for which news may be left untold, by the kind of the pass: conditions, all of which must be so.
+PASSING = {
+    "model": (frozenset({("Ready", "RolloutProgressing")}), 10.0),
+    "version": (frozenset({("Released", "Serving"), ("Synced", "LabelsPending")}), 2.0),
+}
 
 
 class Pace:
@@ -18,11 +26,13 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._told: dict[Key, tuple[float, int]] = {}
+        self._passing: dict[Key, float] = {}  # since when something has been so that may pass
 
     def wait(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
         """Seconds until a status may be written; 0.0 where it says something new."""
         if _news(before) != _news(after):
-            return 0.0
+            return self._until_it_lasts(key, before, after)
+        self._passing.pop(key, None)
         at, times = self._told.get(key, (float("-inf"), 0))
         pause = min(FIRST_SECONDS * (1 << times), LONGEST_SECONDS)
         return max(0.0, at + pause - self._clock())
@@ -31,10 +41,25 @@ class Pace:
         """The status was written."""
         times = self._told.get(key, (0.0, -1))[1] + 1 if _news(before) == _news(after) else 0
         self._told[key] = (self._clock(), times)
+        self._passing.pop(key, None)
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
         self._told.pop(key, None)
+        self._passing.pop(key, None)
+
+    def _until_it_lasts(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
+        wanted, seconds = PASSING.get(key.reconciler, (frozenset[tuple[str, str]](), 0.0))
+        passing = wanted and wanted <= _reasons(after) and not wanted <= _reasons(before)
+        if not passing or before.get("observedGeneration") != after.get("observedGeneration"):
+            self._passing.pop(key, None)
+            return 0.0
+        since = self._passing.setdefault(key, self._clock())
+        return max(0.0, since + seconds - self._clock())
+
+
+def _reasons(status: Mapping[str, Any]) -> set[tuple[str, str]]:
+    return {(one["type"], one["reason"]) for one in status.get("conditions", [])}
 
 
 def _news(status: Any) -> Any:

@@ -1,121 +1,128 @@
-"""One pass: observe, decide, apply, write the status. The only place that knows all three reconcilers."""
+"""One pass: observe, decide, carry out, write the status. The only place that knows all three reconcilers."""
 
-import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Any, NamedTuple
 
 from ..adapters.cluster import MODEL, REGISTRY, VERSION, Kind, Object
-from ..adapters.errors import AdapterError, Occupied, Unauthorized, Unreachable
+from ..adapters.errors import AdapterError, Unauthorized, Unreachable
 from ..api.base import seconds
 from ..api.modelregistry import ModelRegistry, ModelRegistryStatus
-from ..api.registeredmodel import RegisteredModel
 from ..core import lifecycle, promotion
-from ..core.conditions import clipped, failed, judged, passed
-from ..core.decision import Decision, Event
+from ..core.conditions import Verdict, clipped, conditions_after, failed, passed
+from ..core.decision import Decision, Document, Event
 from ..core.reasons import Reason, reason_named
-from ..core.registry import Silent
+from ..core.registry import Silent, Write
 from .apply import Applier
-from .cache import Cache
-from .observe import Observer, registered_name
+from .cache import Cache, Unreadable
+from .observe import Observer, place_of, registered_name
 from .pace import Pace
 from .queue import Key
-from .registries import Reached, Registries
+from .refusals import Refusals
+from .registries import Registries
+from .slots import Slots
 from .telemetry import Telemetry
 
 log = logging.getLogger("slipway")
-LOOKS = 4  # traffic moves, labels are written, labels are read: three, and one to spare
-LABELS_SECONDS = 2.0
-SILENT_SECONDS = 60.0  # until a model whose registry may not be used looks again: namespaces are not watched
+LOOKS = 3  # what a look did is seen by the next: a ledger that was written, a refusal
 KINDS: dict[str, Kind] = {"version": VERSION, "model": MODEL, "registry": REGISTRY}
+
+
+class Hands(NamedTuple):
+    """What a pass hands on, to be done in its own time."""
+
+    label: Callable[[Key, tuple[str, str], str, tuple[Write, ...]], None]  # labels of a registered model
+    keep: Callable[[tuple[str, str], Document], None]  # a document in a registry
+    wake: Callable[[Key], None]
 
 
 class Reconciler:
     """Passes over versions, models and registries."""
 
     def __init__(
-        self, cache: Cache, observer: Observer, applier: Applier, registries: Registries, telemetry: Telemetry
+        self,
+        cache: Cache,
+        observer: Observer,
+        applier: Applier,
+        refusals: Refusals,
+        slots: Slots,
+        hands: Hands,
+        registries: Registries,
+        telemetry: Telemetry,
+        pace: Pace | None = None,
     ) -> None:
         self._cache, self._observer, self._applier = cache, observer, applier
-        self._registries, self._telemetry, self._pace = registries, telemetry, Pace()
+        self._refusals, self._slots, self._hands = refusals, slots, hands
+        self._registries, self._telemetry, self._pace = registries, telemetry, pace or Pace()
 
     async def __call__(self, key: Key) -> float | None:
         """One pass over a key; seconds until the next one, None if nothing but a change asks for it."""
         found = self._cache.get(KINDS[key.reconciler], key.namespace, key.name)
         if found is None or found["metadata"].get("deletionTimestamp"):
-            self._pace.forget(key)
+            self._forget(key)
             return None
-        try:
-            if key.reconciler == "version":
-                return await self._version(key, found)
-            if key.reconciler == "model":
-                return await self._model(key, found)
-            return await self._registry(key, found)
-        except ValidationError as error:  # stored before a rule of the CRD was there: say so, touch nothing
-            wrong = "; ".join(f"{'.'.join(str(p) for p in one['loc'])}: {one['msg']}" for one in error.errors()[:5])
-            log.warning("%s/%s cannot be read: %s", key.namespace, key.name, wrong)
-            return None
+        if key.reconciler == "version":
+            return await self._version(key, found)
+        if key.reconciler == "model":
+            return await self._model(key, found)
+        return await self._registry(key, found)
+
+    def _forget(self, key: Key) -> None:
+        self._pace.forget(key)
+        self._refusals.forget(key)
+        if key.reconciler == "version":
+            self._wake(self._slots.leave(key))
 
     async def _version(self, key: Key, found: Object) -> float | None:
-        seen = await self._observer.version(key.namespace, key.name)
-        if seen is None:
-            return None
-        decision = lifecycle.decide(seen)
-        await self._applier.objects(decision)
-        if seen.model is not None:
-            await self._documents(seen.model, decision)
+        for _ in range(LOOKS):
+            seen = await self._observer.version(key.namespace, key.name)
+            if seen is None:
+                return None
+            if isinstance(seen, Unreadable):
+                return await self._tell(key, found, _unreadable(found, seen))
+            decision = lifecycle.decide(replace(seen, places=self._slots.look(key)))
+            self._wake(self._slots.settle(key, decision.queues))
+            registry = seen.registry
+            if not await self._applier.carry_out(key, decision):
+                break
+        if not isinstance(registry, Silent):
+            for document in decision.documents:
+                self._hands.keep(place_of(registry), document)
         again = await self._tell(key, found, decision)
         self._measure(found.get("status", {}), decision.status or {})
-        return soonest(decision.requeue_after_seconds, again)
+        return soonest(decision.requeue_after_seconds, again, self._refusals.again_seconds(key))
 
     async def _model(self, key: Key, found: Object) -> float | None:
         """Look, decide and act until nothing more is wanted, then tell it all in one status."""
         happened: tuple[Event, ...] = ()
-        looks = 0
-        while (seen := await self._observer.model(key.namespace, key.name)) is not None:
-            looks += 1
+        for _ in range(LOOKS):
+            seen = await self._observer.model(key.namespace, key.name)
+            if seen is None:
+                return None
+            if isinstance(seen, Unreadable):
+                return await self._tell(key, found, _unreadable(found, seen))
             decision = promotion.decide(seen)
-            try:
-                await self._applier.objects(decision)
-            except Occupied as error:
-                decision = promotion.blocked(seen, str(error))
+            moved = await self._applier.carry_out(key, decision)
             happened += decision.events
-            labelling = asyncio.create_task(self._label(seen.model, decision))
-            # A registry that is slow, or fails, does not keep the truth from people.
-            quick, _ = await asyncio.wait({labelling}, timeout=LABELS_SECONDS)
-            if decision.settled or looks == LOOKS or not quick or labelling.exception():
+            if not isinstance(seen.registry, Silent):
+                self._hands.label(key, place_of(seen.registry), registered_name(seen.model), decision.labels)
+            self._wake(tuple(Key("version", key.namespace, name) for name in decision.wake))
+            if not moved:
                 break
-        else:
-            return None
-        try:
-            again = await self._tell(key, found, replace(decision, events=happened))
-        finally:
-            await labelling  # before the next pass may write others: a late write must not undo a newer one
-        poll = SILENT_SECONDS if isinstance(seen.registry, Silent) else float(seconds(seen.registry.spec.sync.interval))
-        return soonest(decision.requeue_after_seconds, again, poll)
+        again = await self._tell(key, found, replace(decision, events=happened))
+        return soonest(decision.requeue_after_seconds, again, self._refusals.again_seconds(key))
 
-    async def _label(self, model: RegisteredModel, decision: Decision) -> None:
-        """Write every label; one that cannot be written does not hold the others up."""
-        reached = await self._registries.of(model) if decision.labels else None
-        if not isinstance(reached, Reached):
-            return
-        name = registered_name(model)
-        failures: list[AdapterError] = []
-        for write in decision.labels:
-            try:
-                await reached.client.write(name, write)
-                self._telemetry.actions.labels("label").inc()
-            except AdapterError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+    def _wake(self, keys: tuple[Key, ...]) -> None:
+        for key in keys:
+            self._hands.wake(key)
 
-    async def _registry(self, key: Key, found: Object) -> float:
-        resource = ModelRegistry.model_validate(found)
+    async def _registry(self, key: Key, found: Object) -> float | None:
+        resource = self._cache.value(REGISTRY, key.namespace, key.name)
+        if isinstance(resource, Unreadable):
+            return await self._tell(key, found, _unreadable(found, resource))
+        assert isinstance(resource, ModelRegistry)
         version, now = resource.status.version, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         reached = await self._registries.reach(resource, anew=True)
         if isinstance(reached, Silent):
@@ -135,26 +142,13 @@ class Reconciler:
         status = ModelRegistryStatus(
             observed_generation=generation,
             version=version,
-            conditions=judged(resource.status.conditions, {}, verdict, now, generation),
+            conditions=conditions_after(resource.status.conditions, {}, verdict, now, generation),
         )
         changed = before is None or before.reason != verdict.reason
         news = Event("Normal" if verdict.holds else "Warning", verdict.reason, verdict.message)
         events = (news,) if changed else ()
         await self._tell(key, found, Decision(status=status.wire(), events=events))
         return float(seconds(resource.spec.sync.interval))
-
-    async def _documents(self, model: Any, decision: Decision) -> None:
-        """Reports are kept in the registry; one that cannot be is not worth holding a release up."""
-        if not decision.documents:
-            return
-        reached = await self._registries.of(model)
-        if isinstance(reached, Silent):
-            return
-        for document in decision.documents:
-            try:
-                await reached.client.keep(document.run_id, document.path, document.content)
-            except AdapterError as error:
-                log.warning("the report %s could not be kept in the registry: %s", document.path, error)
 
     async def _tell(self, key: Key, found: Object, decision: Decision) -> float | None:
         """Write the status; tell people what the status now says too. Seconds until it is worth telling otherwise."""
@@ -196,6 +190,22 @@ class Reconciler:
             ):
                 took = datetime.fromisoformat(record["finishedAt"]) - datetime.fromisoformat(record["startedAt"])
                 self._telemetry.phases.labels(phase).observe(took.total_seconds())
+
+
+def _unreadable(found: Object, what: Unreadable) -> Decision:
+    """What is said of an object that cannot be read; everything else that its status says is kept."""
+    meta, status = found["metadata"], found.get("status") or {}
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    verdict: Verdict = failed(Reason.InvalidSpec, f"The object cannot be read: {what.why}.")
+    there = [one for one in status.get("conditions", []) if isinstance(one, dict)]
+    said = {one.get("type"): one for one in there if one.get("reason") == Reason.InvalidSpec}
+    if said.get("Ready", {}).get("message") == clipped(verdict.message):
+        return Decision()
+    fresh = [one.wire() for one in conditions_after((), {}, verdict, now, meta.get("generation", 0))]
+    kept = [one for one in there if one.get("type") not in ("Ready", "Reconciling", "Stalled")]
+    event = Event("Warning", verdict.reason, verdict.message)
+    told = {**status, "observedGeneration": meta.get("generation", 0), "conditions": [*fresh, *kept]}
+    return Decision(status=told, events=(event,))
 
 
 def soonest(*pauses: float | None) -> float | None:

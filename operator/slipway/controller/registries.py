@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from pydantic import ValidationError
-
 from ..adapters.cluster import CONFIG_MAP, NAMESPACE, REGISTRY, SECRET, Cluster, Object
 from ..adapters.errors import NotFound, Rejected, Unauthorized
 from ..adapters.ports import Connection, Registry
@@ -19,7 +17,7 @@ from ..core import registries
 from ..core.reasons import Reason
 from ..core.registry import Silent
 from ..resources.platform import Platform
-from .cache import Cache, Place
+from .cache import Cache, Place, Unreadable
 
 Connect = Callable[[Connection], Registry]
 NAMESPACE_SECONDS = 60.0  # for which a namespace's labels are believed where namespaces are not watched
@@ -46,7 +44,6 @@ class _Known:
     connection: Connection | None = None
     client: Registry | None = None
     trouble: Silent | None = None
-    parsed: tuple[str, ModelRegistry | Silent] | None = None  # by resource version
 
 
 class Registries:
@@ -104,15 +101,13 @@ class Registries:
         return resource if isinstance(resource, Silent) else await self.reach(resource)
 
     def resource(self, place: Place) -> ModelRegistry | Silent:
-        """The ModelRegistry, read once per change."""
-        found = self._cache.get(REGISTRY, *place)
-        if found is None:
+        """The ModelRegistry, or why there is none to use."""
+        found = self._cache.value(REGISTRY, *place)
+        if isinstance(found, Unreadable):  # stored before a rule of the CRD was there
+            return Silent(Reason.InvalidSpec, f"ModelRegistry {'/'.join(place)} cannot be read: {found.why}", False)
+        if not isinstance(found, ModelRegistry):
             return Silent(Reason.RegistryNotFound, f"There is no ModelRegistry {'/'.join(place)}.", False)
-        known = self._known.setdefault(place, _Known())
-        version = f"{found['metadata'].get('uid')}/{found['metadata'].get('resourceVersion')}"
-        if known.parsed is None or known.parsed[0] != version:
-            known.parsed = (version, _parsed(found))
-        return known.parsed[1]
+        return found
 
     async def reach(self, resource: ModelRegistry, anew: bool = False) -> Reached | Silent:
         """The registry with a client; `anew` reads its credential again, as each sweep and each 401 does."""
@@ -208,16 +203,6 @@ class Registries:
             return {key: base64.b64decode(data[key]).decode() for key in wanted}
         except (binascii.Error, UnicodeDecodeError):
             raise Rejected(f"Secret {namespace}/{name} holds bytes that are no text.") from None
-
-
-def _parsed(found: Object) -> ModelRegistry | Silent:
-    try:
-        return ModelRegistry.model_validate(found)
-    except ValidationError as error:  # stored before a rule of the CRD was there
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()[:5])
-        meta = found["metadata"]
-        said = f"ModelRegistry {meta.get('namespace', '')}/{meta['name']} cannot be read: {wrong}."
-        return Silent(Reason.InvalidSpec, said, False)
 
 
 def _files(connection: Connection) -> dict[str, str]:

@@ -18,8 +18,11 @@ class Telemetry:
         )
         self.took = self._histogram("slipway_pass_seconds", "How long a pass takes.", "reconciler")
         self.actions = self._counter(
-            "slipway_actions", "Writes: ensure, scale, retire and status in the cluster, label in the registry.", "verb"
+            "slipway_actions",
+            "Writes: ledger, ensure, retire and status in the cluster, label in the registry.",
+            "verb",
         )
+        self.refusals = self._counter("slipway_refusals", "Objects that the API server refused.", "reason")
         self.promotions = self._counter(
             "slipway_promotions", "Versions that were released, refused or rolled-back.", "result", "reason"
         )

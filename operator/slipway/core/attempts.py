@@ -11,9 +11,10 @@ from typing import Any
 
 from ..api.modelversion import Attempt
 from . import jobs
-from .conditions import Verdict, failed, sentence
-from .decision import Ref, Retire
+from .conditions import MESSAGE_LIMIT, Verdict, clipped, failed, sentence
+from .decision import Delete, Ref
 from .jobs import JobSeen
+from .observed import VersionSeen
 from .pods import Trouble
 from .reasons import Reason, reason_named
 
@@ -46,7 +47,7 @@ class Progress:
             "attempt": self.attempt,
             "outcome": self.outcome,
             "reason": self.reason or None,
-            "message": self.message or None,
+            "message": clipped(self.message, MESSAGE_LIMIT) or None,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
         }
@@ -91,7 +92,7 @@ def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pendi
         trouble = job.trouble or Trouble(Reason.PodLost, "")
         return replace(here.ended(stamp, "Failed", trouble.reason, jobs.told(job, trouble)), again_seconds=1.0)
     if job.phase == "Waiting":
-        left = job.created + timedelta(seconds=pending_seconds) - now
+        left = job.waiting_since + timedelta(seconds=pending_seconds) - now
         trouble = job.trouble or Trouble(Reason.PodConfigInvalid, "The pod has not started.")
         if left <= timedelta(0):
             message = f"{sentence(trouble.message)} Gave up after {pending_seconds} s."
@@ -115,18 +116,36 @@ def verdict(progress: Progress, running: Reason) -> Verdict:
     return replace(failed(reason, progress.message), final=True)
 
 
-def leftovers(progress: Progress, seen_jobs: Mapping[str, JobSeen], purpose: str, namespace: str) -> tuple[Retire, ...]:
+def leftovers(progress: Progress, seen_jobs: Mapping[str, JobSeen], purpose: str, namespace: str) -> tuple[Delete, ...]:
     """Jobs that nobody waits for any more: of another key, or given up."""
     stale = [
         job.name
         for job in seen_jobs.values()
-        if f"-{purpose}-" in job.name and job.phase in ("Waiting", "Running") and job.name != progress.job_name
+        if job.purpose == purpose and job.phase in ("Waiting", "Running") and job.name != progress.job_name
     ]
     if progress.abandoned:
         stale.append(progress.job_name)
     return tuple(retire(name, namespace, "nobody waits for it any more") for name in stale)
 
 
-def retire(name: str, namespace: str, because: str) -> Retire:
+def retire(name: str, namespace: str, because: str) -> Delete:
     """Remove a Job with its pods."""
-    return Retire(Ref("batch/v1", "Job", namespace, name), because)
+    return Delete(job_ref(namespace, name), because)
+
+
+def job_ref(namespace: str, name: str) -> Ref:
+    """A Job."""
+    return Ref("batch/v1", "Job", namespace, name)
+
+
+def held_up(progress: Progress, seen: VersionSeen, queue: str, namespace: str) -> Verdict | None:
+    """Why the Job of a running attempt is not there: the API server refused it, or it waits for its turn."""
+    if progress.outcome != "Running" or progress.job is not None:
+        return None
+    if refusal := seen.refusals.get(job_ref(namespace, progress.job_name)):
+        return failed(reason_named(refusal.reason), refusal.message)
+    place = seen.places.get(queue)
+    if place is None or place.admitted:
+        return None
+    said = f"{place.ahead} wait before it; {place.limit} run at the same time ({queue})."
+    return Verdict("False", Reason.Queued, f"Waits for its turn: {said}")

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..api.condition import Condition, Status
-from ..api.registeredmodel import Verdict as WireVerdict
-from .reasons import Reason, reason_named
+from .reasons import Reason
 
 MESSAGE_LIMIT = 1000
 
@@ -34,10 +33,6 @@ class Verdict:
         """Whether more is going to happen by itself."""
         return not self.holds and not self.stuck and self.reason.outlook in ("Moving", "Retrying")
 
-    def wire(self) -> WireVerdict:
-        """As one reconciler hands it to another."""
-        return WireVerdict(status=self.status, reason=self.reason.value, message=clipped(self.message, 500))
-
 
 def passed(reason: Reason, message: str = "") -> Verdict:
     """It holds."""
@@ -62,11 +57,6 @@ def unknown(reason: Reason, message: str = "") -> Verdict:
     return Verdict("Unknown", reason, message or reason.meaning)
 
 
-def received(verdict: WireVerdict) -> Verdict:
-    """A verdict that another reconciler handed over."""
-    return Verdict(verdict.status, reason_named(verdict.reason), verdict.message)
-
-
 def clipped(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """At most `limit` characters; the end is kept, since that is where a log says what went wrong."""
     text = text.strip()
@@ -75,7 +65,7 @@ def clipped(text: str, limit: int = MESSAGE_LIMIT) -> str:
     )
 
 
-def judged(
+def conditions_after(
     previous: Sequence[Condition], verdicts: Mapping[str, Verdict], ready: Verdict, now: str, generation: int
 ) -> tuple[Condition, ...]:
     """All conditions: those of `verdicts`, and Ready, Reconciling and Stalled derived from `ready` (kstatus)."""

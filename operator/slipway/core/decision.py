@@ -1,5 +1,6 @@
-"""A Decision: everything that one pass wants to be true. Carried out in the order of its fields, status last."""
+"""A Decision: everything that one pass wants to be true. Its acts are carried out in their order, status last."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,21 +17,50 @@ class Ref:
     namespace: str
     name: str
 
-
-@dataclass(frozen=True)
-class Scale:
-    """Give a Deployment so many replicas."""
-
-    deployment: Ref
-    replicas: int
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Ref":
+        """The object that a manifest describes."""
+        meta = manifest["metadata"]
+        return cls(manifest["apiVersion"], manifest["kind"], meta["namespace"], meta["name"])
 
 
 @dataclass(frozen=True)
-class Retire:
+class Refusal:
+    """The API server understood what was asked, and refused it."""
+
+    of: Ref
+    reason: str  # of the catalogue
+    message: str  # in the API server's own words
+
+
+Rank = Literal["ledger", "route", "pods", "record", "retire"]
+_ORDER: tuple[Rank, ...] = ("ledger", "route", "record", "pods", "retire")
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Make an object as the manifest says. `needs` names an object without which this one must not be made."""
+
+    manifest: Manifest
+    rank: Rank = "pods"
+    needs: Ref | None = None
+
+
+@dataclass(frozen=True)
+class Delete:
     """Delete an object. Nothing is ever deleted by being left out."""
 
     what: Ref
     because: str
+    rank: Rank = "retire"
+
+
+Act = Apply | Delete
+
+
+def in_order(acts: Iterable[Act]) -> tuple[Act, ...]:
+    """What serves first: the ledger and the route, then records and pods, then what nobody needs any more."""
+    return tuple(sorted(acts, key=lambda one: _ORDER.index(one.rank)))
 
 
 @dataclass(frozen=True)
@@ -56,12 +86,11 @@ class Event:
 class Decision:
     """What one pass wants to be true."""
 
-    ensure: tuple[Manifest, ...] = ()
-    scale: tuple[Scale, ...] = ()
-    retire: tuple[Retire, ...] = ()
+    acts: tuple[Act, ...] = ()
     labels: tuple[Write, ...] = ()
     documents: tuple[Document, ...] = ()
     status: dict[str, Any] | None = None  # the whole status, as Kubernetes spells it
     events: tuple[Event, ...] = ()
+    wake: tuple[str, ...] = ()  # ModelVersions whose conditions are not what they would say now
+    queues: tuple[str, ...] = ()  # in which a version waits for its turn, or has it
     requeue_after_seconds: float | None = None  # None: nothing happens until something wakes the key
-    settled: bool = True  # False: once this is carried out, another look will want more

@@ -1,65 +1,100 @@
 """Which version should serve: the highest that asks for Production and was neither refused nor rolled back."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..api import names
 from ..api.condition import Condition
+from ..api.modelledger import ModelLedgerSpec, Release
 from ..api.modelversion import ModelVersion
-from ..resources import naming
-from . import gates, validations
+from . import gates
+from .commands import Command, command
+from .ledger import is_rolled_back
 from .observed import ModelSeen
+from .reasons import REGISTRY_REASONS
+from .revisions import revision_of
+
+# Why no rollout starts, whatever asks for one.
+Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable"]
 
 
 @dataclass(frozen=True)
-class Standing:
+class Election:
     """How the versions of a model stand to each other."""
 
     target: int | None  # the version that should have the traffic
     proven: bool  # it may have it: released before, or evidence against the champion of now
-    going_back: bool = False  # it is the predecessor, by a rollback
+    returning: Command | None = None  # the rollback that chose it
+    back: bool = False  # it was released before and is returned to: ready pods are enough
+    barrier: Barrier = ""
 
 
-def token(version: ModelVersion) -> str:
-    """What was asked of a version: another token is another wish, which makes a rolled-back version eligible again."""
-    spec = version.spec.model_dump(mode="json", exclude_defaults=True)
-    return naming.short_hash([spec, version.metadata.annotations.get(names.RETRY, "")])
-
-
-def wanted_rollback(seen: ModelSeen) -> str | None:
+def rollback_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> Command | None:
     """The rollback that is asked for and was not carried out yet."""
-    asked = seen.model.metadata.annotations.get(names.ROLLBACK, "")
-    return asked if asked and asked != seen.traffic.handled_rollback else None
+    return command(seen.model.metadata.annotations.get(names.ROLLBACK, ""), ledger.handled.rollback)
 
 
-def standing(seen: ModelSeen) -> Standing:
+def destination(seen: ModelSeen, ledger: ModelLedgerSpec, asked: Command) -> Release | str:
+    """What a rollback returns to, or a sentence that says why it cannot."""
+    if asked.wrong:
+        return asked.wrong
+    number = asked.to if asked.to is not None else ledger.predecessor
+    if number is None:
+        return "there is no version to go back to"
+    if number == ledger.champion:
+        return f"version {number} has the traffic"
+    found = ledger.release(number)
+    if found is None:
+        known = ", ".join(str(one.version) for one in ledger.released if one.version != ledger.champion)
+        return f"version {number} is not among the releases that are known: {known or 'there are none'}"
+    return found
+
+
+def elect(seen: ModelSeen, ledger: ModelLedgerSpec) -> Election:
     """The version that should have the traffic, and whether it may."""
-    champion = seen.traffic.champion
-    if wanted_rollback(seen) and seen.traffic.predecessor in seen.traffic.history:
-        return Standing(seen.traffic.predecessor, proven=True, going_back=True)
-    for version in contenders(seen):
+    asked = rollback_of(seen, ledger)
+    if asked is not None and isinstance(found := destination(seen, ledger, asked), Release):
+        return Election(found.version, proven=True, returning=asked, back=True)
+    if barrier := barrier_of(seen, ledger):
+        return Election(ledger.champion, proven=True, barrier=barrier)
+    for version in contenders(seen, ledger):
         number = version.spec.version
-        if number == champion or number in seen.traffic.history:
-            return Standing(number, proven=True)
-        return Standing(number, proven=evidence_holds(seen, version))
-    return Standing(champion if _keeps(seen) else None, proven=True)
+        if number == ledger.champion:
+            return Election(number, proven=True)
+        if proof_is_kept(seen, ledger, version):
+            return Election(number, proven=True, back=True)
+        return Election(number, proven=evidence_holds(seen, ledger, version))
+    return Election(ledger.champion if _keeps(seen, ledger) else None, proven=True)
 
 
-def contenders(seen: ModelSeen) -> list[ModelVersion]:
+def barrier_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> Barrier:
+    """Why no rollout may start now; "" if one may."""
+    if seen.model.spec.suspend:
+        return "Suspended"
+    if ledger.hold is not None:
+        return "Held"
+    if seen.unreadable:
+        return "Unreadable"
+    return "Frozen" if seen.platform.freeze else ""
+
+
+def contenders(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
     """Versions that may ask for the traffic, the first claim first."""
-    asking = [one for one in seen.versions if one.spec.stage == "Production" and not one.metadata.deletion_timestamp]
-    open_to = [one for one in asking if not rolled_back(seen, one) and not refused(seen, one)]
+
+    def asks(one: ModelVersion) -> bool:
+        against = ledger.against_stage and one.spec.version == ledger.champion
+        return (one.spec.stage == "Production" or against) and not one.metadata.deletion_timestamp
+
+    asking = [one for one in seen.versions if asks(one)]
+    open_to = [one for one in asking if not is_rolled_back(ledger, one.spec.version) and not refused(ledger, one)]
     return sorted(open_to, key=lambda one: -one.spec.version)
 
 
-def rolled_back(seen: ModelSeen, version: ModelVersion) -> bool:
-    """Somebody rolled it back and has asked for nothing new since."""
-    return seen.traffic.rolled_back.get(version.spec.version) == token(version)
-
-
-def refused(seen: ModelSeen, version: ModelVersion) -> bool:
-    """It cannot be released as it is: a condition before Released is stuck for this generation and this retry."""
-    if version.spec.version in seen.traffic.history:
-        return False
+def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    """It cannot be released as it is: by its pin, or a condition before Released is stuck for what is asked now."""
+    release = ledger.release(version.spec.version)
+    if release is not None:
+        return version.spec.version != ledger.champion and version.spec.digest not in (None, release.digest)
     status = version.status
     if status.observed_generation != version.metadata.generation:
         return False
@@ -69,38 +104,61 @@ def refused(seen: ModelSeen, version: ModelVersion) -> bool:
 
 
 def refusal(version: ModelVersion) -> Condition | None:
-    """The condition that refuses a version, if its status says that one does."""
+    """The condition that refuses a version, if its status says that one does.
+
+    A registry that is missing, or refuses the credential, refuses no version: it may answer again.
+    """
     stalled = version.status.condition("Stalled")
     if stalled is None or stalled.status != "True":
         return None
     found = (version.status.condition(kind) for kind in ("Resolved", "Imported", "Validated"))
-    return next((one for one in found if one is not None and one.status != "True"), None)
+    first = next((one for one in found if one is not None and one.status != "True"), None)
+    return None if first is None or first.reason in REGISTRY_REASONS else first
 
 
-def evidence_holds(seen: ModelSeen, version: ModelVersion) -> bool:
+def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    """What was released needs no new evidence to return: the same files, and nothing stricter asked since.
+
+    Going back below the champion asks for nothing: the older version was there before. A version above the champion
+    comes into Production anew, so gates that were changed meanwhile are asked first.
+    """
+    release = ledger.release(version.spec.version)
+    if release is None or version.status.digest not in (None, release.digest):
+        return False
+    if version.spec.digest not in (None, release.digest):
+        return False
+    proof, champion = version.status.validation, ledger.champion
+    if champion is None or version.spec.version <= champion or proof is None:
+        return True
+    asked = gates.merged(seen.model.spec.validation, version.spec.validation)
+    return not isinstance(asked, str) and proof.revision == revision_of(seen.model, version, asked)
+
+
+def evidence_holds(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     """The version was validated as it is asked for now, against the champion of now."""
     proof = version.status.validation
     asked = gates.merged(seen.model.spec.validation, version.spec.validation)
-    if proof is None or isinstance(asked, str) or not validated(version):
+    if proof is None or isinstance(asked, str) or not is_validated(version):
         return False
-    of_now = proof.revision == validations.revision_of(seen.model, version, asked)
-    return of_now and (proof.champion_digest or "") == seen.traffic.digest
+    of_now = proof.revision == revision_of(seen.model, version, asked)
+    serving = ledger.serving
+    return of_now and (proof.champion_digest or "") == (serving.digest if serving else "")
 
 
-def validated(version: ModelVersion) -> bool:
+def is_validated(version: ModelVersion) -> bool:
     """The version was validated as it is now, against whichever champion; nothing before that is being redone."""
     status = version.status
     holds = {one.type for one in status.conditions if one.status == "True"}
     if not {"Resolved", "Imported", "Validated"} <= holds or status.validation is None or status.digest is None:
+        return False
+    if version.spec.digest not in (None, status.digest):
         return False
     if status.last_handled_retry != version.metadata.annotations.get(names.RETRY):
         return False
     return status.observed_generation == version.metadata.generation
 
 
-def _keeps(seen: ModelSeen) -> bool:
+def _keeps(seen: ModelSeen, ledger: ModelLedgerSpec) -> bool:
     """With nobody to take over, the champion keeps the traffic unless its stage says Archived."""
-    for version in seen.versions:
-        if version.spec.version == seen.traffic.champion:
-            return version.spec.stage != "Archived" or token(version) == seen.traffic.returned
-    return True  # its ModelVersion is gone: nobody asked to stop serving
+    version = seen.version(ledger.champion)
+    return version is None or version.spec.stage != "Archived" or ledger.against_stage

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ..api.modelversion import GateResult
 from ..api.report import Report
 from ..api.validation import Gate, MetricGate, Validation, VersionValidation
+from .conditions import clipped
 
 
 def merged(policy: Validation, version: VersionValidation | None) -> tuple[Gate, ...] | str:
@@ -25,6 +26,19 @@ def merged(policy: Validation, version: VersionValidation | None) -> tuple[Gate,
 def judge(gates: Sequence[Gate], report: Report) -> tuple[GateResult, ...]:
     """One result per gate, in their order."""
     return tuple(_judge(gate, report) for gate in gates)
+
+
+def missed(gates: Sequence[Gate], results: Sequence[GateResult]) -> list[str]:
+    """What keeps a version out, in words: any result but Passed and Skipped, and any gate without one."""
+    found = {one.name: one for one in results}
+    sentences = []
+    for gate in gates:
+        one = found.get(gate.name)
+        if one is None:
+            sentences.append(f"{gate.name}: it has no result")
+        elif one.result not in ("Passed", "Skipped"):
+            sentences.append(f"{gate.name}: {one.message}")
+    return sentences
 
 
 def _judge(gate: Gate, report: Report) -> GateResult:
@@ -45,7 +59,7 @@ def _metric(name: str, gate: MetricGate, report: Report) -> GateResult:
     def result(word: str, message: str) -> GateResult:
         return GateResult.model_validate(
             {"name": name, "result": word, "metric": gate.name, "candidate": candidate, "champion": champion,
-             "message": message}
+             "message": clipped(message, 512)}
         )  # fmt: skip
 
     if candidate is None or not math.isfinite(candidate):

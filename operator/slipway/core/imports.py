@@ -1,19 +1,26 @@
-"""The rule of the Imported condition: one import Job beside the operator, and the digest that it computed."""
+"""The rule of the Imported condition: one import Job beside the operator, and the digest that it computed.
+
+Evaluation data that the registry holds comes with the model's first import, and by a Job of its own when it changes.
+"""
 
 from ..api import names, tasks
-from ..api.modelversion import ImportRecord
+from ..api.base import size_bytes
+from ..api.modelversion import DataRecord, ImportRecord
+from ..api.validation import Data
 from ..resources import jobs as builders
 from ..resources import naming
-from ..resources.platform import Manifest
 from . import attempts
 from .attempts import Progress
 from .conditions import Verdict, failed, passed
+from .decision import Act, Apply
+from .ledger import is_rolled_back, stamp
 from .observed import VersionSeen
 from .reasons import Reason, reason_named
 from .registry import Silent
 from .step import Step
 
-PURPOSE = "import"
+PURPOSE, DATA_PURPOSE = "import", "data"
+QUEUE = "import"
 PENDING_SECONDS = 600
 
 
@@ -21,24 +28,60 @@ def decide(seen: VersionSeen) -> Step:
     """The files are in the artifact store under their digest, or on their way, or why they are not."""
     status = seen.version.status
     key = _key(seen)
-    if isinstance(seen.registry, Silent) and not _imported(seen, key):
+    if isinstance(seen.registry, Silent) and not _is_done(status.imported, key):
         return Step(failed(reason_named(seen.registry.reason), seen.registry.message), again_seconds=30.0)
-    progress = attempts.advance(
-        status.imported, key, lambda n: naming.job(seen.version.metadata.name, PURPOSE, key, n),
-        seen.jobs, seen.now, PENDING_SECONDS,
-    )  # fmt: skip
+    progress = _progress(seen, status.imported, key, PURPOSE)
     stale = attempts.leftovers(progress, seen.jobs, PURPOSE, seen.platform.namespace)
     if progress.recorded and progress.outcome == "Passed" and status.imported:
-        # A credential goes with its Job as soon as it is needed no more; any other Job stays for a person to look at.
-        guarded = seen.credentials or isinstance(seen.registry, Silent)
-        done = (attempts.retire(progress.job_name, seen.platform.namespace, "its result is in status"),)
-        return Step(_stored(status.imported), retire=stale + (done if progress.job and guarded else ()))
+        return Step(_stored(status.imported), acts=(*stale, *_cleared(seen, progress)))
     if progress.job and progress.job.phase == "Succeeded":
         return _result(seen, progress)
     record = ImportRecord(**progress.fields())
-    ensure = _ensure(seen, progress) if progress.outcome == "Running" else ()
-    verdict = attempts.verdict(progress, Reason.ImportRunning)
-    return Step(verdict, {"imported": record}, ensure, stale, again_seconds=progress.again_seconds)
+    verdict = attempts.held_up(progress, seen, QUEUE, seen.platform.namespace)
+    data = None if is_data_there(seen) else _registry_data(seen)
+    acts = () if verdict and verdict.reason is Reason.Queued else _started(seen, progress, data, PURPOSE)
+    return Step(
+        verdict or attempts.verdict(progress, Reason.ImportRunning),
+        {"imported": record},
+        (*acts, *stale),
+        again_seconds=progress.again_seconds,
+        queue=QUEUE if progress.outcome == "Running" else "",
+    )
+
+
+def data_step(seen: VersionSeen) -> Step | None:
+    """The registry's evaluation data on its way to the store; None once it is there, or if it comes from elsewhere."""
+    data = _registry_data(seen)
+    if data is None or is_data_there(seen):
+        return None
+    status, key = seen.version.status, _data_key(seen, data)
+    if isinstance(seen.registry, Silent):
+        return Step(failed(reason_named(seen.registry.reason), seen.registry.message), again_seconds=30.0)
+    progress = _progress(seen, status.data, key, DATA_PURPOSE)
+    stale = attempts.leftovers(progress, seen.jobs, DATA_PURPOSE, seen.platform.namespace)
+    if progress.job and progress.job.phase == "Succeeded":
+        result = _read(progress)
+        if result is None or result.data_digest is None:
+            over = progress.ended(stamp(seen.now), "Failed", Reason.ReportMissing, "The import ended without a result.")
+        else:
+            over = progress.ended(stamp(seen.now), "Passed")
+        record = DataRecord(**over.fields(), digest=result.data_digest if result else None)
+        return Step(attempts.verdict(over, Reason.ImportRunning), {"data": record}, stale, again_seconds=1)
+    verdict = attempts.held_up(progress, seen, QUEUE, seen.platform.namespace)
+    acts = () if verdict and verdict.reason is Reason.Queued else _started(seen, progress, data, DATA_PURPOSE)
+    return Step(
+        verdict or attempts.verdict(progress, Reason.ImportRunning),
+        {"data": DataRecord(**progress.fields())},
+        (*acts, *stale),
+        again_seconds=progress.again_seconds,
+        queue=QUEUE if progress.outcome == "Running" else "",
+    )
+
+
+def is_data_there(seen: VersionSeen) -> bool:
+    """Whether the evaluation data that is asked for now lies in the store, if the registry holds it."""
+    data, record = _registry_data(seen), seen.version.status.data
+    return data is None or (record is not None and _is_done(record, _data_key(seen, data)))
 
 
 def asked_again(seen: VersionSeen) -> bool:
@@ -48,7 +91,7 @@ def asked_again(seen: VersionSeen) -> bool:
     """
     version, status = seen.version, seen.version.status
     asked, number = version.metadata.annotations.get(names.RETRY), version.spec.version
-    returns = number in seen.traffic.rolled_back and number != seen.traffic.champion
+    returns = is_rolled_back(seen.ledger, number) is not None and number != seen.ledger.champion
     if not asked or returns or status.digest is None:
         return False
     record = status.imported
@@ -56,10 +99,32 @@ def asked_again(seen: VersionSeen) -> bool:
     return pending or asked != status.last_handled_retry
 
 
-def _imported(seen: VersionSeen, key: str) -> bool:
-    """Whether what is asked for now was imported: a retry, or other data, needs the registry once more."""
-    record = seen.version.status.imported
+def comes_from_registry(data: Data | None) -> bool:
+    """Whether the registry holds the evaluation data; then it comes to the store without a credential in a pod."""
+    return data is not None and data.uri.startswith(("runs:/", "mlflow-artifacts:/"))
+
+
+def _registry_data(seen: VersionSeen) -> Data | None:
+    data = seen.model.spec.validation.data if seen.model else None
+    return data if comes_from_registry(data) else None
+
+
+def _is_done(record: ImportRecord | DataRecord | None, key: str) -> bool:
     return record is not None and record.key == key and record.outcome == "Passed"
+
+
+def _progress(seen: VersionSeen, record: ImportRecord | DataRecord | None, key: str, purpose: str) -> Progress:
+    name = seen.version.metadata.name
+    return attempts.advance(
+        record, key, lambda n: naming.job(name, purpose, key, n), seen.jobs, seen.now, PENDING_SECONDS
+    )
+
+
+def _cleared(seen: VersionSeen, progress: Progress) -> tuple[Act, ...]:
+    """A credential goes with its Job as soon as it is needed no more; any other Job stays for a person to look at."""
+    if progress.job is None or not (seen.credentials or isinstance(seen.registry, Silent)):
+        return ()
+    return (attempts.retire(progress.job_name, seen.platform.namespace, "its result is in status"),)
 
 
 def _stored(record: ImportRecord) -> Verdict:
@@ -67,64 +132,70 @@ def _stored(record: ImportRecord) -> Verdict:
     return passed(Reason.Imported, f"{record.digest}{size}")
 
 
-def _result(seen: VersionSeen, progress: Progress) -> Step:
-    stamp = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _read(progress: Progress) -> tasks.ImportResult | None:
     try:
-        result = tasks.ImportResult.model_validate_json(progress.job.result if progress.job else "")
+        return tasks.ImportResult.model_validate_json(progress.job.result if progress.job else "")
     except ValueError:
-        lost = progress.ended(stamp, "Failed", Reason.ReportMissing, "The import ended without a result.")
-        return Step(
-            attempts.verdict(lost, Reason.ImportRunning), {"imported": ImportRecord(**lost.fields())}, again_seconds=1
-        )
-    record = ImportRecord(
-        **progress.ended(stamp, "Passed").fields(),
-        digest=result.digest,
-        size_bytes=result.size_bytes,
-        data_digest=result.data_digest,
-    )
-    return Step(_stored(record), {"imported": record, "digest": result.digest}, again_seconds=1)
+        return None
 
 
-def registry_data(seen: VersionSeen) -> str | None:
-    """URI of the evaluation data if the registry holds it; then it comes with the import, without a credential."""
-    data = seen.model.spec.validation.data if seen.model else None
-    return data.uri if data and data.uri.startswith(("runs:/", "mlflow-artifacts:/")) else None
+def _result(seen: VersionSeen, progress: Progress) -> Step:
+    result = _read(progress)
+    if result is None or result.digest is None:
+        over = progress.ended(stamp(seen.now), "Failed", Reason.ReportMissing, "The import ended without a result.")
+        failure = attempts.verdict(over, Reason.ImportRunning)
+        return Step(failure, {"imported": ImportRecord(**over.fields())}, again_seconds=1)
+    over = progress.ended(stamp(seen.now), "Passed")
+    record = ImportRecord(**over.fields(), digest=result.digest, size_bytes=result.size_bytes)
+    remember: dict[str, object] = {"imported": record, "digest": result.digest}
+    if (data := _registry_data(seen)) is not None and (result.data_digest or result.data_problem):
+        problem = result.data_problem
+        ended = over if problem is None else progress.ended(stamp(seen.now), "Failed", problem.reason, problem.message)
+        fields = ended.fields() | {"key": _data_key(seen, data), "attempt": 1}
+        remember["data"] = DataRecord(**fields, digest=result.data_digest)
+    return Step(_stored(record), remember, again_seconds=1)
 
 
 def _key(seen: VersionSeen) -> str:
     pinned = seen.version.status.resolved
-    data = seen.model.spec.validation.data if seen.model and registry_data(seen) else None
     return naming.short_hash(
         [
             seen.version.metadata.uid,
             pinned.source if pinned else "",
             pinned.mlmodel_digest if pinned else "",
             seen.version.spec.digest,
-            [data.uri, data.digest] if data else None,
+            None,  # where the data was: without it, every import would begin anew at an upgrade
             seen.version.metadata.annotations.get(names.RETRY, ""),
         ]
     )
 
 
-def _ensure(seen: VersionSeen, progress: Progress) -> tuple[Manifest, ...]:
-    """The Job, and its credential once the Job exists to own it."""
+def _data_key(seen: VersionSeen, data: Data) -> str:
+    meta = seen.version.metadata
+    return naming.short_hash([meta.uid, data.uri, data.digest, meta.annotations.get(names.RETRY, "")])
+
+
+def _started(seen: VersionSeen, progress: Progress, data: Data | None, purpose: str) -> tuple[Act, ...]:
+    """The Job, and its credential once the Job exists to own it; nothing once the attempt has ended."""
     pinned, model = seen.version.status.resolved, seen.model
+    if progress.outcome != "Running":
+        return ()
     assert pinned is not None and model is not None and not isinstance(seen.registry, Silent)
-    data = model.spec.validation.data if registry_data(seen) else None
-    backend = seen.registry.spec.backend.mlflow
+    backend, release = seen.registry.spec.backend.mlflow, seen.release
     task = tasks.ImportTask(
         registry_uri=backend.uri if backend else "",
-        source=pinned.source,
+        source=pinned.source if purpose == PURPOSE else None,
         model_name=model.spec.source.name or model.metadata.name,
         version=seen.version.spec.version,
         mlmodel_digest=pinned.mlmodel_digest,
-        expected_digest=seen.version.spec.digest or seen.traffic.history.get(seen.version.spec.version),
+        expected_digest=seen.version.spec.digest or (release.digest if release else None),
         data_uri=data.uri if data else None,
         data_digest=data.digest if data else None,
-        store=tasks.Store(url=seen.platform.store.url),
+        max_bytes=size_bytes(seen.platform.imports.max_model_size),
+        store=seen.platform.store.for_imports(),
     )
     name, secret = progress.job_name, seen.credentials
-    job = builders.import_job(seen.platform, seen.version, name, task, with_credentials=bool(secret))
+    job = builders.import_job(seen.platform, seen.version, name, task, purpose, with_credentials=bool(secret))
     if not secret or progress.job is None:
-        return (job,)
-    return job, builders.import_secret(seen.platform, name, progress.job.uid, secret)
+        return (Apply(job),)
+    return Apply(job), Apply(builders.import_secret(seen.platform, name, progress.job.uid, secret))

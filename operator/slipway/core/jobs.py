@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from ..api import names
 from ..api.modelversion import Attempt
 from . import pods
 from .conditions import clipped
@@ -26,17 +27,40 @@ class JobSeen:
     trouble: Trouble | None = None  # why it waits or failed
     result: str = ""  # termination message of the main container
     log: str = ""  # the end of the log of the container that matters
+    log_trouble: str = ""  # why that log could not be read
+    purpose: str = ""  # what the Job is for: import, data or validate
+    pod_created: datetime | None = None  # when its newest pod was made
+    pod_ended: datetime | None = None  # when the last of its containers ended
+    environment: str = ""  # content digest of the image in which the candidate ran
+
+    @property
+    def waiting_since(self) -> datetime:
+        """Since when it has waited for its pod, or its pod for a node: another pod waits anew."""
+        return self.pod_created or self.created
 
 
-def read(job: Object, its_pods: Iterable[Object], events: Iterable[Object] = (), log: str = "") -> JobSeen:
+def read(
+    job: Object, its_pods: Iterable[Object], events: Iterable[Object] = (), log: str = "", log_trouble: str = ""
+) -> JobSeen:
     """The Job in our words. `log` is that of the main container, or of the one that failed."""
     meta = job["metadata"]
     main = job["spec"]["template"]["spec"]["containers"][0]["name"]
     pod = newest(its_pods)
     created = parse_time(meta["creationTimestamp"])
 
-    def seen(phase: Literal["Waiting", "Running", "Succeeded", "Failed"], **more: str | Trouble | None) -> JobSeen:
-        return JobSeen(meta["name"], meta.get("uid", ""), created, phase, log=log, **more)  # type: ignore[arg-type]
+    def seen(
+        phase: Literal["Waiting", "Running", "Succeeded", "Failed"],
+        step: str = "",
+        trouble: Trouble | None = None,
+        result: str = "",
+    ) -> JobSeen:
+        return JobSeen(
+            meta["name"], meta.get("uid", ""), created, phase, step, trouble, result, log, log_trouble,
+            purpose=(meta.get("labels") or {}).get(names.PURPOSE, ""),
+            pod_created=parse_time(pod["metadata"]["creationTimestamp"]) if pod else None,
+            pod_ended=pods.ended_at(pod) if pod else None,
+            environment=pods.image_of(pod, "score-candidate") if pod else "",
+        )  # fmt: skip
 
     finished = {c["type"]: c for c in job.get("status", {}).get("conditions", []) if c.get("status") == "True"}
     if pod is None:

@@ -1,123 +1,177 @@
-"""What the registry should say about each version, and whether it does. Written once per fact; later changes by
-others are drift, which is reported and never overwritten.
+"""What the registry should say about each version, and whether it does.
+
+The ledger remembers what the registry was asked to say. Labels that differ from it are drift once they were as asked;
+drift is reported and never overwritten.
 """
 
 from dataclasses import dataclass
 
-from ..api.modelregistry import ModelRegistry, RegistryLabels
+from ..api.modelledger import TOLD, ModelLedgerSpec, Told
+from ..api.modelregistry import RegistryLabels
 from ..api.modelversion import ModelVersion
-from ..resources.serving import Traffic
-from .conditions import Verdict, failed, passed, received, unknown
-from .election import refusal, refused, rolled_back
+from ..resources import naming
+from .conditions import Verdict, failed, passed, unknown
+from .election import refusal, refused
+from .ledger import is_rolled_back
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Absent, Labels, Silent, Write
 
-SHOWN = 32  # verdicts are kept for the newest versions only
-
 
 @dataclass(frozen=True)
-class Wish:
+class Wanted:
     """What the registry should say about one version."""
 
     write: Write
-    fact: str  # a sentence that changes when the fact does; also the message once it is written
+    state: str  # a word
+    message: str  # what is told once it says so
 
 
-def versions_told(versions: tuple[ModelVersion, ...], champion: int | None) -> list[ModelVersion]:
+def in_play(versions: tuple[ModelVersion, ...], ledger: ModelLedgerSpec) -> list[ModelVersion]:
     """Versions of which the registry is told: the champion, then those that ask for Production, then the newest."""
-    asking = [one for one in versions if one.spec.stage != "None" or one.spec.version == champion]
+    asking = [one for one in versions if one.spec.stage != "None" or one.spec.version == ledger.champion]
 
     def first(one: ModelVersion) -> tuple[bool, bool, int]:
-        return one.spec.version != champion, one.spec.stage != "Production", -one.spec.version
+        return one.spec.version != ledger.champion, one.spec.stage != "Production", -one.spec.version
 
-    return sorted(asking, key=first)[:SHOWN]
+    return sorted(asking, key=first)[:TOLD]
 
 
-def wish(seen: ModelSeen, version: ModelVersion, traffic: Traffic, marks: ModelRegistry) -> Wish | None:
-    """What the registry should say about a version; None if there is nothing to say yet."""
-    number, stages = version.spec.version, marks.spec.stages
-    if number == traffic.champion:
-        return _wish(seen, number, stages.production, "Serving", f"since {traffic.since}", version.status.digest)
-    if rolled_back(seen, version):
-        return _wish(seen, number, stages.archived, "RolledBack", f"version {traffic.champion} serves")
-    if refused(seen, version):
+def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
+    """What the registry should say about a version; None if there is nothing to say."""
+    if isinstance(seen.registry, Silent):
+        return None
+    number, stages, nothing = version.spec.version, seen.registry.spec.stages, RegistryLabels()
+    if number == ledger.champion:
+        return _wanted(seen, version, stages.production, "Serving", f"since {ledger.since}")
+    if is_rolled_back(ledger, number):
+        return _wanted(seen, version, stages.archived, "RolledBack", f"version {ledger.champion} serves")
+    if refused(ledger, version):
         why = refusal(version)
-        return _wish(seen, number, RegistryLabels(), "Refused", why.reason if why else "")
+        return _wanted(seen, version, nothing, "Refused", why.reason if why else "")
     if version.spec.stage == "Archived":
-        return _wish(seen, number, stages.archived, "Archived", "")
-    if version.spec.stage == "Staging" and _proven(version):
-        marks_of = stages.staging if _first_in_staging(seen, version) else RegistryLabels()
-        return _wish(seen, number, marks_of, "Validated", "", version.status.digest)
-    if version.spec.stage == "Production" and number in traffic.history and traffic.champion is not None:
-        return _wish(seen, number, RegistryLabels(), "Replaced", f"version {traffic.champion} serves")
+        return _wanted(seen, version, stages.archived, "Archived", "")
+    if version.spec.stage == "Staging" and _is_proven(version):
+        return _wanted(
+            seen, version, stages.staging if _is_first_in_staging(seen, version) else nothing, "Validated", ""
+        )
+    if version.spec.stage == "Production" and ledger.release(number) and ledger.champion is not None:
+        return _wanted(seen, version, nothing, "Replaced", f"version {ledger.champion} serves")
     return None
 
 
-def _wish(
-    seen: ModelSeen, number: int, marks: RegistryLabels, state: str, detail: str, digest: str | None = None
-) -> Wish:
+def _wanted(seen: ModelSeen, version: ModelVersion, labels: RegistryLabels, state: str, detail: str) -> Wanted:
     prefix = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"
     said = f"{state} {detail}".strip()
+    digest = version.status.digest if state in ("Serving", "Validated") else None
     tags = {prefix + "state": said} | ({prefix + "digest": digest} if digest else {})
-    others = marks.stage in ("Production", "Staging")
-    write = Write(number, marks.stage, archive_others=others, alias=marks.alias, tags=tags)
-    stage = f", stage {marks.stage}" if marks.stage else ""
-    alias = f", alias {marks.alias}" if marks.alias else ""
-    return Wish(write, f"The registry says: {said}{stage}{alias}.")
+    others = labels.stage in ("Production", "Staging")
+    write = Write(version.spec.version, labels.stage, archive_others=others, alias=labels.alias, tags=tags)
+    stage = f", stage {labels.stage}" if labels.stage else ""
+    alias = f", alias {labels.alias}" if labels.alias else ""
+    return Wanted(write, state, f"The registry says: {said}{stage}{alias}.")
 
 
-def judge(seen: ModelSeen, version: ModelVersion, wished: Wish, before: Verdict | None) -> tuple[Verdict, Write | None]:
-    """Whether the registry says what it should, and what to write if it was not told yet."""
-    labels = seen.labels.get(version.spec.version)
-    if labels is None:  # not asked: what was written stands
-        return (before or unknown(Reason.LabelsPending)), None
-    if isinstance(labels, Silent):
-        if before and before.holds and before.message == wished.fact:
-            return before, None  # silence takes nothing back
-        return unknown(reason_named(labels.reason), labels.message), None
-    if isinstance(labels, Absent):
-        return failed(reason_named(labels.reason), labels.message), None
-    if says(labels, wished.write):
-        return passed(Reason.LabelsWritten, wished.fact), None
-    if _was_told(labels, wished.write):
-        return failed(Reason.RegistryDrifted, _drift(labels, wished.write)), None
-    return unknown(Reason.LabelsPending), wished.write
+def told(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Told, ...]:
+    """The stages and aliases that the registry is asked to give; what the ledger remembers of a silent one."""
+    if isinstance(seen.registry, Silent):
+        return ledger.told
+    found = []
+    for version in in_play(seen.versions, ledger):
+        one = wanted(seen, ledger, version)
+        if one and (one.write.stage or one.write.alias):
+            alias = naming.short_hash(one.write.alias) if one.write.alias else ""
+            found.append(Told(version=version.spec.version, state=one.state, stage=one.write.stage or "", alias=alias))
+    return tuple(found)
 
 
-def previous(seen: ModelSeen, number: int) -> Verdict | None:
-    """The Synced verdict of the last pass."""
-    for one in seen.model.status.versions:
-        if one.version == number and one.synced:
-            return received(one.synced)
-    return None
+def writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
+    """What has to be written to the registry: whatever it does not say and was not changed by somebody else."""
+    found = []
+    for version in in_play(seen.versions, ledger):
+        one = wanted(seen, ledger, version)
+        if one is not None and synced(seen, ledger, version).reason in _UNWRITTEN:
+            found.append(one.write)
+    return tuple(found)
+
+
+# What a version reads while the registry does not say what it should, and the label writer is to go on trying.
+_UNWRITTEN = {
+    Reason.LabelsPending,
+    Reason.RegistryUnreachable,
+    Reason.RegistryUnauthorized,
+    Reason.RegistryRejected,
+}
+
+
+def synced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Verdict:
+    """The registry's labels say what is really running."""
+    number = version.spec.version
+    one = wanted(seen, ledger, version)
+    before = version.status.condition("Synced")
+    if isinstance(seen.registry, Silent):
+        if before is not None and before.status == "True":
+            return Verdict("True", reason_named(before.reason), before.message)  # silence takes nothing back
+        return unknown(reason_named(seen.registry.reason), seen.registry.message)
+    if one is None:
+        return unknown(Reason.LabelsPending)
+    if number not in {other.spec.version for other in in_play(seen.versions, ledger)}:
+        return passed(Reason.NotTold)
+    if said := seen.contested.get(number):
+        return failed(Reason.RegistryContested, said)
+    labels = seen.labels.labels.get(number) if seen.labels and not isinstance(seen.labels, Absent | Silent) else None
+    if labels is not None:
+        return _compared(seen, number, one, labels)
+    if before is not None and before.status == "True" and before.message == one.message:
+        return passed(Reason.LabelsWritten, one.message)
+    return _unwritten(seen, number)
+
+
+def _compared(seen: ModelSeen, number: int, one: Wanted, labels: Labels) -> Verdict:
+    if says(labels, one.write):
+        return passed(Reason.LabelsWritten, one.message)
+    if _tags_are(labels, one.write):  # tags are written last: the rest was as it should be
+        return failed(Reason.RegistryDrifted, _drift(labels, one.write))
+    return _unwritten(seen, number)
+
+
+def _unwritten(seen: ModelSeen, number: int) -> Verdict:
+    """Why the labels are not as they should be yet."""
+    if trouble := seen.label_refusals.get(number):
+        verdict = unknown if trouble.retry else failed
+        return verdict(reason_named(trouble.reason), trouble.message)
+    if isinstance(seen.labels, Silent):
+        return unknown(reason_named(seen.labels.reason), seen.labels.message)
+    if isinstance(seen.labels, Absent):
+        return failed(reason_named(seen.labels.reason), seen.labels.message)
+    return unknown(Reason.LabelsPending)
 
 
 def says(labels: Labels, write: Write) -> bool:
     """Whether the labels are as the write would have them."""
     stage = write.stage is None or labels.stage == write.stage
     alias = write.alias is None or write.alias in labels.aliases
-    return stage and alias and _was_told(labels, write)
+    return stage and alias and _tags_are(labels, write)
 
 
-def _was_told(labels: Labels, write: Write) -> bool:
+def _tags_are(labels: Labels, write: Write) -> bool:
     return all(labels.tags.get(key) == value for key, value in write.tags.items())
 
 
 def _drift(labels: Labels, write: Write) -> str:
-    told = []
+    found = []
     if write.stage and labels.stage != write.stage:
-        told.append(f"stage is {labels.stage}, was set to {write.stage}")
+        found.append(f"stage is {labels.stage}, was set to {write.stage}")
     if write.alias and write.alias not in labels.aliases:
-        told.append(f"alias {write.alias} was taken away")
-    return "In the registry, " + " and ".join(told) + "."
+        found.append(f"alias {write.alias} was taken away")
+    return "In the registry, " + " and ".join(found) + "."
 
 
-def _proven(version: ModelVersion) -> bool:
+def _is_proven(version: ModelVersion) -> bool:
     proof = version.status.condition("Validated")
     return proof is not None and proof.status == "True"
 
 
-def _first_in_staging(seen: ModelSeen, version: ModelVersion) -> bool:
-    proven = [one.spec.version for one in seen.versions if one.spec.stage == "Staging" and _proven(one)]
+def _is_first_in_staging(seen: ModelSeen, version: ModelVersion) -> bool:
+    proven = [one.spec.version for one in seen.versions if one.spec.stage == "Staging" and _is_proven(one)]
     return version.spec.version == max(proven)

@@ -7,19 +7,24 @@ condition that does not hold, so nothing is released that is not proven. Silence
 from collections.abc import Callable
 from dataclasses import replace
 
+from pydantic import ValidationError
+
 from ..api import names
 from ..api.base import API_VERSION
 from ..api.condition import Condition
 from ..api.modelversion import ModelVersionStatus, Resolved
-from ..resources import serving
+from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import imports, validations
-from .conditions import Verdict, failed, judged, passed, received, unknown
-from .decision import Decision, Event
+from . import imports, labels, validations
+from .conditions import Verdict, conditions_after, failed, passed, unknown
+from .decision import Apply, Decision, Event, in_order
+from .election import elect, proof_is_kept
 from .jobs import parse_time
+from .ledger import is_rolled_back
 from .observed import VersionSeen
 from .reasons import Reason, reason_named
 from .registry import Absent, Entry, Silent
+from .released import released as released_verdict
 from .step import Step
 
 
@@ -27,8 +32,7 @@ def resolved(seen: VersionSeen) -> Step:
     """The registry knows the version; what never changes about it is pinned."""
     if seen.model is None:
         return _without_model(seen)
-    if seen.version.status.resolved is not None:
-        pinned = seen.version.status.resolved
+    if (pinned := pinned_entry(seen)) is not None:
         return Step(passed(Reason.Registered, f"{pinned.source}, pinned when it was first read."))
     match seen.entry:
         case Silent(reason, message, retry):
@@ -37,18 +41,44 @@ def resolved(seen: VersionSeen) -> Step:
         case Absent(reason, message):
             return Step(failed(reason_named(reason), message), again_seconds=60.0)
         case Entry() as entry:
-            found = Resolved(
-                source=entry.source,
-                model_id=entry.model_id,
-                run_id=entry.run_id,
-                mlmodel_digest=entry.mlmodel_digest,
-                mlflow_version=entry.mlflow_version,
-                flavors=entry.flavors[:32],
-                size_bytes=entry.size_bytes,
-            )
-            return Step(passed(Reason.Registered, f"{entry.source} ({', '.join(entry.flavors)})"), {"resolved": found})
+            return _pinned(seen, entry)
         case None:
             return Step(unknown(Reason.Resolving), again_seconds=5.0)
+
+
+def pinned_entry(seen: VersionSeen) -> Resolved | None:
+    """What was read of the version, if it was read where the model points now. Silence takes nothing back."""
+    pinned = seen.version.status.resolved
+    if pinned is None or seen.model is None or isinstance(seen.registry, Silent) or seen.release is not None:
+        return pinned
+    return pinned if pinned.registry in ("", _origin(seen)) else None
+
+
+def _pinned(seen: VersionSeen, entry: Entry) -> Step:
+    """What never changes about the version, and where it was read: it counts for that registry and name only."""
+    try:
+        found = Resolved(
+            registry=_origin(seen),
+            source=entry.source,
+            model_id=entry.model_id,
+            run_id=entry.run_id,
+            mlmodel_digest=entry.mlmodel_digest,
+            mlflow_version=entry.mlflow_version,
+            flavors=entry.flavors[:32],
+            size_bytes=entry.size_bytes,
+        )
+    except ValidationError as error:
+        wrong = ", ".join(str(one["loc"][0]) for one in error.errors())
+        return Step(failed(Reason.ModelInvalid, f"The registry's entry is out of bounds: {wrong}."), again_seconds=60.0)
+    return Step(passed(Reason.Registered, f"{entry.source} ({', '.join(entry.flavors)})"), {"resolved": found})
+
+
+def _origin(seen: VersionSeen) -> str:
+    """Which registered model of which registry the version belongs to now."""
+    model, registry = seen.model, seen.registry
+    assert model is not None
+    where = registry.metadata.uid if not isinstance(registry, Silent) else ""
+    return naming.short_hash([where, model.spec.source.name or model.metadata.name])
 
 
 def _without_model(seen: VersionSeen) -> Step:
@@ -59,17 +89,20 @@ def _without_model(seen: VersionSeen) -> Step:
     """
     if seen.version.status.resolved is not None:
         return Step(failed(Reason.ModelMissing))
+    if not seen.platform.implicit_models:
+        return Step(failed(Reason.ModelMissing, f"There is no RegisteredModel {seen.version.spec.model}."))
     age = (seen.now - parse_time(seen.version.metadata.creation_timestamp)).total_seconds()
     if age < MODEL_COMES_SECONDS:
         return Step(
             unknown(Reason.Resolving, "Waiting for its RegisteredModel."), again_seconds=MODEL_COMES_SECONDS - age
         )
-    return Step(unknown(Reason.Resolving, "The RegisteredModel is being made."), ensure=(implicit_model(seen),))
+    return Step(unknown(Reason.Resolving, "The RegisteredModel is being made."), acts=(Apply(implicit_model(seen)),))
 
 
 def imported(seen: VersionSeen) -> Step:
     """The files are in the artifact store, under the digest that everything later is bound to."""
-    before, pinned = seen.traffic.history.get(seen.version.spec.version), seen.version.spec.digest
+    release, pinned = seen.release, seen.version.spec.digest
+    before = release.digest if release else None
     if before and pinned not in (None, before):
         return Step(failed(Reason.DigestMismatch, f"{pinned} is pinned, and {before} was released."))
     if before and seen.version.status.digest in (None, before) and not imports.asked_again(seen):
@@ -79,30 +112,31 @@ def imported(seen: VersionSeen) -> Step:
 
 def validated(seen: VersionSeen) -> Step:
     """Every gate passed in a validation of this revision against the champion of now."""
-    if seen.traffic.history.get(seen.version.spec.version) == seen.version.status.digest:
-        record = seen.version.status.validation
+    family, version = seen.family, seen.version
+    assert family is not None
+    serving_now = version.spec.version == seen.ledger.champion
+    if seen.release and (serving_now or proof_is_kept(family, seen.ledger, version) or _is_out(seen)):
+        record = version.status.validation
         return Step(
             validations.proven(record) if record and record.outcome == "Passed" else passed(Reason.AlreadyReleased)
         )
     return validations.decide(seen)
 
 
+def _is_out(seen: VersionSeen) -> bool:
+    return is_rolled_back(seen.ledger, seen.version.spec.version) is not None
+
+
 def released(seen: VersionSeen) -> Step:
-    """The version has the traffic, or needs none: the model's reconciler says so, this one copies it."""
-    handed = seen.handed
-    if seen.version.spec.stage == "Staging":
-        return Step(passed(Reason.Validated))
-    if handed is None:
-        return Step(Verdict("False", Reason.RolloutProgressing, "Its pods are about to come up."))
-    return Step(received(handed.released))
+    """The version has the traffic, or needs none."""
+    assert seen.family is not None
+    return Step(released_verdict(seen.family, seen.ledger, elect(seen.family, seen.ledger), seen.version))
 
 
 def synced(seen: VersionSeen) -> Step:
     """The registry's labels say what is really running."""
-    handed = seen.handed
-    if handed is None or handed.synced is None:
-        return Step(unknown(Reason.LabelsPending))
-    return Step(received(handed.synced))
+    assert seen.family is not None
+    return Step(labels.synced(seen.family, seen.ledger, seen.version))
 
 
 MODEL_COMES_SECONDS = 3.0
@@ -152,7 +186,7 @@ def decide(seen: VersionSeen) -> Decision:
 def _asked(seen: VersionSeen) -> tuple[str, ...]:
     """The conditions that the stage asks for; a version that still serves is told so, whatever its stage says."""
     asked = ASKED[seen.version.spec.stage]
-    serving_now = seen.traffic.champion == seen.version.spec.version
+    serving_now = seen.ledger.champion == seen.version.spec.version
     return LIFECYCLE_ALL if serving_now else asked
 
 
@@ -171,7 +205,7 @@ def _ready(seen: VersionSeen, verdicts: dict[str, Verdict]) -> Verdict:
         if verdict.reason is Reason.Superseded:
             return passed(Reason.Superseded, verdict.message)
         return Verdict("False", verdict.reason, verdict.message, verdict.final)
-    serving_now = seen.traffic.champion == seen.version.spec.version
+    serving_now = seen.ledger.champion == seen.version.spec.version
     reason = Reason.Serving if serving_now else _AT_REST[seen.version.spec.stage]
     return passed(reason, verdicts["Released"].message if "Released" in verdicts else "")
 
@@ -183,8 +217,8 @@ def _decision(
     now = stamp(seen)
     carried = [one for one in version.status.conditions if one.type in LIFECYCLE and one.type not in verdicts]
     kept = carried if version.spec.stage in ("Staging", "Production") else []
-    conditions = judged(version.status.conditions, verdicts, ready, now, version.metadata.generation)
-    serving_now = seen.traffic.champion == version.spec.version
+    conditions = conditions_after(version.status.conditions, verdicts, ready, now, version.metadata.generation)
+    serving_now = seen.ledger.champion == version.spec.version
     status = status.model_copy(
         update={
             "observed_generation": version.metadata.generation,
@@ -196,11 +230,11 @@ def _decision(
     )
     waits = [step.again_seconds for step in steps if step.again_seconds is not None]
     return Decision(
-        ensure=tuple(one for step in steps for one in step.ensure),
-        retire=tuple(one for step in steps for one in step.retire),
+        acts=in_order(act for step in steps for act in step.acts),
         documents=tuple(one for step in steps for one in step.documents),
         status=status.wire(),
         events=news(version.status.conditions, conditions),
+        queues=tuple(step.queue for step in steps if step.queue),
         requeue_after_seconds=min(waits, default=None),
     )
 

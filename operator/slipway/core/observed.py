@@ -4,59 +4,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ..api.modelledger import ModelLedgerSpec, Release
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
-from ..api.registeredmodel import RegisteredModel, VersionVerdicts
+from ..api.registeredmodel import RegisteredModel
 from ..resources.platform import Manifest, Platform
-from ..resources.serving import Traffic
+from .decision import Ref, Refusal
 from .jobs import JobSeen
-from .pods import Trouble
-from .registry import Absent, Entry, Labels, Silent
+from .pods import VersionPods
+from .registry import Absent, Entry, RegistryModel, Silent
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a version's serving pods run, kept word for word for drift repair and for going back."""
+class Record:
+    """The pod template of a version as a ControllerRevision keeps it, for drift repair and for going back."""
 
     version: int
-    digest: str
-    inputs: str
+    digest: str  # of the model's files
+    hash: str  # of the template; ends the ControllerRevision's name
+    inputs: str  # hash of the user's settings that it was rendered from
     revision: int
-    name: str  # of the ControllerRevision
     template: Manifest = field(repr=False)
-
-
-@dataclass(frozen=True)
-class VersionSeen:
-    """What the version reconciler sees."""
-
-    now: datetime
-    platform: Platform
-    version: ModelVersion
-    model: RegisteredModel | None
-    registry: ModelRegistry | Silent
-    entry: Entry | Absent | Silent | None  # None: it was not asked, since what it said is pinned in status
-    credentials: Mapping[str, str] = field(repr=False)  # files of the import's Secret
-    jobs: Mapping[str, JobSeen]
-    traffic: Traffic
-
-    @property
-    def handed(self) -> VersionVerdicts | None:
-        """What the model's reconciler says of this version."""
-        verdicts = self.model.status.versions if self.model else ()
-        return next((one for one in verdicts if one.version == self.version.spec.version), None)
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """The pods of one version, as its Deployment's status tells."""
-
-    version: int
-    replicas: int  # that its spec asks for
-    ready: int
-    complete: bool  # all replicas run the newest template and are available
-    inputs: str  # what the newest template was rendered from
-    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +36,53 @@ class ModelSeen:
     model: RegisteredModel
     versions: tuple[ModelVersion, ...]
     registry: ModelRegistry | Silent
-    traffic: Traffic
-    kept: Mapping[int, Kept]
-    fleets: Mapping[int, Fleet]
-    labels: Mapping[int, Labels | Absent | Silent]  # of the versions whose labels may have to be written
+    ledger: ModelLedgerSpec | None = None  # None: there is none
+    ledger_version: str = ""  # resource version of the ledger: what a write of it must find
+    route: str = ""  # version that the Service selects, as it says; "" while there is none
+    unreadable: Mapping[int, str] = field(default_factory=dict)  # versions that cannot be parsed, and why
+    records: Mapping[tuple[int, str], Record] = field(default_factory=dict)  # by version and hash
+    pods: Mapping[int, VersionPods] = field(default_factory=dict)
+    labels: RegistryModel | Absent | Silent | None = None  # None: the registry was not read yet
+    label_refusals: Mapping[int, Silent] = field(default_factory=dict)  # why labels could not be written, by version
+    contested: Mapping[int, str] = field(default_factory=dict)  # what another writer made of our tags, by version
+    refusals: Mapping[Ref, Refusal] = field(default_factory=dict)
+
+    def version(self, number: int | None) -> ModelVersion | None:
+        """The ModelVersion of that number."""
+        return next((one for one in self.versions if one.spec.version == number), None)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a version stands in the queue for a Job of one kind on one pool."""
+
+    admitted: bool = True
+    ahead: int = 0  # how many wait before it
+    limit: int = 0  # how many may run
+
+
+@dataclass(frozen=True)
+class VersionSeen:
+    """What the version reconciler sees."""
+
+    now: datetime
+    platform: Platform
+    version: ModelVersion
+    family: ModelSeen | None  # its model with all its versions; None: there is no RegisteredModel
+    ledger: ModelLedgerSpec  # that may be believed; an empty one while there is none
+    registry: ModelRegistry | Silent
+    entry: Entry | Absent | Silent | None  # None: it was not asked, since what it said is pinned in status
+    credentials: Mapping[str, str] = field(repr=False, default_factory=dict)  # files of the import's Secret
+    jobs: Mapping[str, JobSeen] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)  # by `import` and `validate <pool>`; absent: admitted
+    refusals: Mapping[Ref, Refusal] = field(default_factory=dict)
+
+    @property
+    def model(self) -> RegisteredModel | None:
+        """The RegisteredModel that the version belongs to."""
+        return self.family.model if self.family else None
+
+    @property
+    def release(self) -> Release | None:
+        """What was released under the version's number."""
+        return self.ledger.release(self.version.spec.version)

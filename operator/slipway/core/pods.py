@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ..api import names
 from ..api.tasks import Problem
 from .reasons import Reason, reason_named
 
@@ -25,6 +26,20 @@ class Trouble:
     message: str
     container: str = ""  # the container whose log tells more
     explained: bool = False  # the program said itself what was wrong
+
+
+@dataclass(frozen=True)
+class VersionPods:
+    """The serving pods of one version, as its Deployment's status tells."""
+
+    version: int
+    replicas: int  # that its spec asks for
+    ready: int
+    complete: bool  # all replicas run the newest template and are available
+    record: str  # hash of the newest template
+    trouble: Trouble | None = None
+    late: bool = False  # its rollout has failed: no progress within the deadline
+    since: str | None = None  # when the Deployment was made
 
 
 def waiting(pod: Object) -> Trouble | None:
@@ -117,16 +132,24 @@ def result_of(pod: Object, container: str) -> str:
     return ""
 
 
+def ended_at(pod: Object) -> datetime | None:
+    """When the last of a pod's containers ended, among those that have."""
+    ends = [str(one.get("state", {}).get("terminated", {}).get("finishedAt") or "") for one in _containers(pod)]
+    last = max((one for one in ends if one), default="")
+    return datetime.fromisoformat(last) if last else None
+
+
+def image_of(pod: Object, container: str) -> str:
+    """Content digest (sha256:…) of the image that a container ran, as the kubelet tells it; "" if it does not."""
+    found = next((str(one.get("imageID", "")) for one in _containers(pod) if one.get("name") == container), "")
+    _, at, digest = found.rpartition("sha256:")
+    return f"sha256:{digest}" if at and len(digest) == 64 else ""
+
+
 def step(pod: Object) -> str:
     """Name of the container that ran last, "" if none has begun."""
     begun = [one["name"] for one in _containers(pod) if one.get("state", {}).keys() & {"running", "terminated"}]
     return begun[-1] if begun else ""
-
-
-def ready(pod: Object) -> bool:
-    """Whether the pod is ready to answer."""
-    conditions = pod.get("status", {}).get("conditions", [])
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
 
 
 def refusal(events: Iterable[Object]) -> Trouble | None:
@@ -142,3 +165,29 @@ def refusal(events: Iterable[Object]) -> Trouble | None:
 def _containers(pod: Object) -> list[Any]:
     status = pod.get("status", {})
     return [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+
+
+def serving_pods(number: int, deployment: Object, its_pods: Iterable[Object]) -> VersionPods:
+    """The pods of one version, as their Deployment tells."""
+    meta, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status", {})
+    replicas = spec.get("replicas", 1)
+    current = status.get("observedGeneration", 0) >= meta.get("generation", 0)
+    counts = (status.get(name, 0) for name in ("updatedReplicas", "replicas", "availableReplicas"))
+    conditions = {one["type"]: one for one in status.get("conditions", [])}
+    failure = conditions.get("ReplicaFailure", {})
+    trouble = None
+    if failure.get("status") == "True":
+        trouble = refusal([{"reason": "FailedCreate", "message": failure.get("message", "")}])
+    if trouble is None:
+        trouble = next((found for pod in its_pods if (found := waiting(pod))), None)
+    progressing = conditions.get("Progressing", {})
+    return VersionPods(
+        version=number,
+        replicas=replicas,
+        ready=status.get("readyReplicas", 0),
+        complete=current and all(count == replicas for count in counts),
+        record=(meta.get("annotations") or {}).get(names.RECORD, ""),
+        trouble=trouble,
+        late=current and progressing.get("reason") == "ProgressDeadlineExceeded",
+        since=meta.get("creationTimestamp"),
+    )

@@ -1,160 +1,120 @@
-"""The decision about a model: serving objects, traffic, registry labels, and what its versions are told."""
+"""The decision about a model: serving objects, traffic, and what people are told of it."""
 
 from ..api import names
 from ..api.base import API_VERSION
-from ..api.modelversion import ModelVersion
-from ..api.registeredmodel import Live, RegisteredModelStatus, VersionVerdicts
+from ..api.modelledger import ModelLedgerSpec
+from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import serving
-from ..resources.platform import Manifest
-from ..resources.serving import Traffic
 from . import labels, rollout
-from .conditions import Verdict, failed, judged, passed, sentence, unknown
-from .decision import Decision, Event
-from .election import refusal, rolled_back, validated
+from . import ledger as ledgers
+from .conditions import Verdict, conditions_after, failed, passed, sentence, unknown
+from .decision import Apply, Decision, Event
+from .election import refusal
 from .jobs import parse_time
-from .observed import Fleet, ModelSeen
+from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Silent, Write
-from .rollout import Rollout
+from .released import held, pods_told, progress, released, silence, unreadable
+from .rollout import Plan
 
 NEW_SECONDS = 2.0
-PODS_COME = "Its pods are the next step."  # before its validation has ended and after: told once
 
 
 def decide(seen: ModelSeen) -> Decision:
     """What should be true of the model next."""
-    if seen.model.spec.suspend:
-        status = _status(seen, seen.traffic, None, seen.model.status.versions, failed(Reason.Suspended))
-        return Decision(status=status.wire())
     if (pause := _versions_may_come(seen)) > 0:
         return Decision(requeue_after_seconds=pause)
-    plan = rollout.plan(seen)
-    versions: list[VersionVerdicts] = []
-    writes: list[Write] = []
-    for version in labels.versions_told(seen.versions, plan.traffic.champion):
-        synced, write = _synced(seen, version, plan)
-        writes += [write] if write else []
-        told = _released(seen, version, plan).wire()
-        versions.append(
-            VersionVerdicts(version=version.spec.version, released=told, synced=synced.wire() if synced else None)
-        )
-    status = _status(seen, plan.traffic, plan, tuple(versions), _ready(seen, plan))
-    settled = not (plan.moved or writes)
+    believed = ledgers.believed(seen)
+    if isinstance(believed, str):
+        waiting = Verdict("False", Reason.LedgerUnproven, f"The ledger was restored: {sentence(believed)}")
+        return Decision(status=_status(seen, ledgers.EMPTY, None, waiting).wire(), requeue_after_seconds=60.0)
+    plan = rollout.plan(seen, believed)
+    acts, writes = plan.acts, _writes(seen, plan.ledger)
+    if seen.model.spec.suspend and plan.election.returning is None:
+        acts, writes = tuple(one for one in acts if one.rank in ("ledger", "route")), ()
     return Decision(
-        ensure=(*_adopted(seen), *plan.ensure),
-        scale=plan.scale,
-        retire=plan.retire,
-        labels=tuple(writes),
-        status=status.wire(),
-        events=_news(seen, plan),
-        requeue_after_seconds=plan.again_seconds if settled else 1.0,
-        settled=settled,
+        acts=(*_adopted(seen), *acts),
+        labels=writes,
+        status=_status(seen, plan.ledger, plan, _ready(seen, plan)).wire(),
+        events=_news(seen, believed, plan),
+        wake=_astray(seen, plan),
+        requeue_after_seconds=plan.again_seconds,
     )
+
+
+def _writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
+    """The labels to write: they follow what is seen to serve, never what is about to."""
+    arrived = seen.ledger is not None and seen.ledger.champion == ledger.champion
+    routed = not ledger.since or seen.route == str(ledger.champion or serving.NOBODY)
+    return labels.writes(seen, ledger) if routed and (arrived or not ledger.since) else ()
+
+
+def _astray(seen: ModelSeen, plan: Plan) -> tuple[str, ...]:
+    """Versions that would say something else now: of the traffic, or of the registry's labels."""
+    found = []
+    for version in seen.versions:
+        told = version.status.condition("Released")
+        if told is None or version.spec.stage == "None":
+            continue
+        now = released(seen, plan.ledger, plan.election, version)
+        said = version.status.condition("Synced")
+        same = (told.status, told.reason) == (now.status, now.reason)
+        if same and said is not None and (now.holds or now.reason is Reason.Superseded):
+            labelled = labels.synced(seen, plan.ledger, version)
+            same = (said.status, said.reason, said.message) == (labelled.status, labelled.reason, labelled.message)
+        if not same:
+            found.append(version.metadata.name)
+    return tuple(found)
 
 
 def _versions_may_come(seen: ModelSeen) -> float:
     """Seconds for which a new model says nothing yet: its first version is often applied together with it."""
-    if seen.versions or seen.model.status.conditions or seen.traffic.since:
+    if seen.versions or seen.unreadable or seen.model.status.conditions or seen.ledger is not None:
         return 0.0
     return NEW_SECONDS - (seen.now - parse_time(seen.model.metadata.creation_timestamp)).total_seconds()
 
 
-def blocked(seen: ModelSeen, message: str) -> Decision:
-    """What is said when a name that the model needs belongs to somebody else; nothing is taken over."""
-    status = _status(seen, seen.traffic, None, seen.model.status.versions, failed(Reason.NameTaken, message))
-    return Decision(status=status.wire(), requeue_after_seconds=60.0)
-
-
-def _adopted(seen: ModelSeen) -> tuple[Manifest, ...]:
+def _adopted(seen: ModelSeen) -> tuple[Apply, ...]:
     """An implicit model that somebody has declared since is implicit no longer: our part of it is given up."""
     meta = seen.model.metadata
     if names.IMPLICIT not in meta.annotations or not seen.model.spec.model_dump(exclude_defaults=True):
         return ()
-    return (
-        {
-            "apiVersion": API_VERSION,
-            "kind": "RegisteredModel",
-            "metadata": {"name": meta.name, "namespace": meta.namespace},
-        },
-    )
+    ours = {
+        "apiVersion": API_VERSION,
+        "kind": "RegisteredModel",
+        "metadata": {"name": meta.name, "namespace": meta.namespace},
+    }
+    return (Apply(ours),)
 
 
-def _synced(seen: ModelSeen, version: ModelVersion, plan: Rollout) -> tuple[Verdict | None, Write | None]:
-    before = labels.previous(seen, version.spec.version)
-    if isinstance(seen.registry, Silent):
-        return before or unknown(reason_named(seen.registry.reason), seen.registry.message), None
-    wished = labels.wish(seen, version, seen.traffic, seen.registry)
-    if plan.moved or wished is None:  # labels follow what is seen to serve, never what is about to
-        return before if wished else None, None
-    return labels.judge(seen, version, wished, before)
-
-
-def _released(seen: ModelSeen, version: ModelVersion, plan: Rollout) -> Verdict:
-    number, champion = version.spec.version, plan.traffic.champion
-    if number == champion:
-        if version.spec.stage != "Production" and plan.standing.target == champion:
-            return failed(Reason.StillServing)
-        if silence := _silence(seen, number):
-            return silence
-        since = f"Serving at {serving.url(seen.model)} since {plan.traffic.since}"
-        return passed(Reason.Serving, f"{since}{_pods(seen.fleets.get(number))}")
-    if rolled_back(seen, version):
-        return failed(Reason.RolledBack, f"Rolled back; version {champion} serves.")
-    if number == plan.candidate:
-        return _progress(seen, number)
-    if version.spec.stage != "Production":
-        return unknown(Reason.NotRequested)
-    if plan.standing.target is not None and number < plan.standing.target:
-        return Verdict("False", Reason.Superseded, f"Version {plan.standing.target} comes first.")
-    if validated(version):
-        return Verdict("False", Reason.EvidenceStale, f"It was not compared with version {champion} yet.")
-    return Verdict("False", Reason.RolloutProgressing, PODS_COME)
-
-
-def _silence(seen: ModelSeen, champion: int) -> Verdict | None:
-    """What is said while no pod of the champion answers."""
-    fleet = seen.fleets.get(champion)
-    if fleet is not None and fleet.ready > 0:
-        return None
-    why = f" {fleet.trouble.reason}: {sentence(fleet.trouble.message)}" if fleet and fleet.trouble else ""
-    return failed(Reason.InsufficientCapacity, f"No pod of version {champion} is ready.{why}")
-
-
-def _pods(fleet: Fleet | None) -> str:
-    """How many pods of the champion answer, and why the others do not."""
-    if fleet is None:
-        return "."
-    why = f" {fleet.trouble.reason}: {sentence(fleet.trouble.message)}" if fleet.trouble else ""
-    return f", {fleet.ready}/{fleet.replicas} pods ready.{why}"
-
-
-def _progress(seen: ModelSeen, number: int) -> Verdict:
-    fleet = seen.fleets.get(number)
-    champion = f"; version {seen.traffic.champion} serves" if seen.traffic.champion else ""
-    if seen.platform.pool(seen.model.spec.serving.pool.name if seen.model.spec.serving.pool else None) is None:
-        return failed(Reason.PoolNotFound, f"spec.serving.pool names a pool that the settings do not have{champion}.")
-    if fleet is None:
-        return Verdict("False", Reason.RolloutProgressing, PODS_COME)
-    pods = f"{fleet.ready} of {rollout.replicas(seen)} pods ready{champion}."
-    if fleet.trouble:
-        reason = fleet.trouble.reason if fleet.trouble.reason.outlook == "Retrying" else Reason.InsufficientCapacity
-        return failed(reason, f"{pods} {fleet.trouble.message}")
-    return Verdict("False", Reason.RolloutProgressing, pods)
-
-
-def _ready(seen: ModelSeen, plan: Rollout) -> Verdict:
+def _ready(seen: ModelSeen, plan: Plan) -> Verdict:
     """A model is ready when its champion answers and nothing is on the move."""
+    champion, target = plan.ledger.champion, plan.election.target
+    if refused := _refused(seen):
+        return refused
+    if seen.model.spec.suspend and plan.election.returning is None:
+        return failed(Reason.Suspended)
+    if seen.unreadable:
+        return failed(Reason.InvalidSpec, unreadable(seen))
     if isinstance(seen.registry, Silent) and seen.registry.reason != Reason.RegistryUnreachable:
         return failed(reason_named(seen.registry.reason), seen.registry.message)
     if plan.candidate is not None:
-        return _progress(seen, plan.candidate)
-    if plan.traffic.champion is None and plan.standing.target is not None:
-        return unknown(Reason.RolloutProgressing, f"Version {plan.standing.target} is being validated.")
-    if plan.traffic.champion is None:
+        return progress(seen, plan.ledger, plan.candidate)
+    if champion is None and target is not None:
+        return unknown(Reason.RolloutProgressing, f"Version {target} is being validated.")
+    if champion is None:
         return _nobody(seen)
-    champion = plan.traffic.champion
-    serves = passed(Reason.Serving, f"Version {champion} serves{_pods(seen.fleets.get(champion))}")
-    return _silence(seen, champion) or serves
+    note = f" {held(plan.ledger)} {Reason.Held.remedy}" if plan.ledger.hold else ""
+    serves = passed(Reason.Serving, f"Version {champion} serves{pods_told(seen.pods.get(champion))}{note}")
+    return silence(seen, champion) or serves
+
+
+def _refused(seen: ModelSeen) -> Verdict | None:
+    """What the API server refused of the ledger or of the route: without them, nothing can move."""
+    for ref, one in seen.refusals.items():
+        if ref.kind in ("ModelLedger", "Service"):
+            return failed(reason_named(one.reason), f"{ref.kind} {ref.name}: {one.message}")
+    return None
 
 
 def _nobody(seen: ModelSeen) -> Verdict:
@@ -168,46 +128,62 @@ def _nobody(seen: ModelSeen) -> Verdict:
     return passed(Reason.NothingToServe)
 
 
-def _status(
-    seen: ModelSeen, traffic: Traffic, plan: Rollout | None, versions: tuple[VersionVerdicts, ...], ready: Verdict
-) -> RegisteredModelStatus:
-    now = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _rollback_ready(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Verdict, str | None]:
+    """Whether a rollback could be carried out now, and in a few words where it would lead."""
+    number = ledger.predecessor
+    if number is None:
+        return Verdict("False", Reason.NoPredecessor, Reason.NoPredecessor.meaning), None
+    there = seen.pods.get(number)
+    if there is not None and there.ready > 0 and number != ledger.champion:
+        said = f"Version {number} is warm, {there.ready}/{there.replicas} pods ready."
+        return passed(Reason.PredecessorWarm, said), f"to v{number}, warm"
+    return passed(
+        Reason.PredecessorCold, f"Version {number} has no ready pods; they start first."
+    ), f"to v{number}, cold"
+
+
+def _status(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan | None, ready: Verdict) -> RegisteredModelStatus:
     meta = seen.model.metadata
-    warm = rollout.warm_until(seen, traffic)
+    rollback, where = _rollback_ready(seen, ledger)
+    conditions = conditions_after(
+        seen.model.status.conditions, {"RollbackReady": rollback}, ready, ledgers.stamp(seen.now), meta.generation
+    )
+    warm = rollout.warm_until(seen, ledger)
     return RegisteredModelStatus(
         observed_generation=meta.generation,
-        conditions=judged(seen.model.status.conditions, {}, ready, now, meta.generation),
-        url=serving.url(seen.model) if traffic.champion else None,
-        champion=_live(seen, traffic.champion, traffic.digest, since=traffic.since) if traffic.champion else None,
-        candidate=_live(seen, plan.candidate, "") if plan and plan.candidate else None,
-        predecessor=_live(seen, traffic.predecessor, "", until=warm) if traffic.predecessor and warm else None,
-        versions=versions,
-        last_handled_rollback=traffic.handled_rollback or None,
+        conditions=conditions,
+        url=serving.url(seen.model) if ledger.champion else None,
+        champion=_live(seen, ledger, ledger.champion, since=ledger.since),
+        candidate=_live(seen, ledger, plan.candidate if plan else None),
+        predecessor=_live(seen, ledger, ledger.predecessor, until=warm) if warm else None,
+        rollback=where,
     )
 
 
-def _live(seen: ModelSeen, number: int, digest: str, since: str | None = None, until: str | None = None) -> Live:
-    fleet = seen.fleets.get(number)
-    ready = f"{fleet.ready}/{fleet.replicas}" if fleet else "0/0"
+def _live(
+    seen: ModelSeen, ledger: ModelLedgerSpec, number: int | None, since: str | None = None, until: str | None = None
+) -> Live | None:
+    if number is None:
+        return None
+    there, release, version = seen.pods.get(number), ledger.release(number), seen.version(number)
+    digest = release.digest if release else (version.status.digest or "" if version else "")
+    ready = f"{there.ready}/{there.replicas}" if there else "0/0"
     return Live(
-        version=number, digest=digest or seen.traffic.history.get(number, ""), since=since, until=until, ready=ready
+        version=number, digest=digest, since=since or (there.since if there else None), until=until, ready=ready
     )
 
 
-def _news(seen: ModelSeen, plan: Rollout) -> tuple[Event, ...]:
+def _news(seen: ModelSeen, before: ModelLedgerSpec, plan: Plan) -> tuple[Event, ...]:
     """What happened to the model's traffic in this pass."""
-    before, after = seen.traffic, plan.traffic
+    after = plan.ledger
     if before.champion != after.champion and after.champion is not None:
-        rolled = before.handled_rollback != after.handled_rollback
+        rolled = before.handled.rollback != after.handled.rollback
         verb = "Rolled back to" if rolled else "Traffic moved to"
         url = serving.url(seen.model)
         sample = f"curl {url}/invocations -H 'Content-Type: application/json' -d '{{\"dataframe_records\": [{{…}}]}}'"
         return (Event("Normal", "RolledBack" if rolled else "Serving", f"{verb} version {after.champion}: {sample}"),)
     if before.champion is not None and after.champion is None:
         return (Event("Normal", "NothingToServe", f"Version {before.champion} was archived; nothing serves."),)
-    asked = seen.model.metadata.annotations.get(names.ROLLBACK)
-    if before.handled_rollback != after.handled_rollback:
-        return (
-            Event("Warning", Reason.RollbackImpossible, f"Rollback {asked!r}: there is no predecessor to go back to."),
-        )
+    if before.handled.rollback != after.handled.rollback:
+        return (Event("Warning", Reason.RollbackImpossible, f"Rollback: {plan.impossible}."),)
     return ()

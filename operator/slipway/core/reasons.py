@@ -37,6 +37,10 @@ class Reason(StrEnum):
     NothingToServe = "NothingToServe", "Fine", "No version of the model asks for Production."
     RegistryReachable = "RegistryReachable", "Fine", "The registry answers."
     NotRequested = "NotRequested", "Fine", "The stage does not ask for it."
+    NotTold = "NotTold", "Fine", "The registry is told of the newest versions in play; this is none of them."
+    PredecessorWarm = "PredecessorWarm", "Fine", "The pods of the version that a rollback returns to are ready."
+    PredecessorCold = "PredecessorCold", "Fine", "A rollback has to start the pods of the version it returns to."
+    NoPredecessor = "NoPredecessor", "Fine", "There is no version that a rollback could return to."
 
     # Work is under way.
     Resolving = "Resolving", "Moving", "The registry is being asked."
@@ -45,6 +49,13 @@ class Reason(StrEnum):
     EvidenceStale = "EvidenceStale", "Moving", "The champion changed since the validation; it is judged again."
     RolloutProgressing = "RolloutProgressing", "Moving", "The candidate's pods are coming up; the champion serves."
     LabelsPending = "LabelsPending", "Moving", "The registry's labels are about to be written."
+    Queued = "Queued", "Moving", "As many Jobs of this kind run as the platform allows; this one waits for its turn."
+    LedgerUnproven = (
+        "LedgerUnproven",
+        "Moving",
+        "The ledger was restored; it is believed once its versions are imported again under the same digests.",
+        "Nothing, while imports run; otherwise look at the ModelVersion that the message names.",
+    )
     Suspended = "Suspended", "Moving", "spec.suspend is set on the RegisteredModel.", "Set suspend to false."
 
     # A cause outside the model: tried again within limits.
@@ -59,6 +70,18 @@ class Reason(StrEnum):
         "Retrying",
         "The artifact store does not answer.",
         "Check the slipway-store Deployment.",
+    )
+    StoreUnauthorized = (
+        "StoreUnauthorized",
+        "Retrying",
+        "The artifact store refuses the password of the import.",
+        "Let the store and the Secret that store.pushSecret names (or slipway-store-push) hold the same password.",
+    )
+    StoreReadOnly = (
+        "StoreReadOnly",
+        "Retrying",
+        "The artifact store takes nothing, as while old models are removed from it.",
+        "Set store.readOnly to false when that is done.",
     )
     Unschedulable = (
         "Unschedulable",
@@ -87,13 +110,13 @@ class Reason(StrEnum):
     QuotaExceeded = (
         "QuotaExceeded",
         "Retrying",
-        "A ResourceQuota of the namespace does not let the pod in.",
+        "A ResourceQuota of the namespace does not let it in.",
         "Raise the quota or free some of it; annotate slipway.dev/retry to ask again.",
     )
     AdmissionDenied = (
         "AdmissionDenied",
         "Stuck",
-        "The cluster's admission refused the pod.",
+        "The cluster's admission refused it.",
         "Read the message: a policy, a LimitRange or Pod Security refused it.",
     )
     PodLost = (
@@ -122,6 +145,36 @@ class Reason(StrEnum):
     )
 
     # It stays so until somebody changes something.
+    Held = (
+        "Held",
+        "Stuck",
+        "After a rollback, no rollout starts until somebody resumes.",
+        "Annotate the RegisteredModel slipway.dev/resume to let rollouts start again.",
+    )
+    Frozen = (
+        "Frozen",
+        "Stuck",
+        "The platform has frozen promotions: no rollout starts.",
+        "Wait until the platform team empties the chart's value freeze.",
+    )
+    OperatorForbidden = (
+        "OperatorForbidden",
+        "Stuck",
+        "The operator's own rights do not allow it.",
+        "Label the namespace slipway.dev/models=true, or have the chart's roles bound there.",
+    )
+    ProgressDeadlineExceeded = (
+        "ProgressDeadlineExceeded",
+        "Stuck",
+        "The candidate's pods did not become ready in time.",
+        "Read the message; set the version's stage to Archived, or mend what keeps its pods down.",
+    )
+    RegistryContested = (
+        "RegistryContested",
+        "Stuck",
+        "Another operator writes to this registry under the same cluster name.",
+        "Give each cluster its own value clusterName in the chart.",
+    )
     RegistryNotFound = (
         "RegistryNotFound",
         "Stuck",
@@ -288,13 +341,13 @@ class Reason(StrEnum):
         "RolledBack",
         "Stuck",
         "Somebody rolled the version back.",
-        "Release a new version, or annotate slipway.dev/retry to try this one again.",
+        "Release a new version; to try this one again, annotate it slipway.dev/retry.",
     )
     RollbackImpossible = (
         "RollbackImpossible",
         "Stuck",
-        "A rollback was asked for, and there is no predecessor to go back to.",
-        "Promote another version.",
+        "A rollback was asked for that cannot be carried out.",
+        "Name one of the releases in the message, or promote another version.",
     )
     StillServing = (
         "StillServing",
@@ -325,3 +378,16 @@ class Reason(StrEnum):
 def reason_named(word: str) -> Reason:
     """The reason of that name; `InternalError` for a word that is not in the catalogue."""
     return Reason.__members__.get(word, Reason.InternalError)
+
+
+# What a registry, or the way to it, is to blame for: such a reason refuses no version.
+REGISTRY_REASONS = frozenset(
+    {
+        Reason.RegistryUnreachable,
+        Reason.RegistryUnauthorized,
+        Reason.RegistryRejected,
+        Reason.RegistryNotFound,
+        Reason.RegistryNotAllowed,
+        Reason.SecretNotFound,
+    }
+)

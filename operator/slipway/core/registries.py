@@ -5,7 +5,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 
 from ..api.modelregistry import AllowedNamespaces, ModelRegistry, ModelRegistryStatus
-from .conditions import Verdict, failed, judged, passed, unknown
+from .conditions import Verdict, conditions_after, failed, passed, unknown
 from .decision import Event
 from .jobs import parse_time
 from .reasons import Reason, reason_named
@@ -40,7 +40,7 @@ def decide(seen: RegistrySeen) -> RegistryDecision:
     ready = _ready(seen.registry, state)
     generation = seen.registry.metadata.generation
     now = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    conditions = judged(before.conditions, {}, ready, now, generation)
+    conditions = conditions_after(before.conditions, {}, ready, now, generation)
     told = before.condition("Ready")
     changed = told is None or (told.status, told.reason) != (ready.status, ready.reason)
     figures = before

@@ -33,7 +33,7 @@ class RegistryModel:
     """One registered model as the last sweep left it."""
 
     labels: Mapping[int, Labels]  # by version, of every version; tags of Slipway only
-    read_at: str  # when the registry was last swept (RFC 3339)
+    read_at: str = ""  # when the registry was last swept (RFC 3339)
 
 
 @dataclass(frozen=True)

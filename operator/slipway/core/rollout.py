@@ -1,158 +1,186 @@
-"""How a model's traffic moves: the candidate comes up beside the champion, takes over when all its pods are ready,
-and the predecessor stays warm for a while. One write of the Service moves the traffic and records that it moved.
+"""How a model's traffic moves: the candidate comes up beside the champion and takes over when its pods are ready.
+
+The ledger says where the traffic goes; the route and the pods are functions of it. The predecessor stays warm for a
+while, frozen: no change of the model's settings reaches its pods until it serves again.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from ..api import names
 from ..api.base import seconds
-from ..api.modelversion import ModelVersion
+from ..api.modelledger import ModelLedgerSpec, Release
 from ..resources import naming, serving
-from ..resources.platform import Manifest
-from ..resources.serving import Traffic
-from .decision import Ref, Retire, Scale
-from .election import Standing, standing, token, wanted_rollback
+from ..resources.serving import Rendered
+from . import labels
+from . import ledger as ledgers
+from .commands import command
+from .decision import Act, Apply, Delete, Ref, in_order
+from .election import Election, destination, elect, rollback_of
 from .jobs import parse_time
-from .observed import Kept, ModelSeen
+from .observed import ModelSeen, Record
 
 
 @dataclass(frozen=True)
-class Rollout:
+class Plan:
     """What the serving objects should be."""
 
-    standing: Standing
-    traffic: Traffic  # as it should be after this pass
-    moved: bool  # this pass moves the traffic
+    election: Election
+    ledger: ModelLedgerSpec  # as it should be after this pass
     candidate: int | None  # the version that is coming up
-    ensure: tuple[Manifest, ...]
-    scale: tuple[Scale, ...]
-    retire: tuple[Retire, ...]
+    acts: tuple[Act, ...]
     again_seconds: float | None
+    impossible: str = ""  # why the rollback that was asked for cannot be carried out
 
 
-def plan(seen: ModelSeen) -> Rollout:
+def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     """The serving objects that should exist now, one step further than what was seen."""
-    goal = standing(seen)
-    traffic = _next_traffic(seen, goal)
-    moved = traffic != seen.traffic
-    candidate = goal.target if goal.target not in (None, traffic.champion) and goal.proven else None
-    warm, again = _warm(seen, traffic)
-    live = [number for number in dict.fromkeys((traffic.champion, candidate, warm)) if number is not None]
-    kept, records = _templates(seen, live)
-    ensure = [*records]
-    for number in live:
-        if number in kept:
-            ensure.append(serving.deployment(seen.model, number, kept[number].template, kept[number].inputs))
-    if traffic.champion is not None or seen.traffic.since:
-        ensure.append(serving.service(seen.model, traffic))
-    return Rollout(
-        standing=goal,
-        traffic=traffic,
-        moved=moved,
-        candidate=candidate,
-        ensure=tuple(ensure),
-        scale=_scale(seen, [number for number in live if number != warm or number == candidate]),
-        retire=_retire(seen, live) if not moved and seen.traffic.since else (),
-        again_seconds=again,
-    )
+    ledger, impossible = _obeyed(seen, ledgers.forgive(believed, seen.versions))
+    election = elect(seen, ledger)
+    ledger = _moved(seen, ledger, election)
+    arrived = election.target == ledger.champion
+    candidate = election.target if not arrived and election.proven else None
+    warm, again = _warm(seen, ledger)
+    live = [one for one in dict.fromkeys((ledger.champion, candidate, warm)) if one is not None]
+    frozen = {warm, candidate} if election.back else {warm}
+    records = {number: _of(seen, ledger, number, number in frozen) for number in live}
+    ledger = _rerecorded(seen, ledger, {number: one for number, one in records.items() if number not in frozen})
+    ledger = ledgers.tell(ledger, labels.told(seen, ledger))
+    acts = [act for number, record in records.items() if record for act in _pods(seen, record, number in frozen)]
+    if ledger != seen.ledger and (seen.ledger is not None or ledger != ledgers.EMPTY):
+        acts.append(Apply(serving.ledger(seen.model, ledger, seen.ledger_version), "ledger"))
+    if ledger.since:
+        acts.append(Apply(serving.service(seen.model, ledger.champion), "route"))
+    if ledger.since and seen.route == str(ledger.champion or serving.NOBODY):
+        acts += _retired(seen, ledger, records)
+    return Plan(election, ledger, candidate, in_order(acts), again, impossible)
 
 
-def _next_traffic(seen: ModelSeen, goal: Standing) -> Traffic:
-    """The traffic after this pass: it moves only to a version that may have it and whose pods are all ready."""
-    now = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    before = _forgiven(seen)
-    rollback = wanted_rollback(seen)
-    if rollback and before.since and not goal.going_back:  # nothing to go back to: handled, never replayed later
-        before = replace(before, handled_rollback=rollback)
-    if goal.target is None and before.champion is not None:
-        return replace(before, champion=None, digest="", since=now, predecessor=before.champion)
-    if goal.target in (None, before.champion) or not goal.proven or not _ready(seen, goal.target):
-        return before
-    assert goal.target is not None
-    digest = _digest(seen, goal.target)
-    if goal.going_back:
-        rolled_back = _after_rollback(seen, goal.target)
-        returned = find(seen, goal.target)
-        asked = token(returned) if returned else ""
-        return Traffic(goal.target, digest, now, None, rollback or "", rolled_back, before.history, asked)
-    return replace(
-        before,
-        champion=goal.target,
-        digest=digest,
-        since=now,
-        predecessor=before.champion,
-        history=_remembered(seen, before, goal.target, digest),
-        returned="",
-    )
+def _obeyed(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[ModelLedgerSpec, str]:
+    """The ledger once the commands are obeyed that need no pods, and why a rollback cannot be carried out."""
+    annotations = seen.model.metadata.annotations
+    if resumed := command(annotations.get(names.RESUME, ""), ledger.handled.resume):
+        ledger = ledgers.resume(ledger, resumed)
+    asked = rollback_of(seen, ledger)
+    if asked is None:
+        return ledger, ""
+    found = destination(seen, ledger, asked)
+    if isinstance(found, Release):
+        return ledger, ""
+    return (ledgers.refuse_rollback(ledger, asked) if ledger.since else ledger), found
 
 
-def _forgiven(seen: ModelSeen) -> Traffic:
-    """The traffic, without the rolled-back versions that have left Production since: to return is a new wish."""
-    left = {one.spec.version for one in seen.versions if one.spec.stage != "Production"}
-    kept = {number: asked for number, asked in seen.traffic.rolled_back.items() if number not in left}
-    return seen.traffic if kept == seen.traffic.rolled_back else replace(seen.traffic, rolled_back=kept)
+def _moved(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> ModelLedgerSpec:
+    """The ledger after this pass: the traffic moves only to a version that may have it and whose pods are ready."""
+    target = election.target
+    if target is None:
+        return ledger if ledger.champion is None else ledgers.stop(ledger, seen.now)
+    if target == ledger.champion or not election.proven:
+        return ledger
+    release = ledger.release(target) if election.back else None
+    if release is not None:
+        if not _enough(seen, ledger, release):
+            return ledger
+        if election.returning:
+            return ledgers.go_back(seen, ledger, release, election.returning)
+    else:
+        release = _candidate_release(seen, target)
+        if release is None:
+            return ledger
+    return ledgers.move(ledger, release, seen.model.spec.rollout.history_limit, seen.now)
 
 
-def _remembered(seen: ModelSeen, before: Traffic, number: int, digest: str) -> dict[int, str]:
-    """Released versions and their digests, this one last, as many as the history limit lets be known besides it."""
-    others = [(one, of) for one, of in before.history.items() if one != number]
-    return dict(others[-seen.model.spec.rollout.history_limit :]) | {number: digest}
-
-
-def _after_rollback(seen: ModelSeen, target: int) -> dict[int, str]:
-    """Nothing that was there at the time of the rollback comes up again by itself, until it is asked for anew."""
-    asking = [one for one in seen.versions if one.spec.stage == "Production" and one.spec.version > target]
-    above = {one.spec.version: token(one) for one in asking}
-    return {**seen.traffic.rolled_back, **above}
-
-
-def _ready(seen: ModelSeen, number: int) -> bool:
-    """All pods of the version are ready, and run what they should."""
-    fleet = seen.fleets.get(number)
-    if fleet is None or not fleet.complete or fleet.replicas != replicas(seen):
+def _enough(seen: ModelSeen, ledger: ModelLedgerSpec, release: Release) -> bool:
+    """As many pods of what was released are ready as the champion has, or their Deployment asks for; at least one."""
+    pods, champion = seen.pods.get(release.version), seen.pods.get(ledger.champion or 0)
+    if pods is None:
         return False
-    return fleet.inputs == serving.inputs(seen.model, _digest(seen, number))
+    record = seen.records.get((release.version, pods.record))
+    if record is not None and record.digest != release.digest:
+        return False
+    return pods.ready >= max(1, min(pods.replicas, champion.ready if champion else 1))
 
 
-def _digest(seen: ModelSeen, number: int) -> str:
-    """What the version serves: as it was released, else as it was imported."""
-    if number in seen.traffic.history:
-        return seen.traffic.history[number]
-    version = find(seen, number)
-    return (version.status.digest or "") if version else ""
+def _candidate_release(seen: ModelSeen, number: int) -> Release | None:
+    """What a candidate will have been released as; None while its pods are not all ready, or run something else."""
+    version, pods, record = seen.version(number), seen.pods.get(number), _record(seen, None, number)
+    if version is None or pods is None or record is None or not pods.complete:
+        return None
+    if pods.replicas != replicas(seen) or pods.record != record.hash or record.digest != version.status.digest:
+        return None
+    proof = version.status.validation
+    return Release(
+        version=number,
+        digest=record.digest,
+        environment=(proof.environment or "") if proof else "",
+        python=(proof.python or "") if proof else "",
+        record=record.hash,
+        inputs=record.inputs,
+        since=ledgers.stamp(seen.now),
+    )
 
 
-def _templates(seen: ModelSeen, live: list[int]) -> tuple[dict[int, Kept], list[Manifest]]:
-    """What each live version runs: the kept template word for word, or a new one where the user's inputs changed."""
-    kept: dict[int, Kept] = {}
-    records: list[Manifest] = []
-    highest = max((one.revision for one in seen.kept.values()), default=0)
-    pool = seen.platform.pool(seen.model.spec.serving.pool.name if seen.model.spec.serving.pool else None)
-    for number in live:
-        digest = _digest(seen, number)
-        before = seen.kept.get(number)
-        inputs = serving.inputs(seen.model, digest)
-        if before and (pool is None or not digest or (before.inputs == inputs and _settled(seen, number))):
-            kept[number] = before
-        elif pool is not None and digest:
-            template = serving.pod_template(seen.platform, seen.model, number, digest, pool)
-            if before and before.template == template:
-                kept[number] = before
-                continue
-            highest += 1
-            record = serving.controller_revision(seen.model, number, digest, highest, template)
-            kept[number] = Kept(number, digest, inputs, highest, record["metadata"]["name"], template)
-            records.append(record)
-    return kept, records
+def _of(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, frozen: bool) -> Record | None:
+    """What a live version should run. Frozen: what was released, word for word, unless its record is gone."""
+    release = ledger.release(number)
+    kept = seen.records.get((number, release.record)) if release and frozen else None
+    return kept or _record(seen, release, number)
 
 
-def _settled(seen: ModelSeen, number: int) -> bool:
-    """Whether a version's pods are not to be rendered anew by an upgrade: they served, or one of them is ready.
+def _pods(seen: ModelSeen, record: Record, frozen: bool) -> list[Act]:
+    """The pods of a version, and their record first. A frozen version keeps its number of pods."""
+    acts: list[Act] = []
+    needs = None
+    if seen.records.get((record.version, record.hash)) != record:
+        rendered = Rendered(record.version, record.digest, record.inputs, record.revision, record.template)
+        manifest = serving.controller_revision(seen.model, rendered)
+        needs = Ref.of(manifest)
+        acts.append(Apply(manifest, "record"))
+    there = seen.pods.get(record.version)
+    wanted = there.replicas if frozen and there else replicas(seen)
+    deployment = serving.deployment(seen.model, record.version, record.template, wanted)
+    return [*acts, Apply(deployment, "pods", needs)]
 
-    A candidate that never came up follows the settings, since they may be what keeps it down.
+
+def _rerecorded(seen: ModelSeen, ledger: ModelLedgerSpec, records: Mapping[int, Record | None]) -> ModelLedgerSpec:
+    """The ledger, once a released version runs what other settings ask for, or they turn out to ask for the same."""
+    for number, record in records.items():
+        release, there = ledger.release(number), seen.pods.get(number)
+        if release is None or record is None or (release.record, release.inputs) == (record.hash, record.inputs):
+            continue
+        if record.hash == release.record or (there and there.complete and there.record == record.hash):
+            ledger = ledgers.rerecord(ledger, number, record.hash, record.inputs)
+    return ledger
+
+
+def _record(seen: ModelSeen, release: Release | None, number: int) -> Record | None:
+    """What a version should run: the record that answers the settings of now, or a new one where there is none.
+
+    An upgrade of the operator renders nothing anew: a record is kept for as long as the user's settings are the same.
+    Only a candidate none of whose pods is ready follows the upgrade, since that may be what it waits for.
     """
-    fleet = seen.fleets.get(number)
-    return number in seen.traffic.history or (fleet is not None and fleet.ready > 0)
+    version = seen.version(number)
+    digest = release.digest if release else (version.status.digest if version else None)
+    if not digest:
+        return None
+    inputs = serving.inputs(seen.model, digest)
+    if release and release.inputs == inputs and (number, release.record) in seen.records:
+        return replace(seen.records[(number, release.record)], inputs=inputs)
+    own = sorted((one for one in seen.records.values() if one.version == number), key=lambda one: -one.revision)
+    answering = next((one for one in own if (one.inputs, one.digest) == (inputs, digest)), None)
+    there = seen.pods.get(number)
+    if answering and (release or (there is not None and there.ready > 0 and there.record == answering.hash)):
+        return answering
+    pool = seen.platform.pool(seen.model.spec.serving.pool.name if seen.model.spec.serving.pool else None)
+    if pool is None:
+        return seen.records.get((number, release.record)) if release else None
+    template = serving.pod_template(seen.platform, seen.model, number, digest, pool)
+    short = serving.template_hash(template)
+    if before := seen.records.get((number, short)):
+        return replace(before, inputs=inputs)
+    newest = max((one.revision for one in seen.records.values()), default=0)
+    return Record(number, digest, short, inputs, newest + 1, template)
 
 
 def replicas(seen: ModelSeen) -> int:
@@ -161,52 +189,40 @@ def replicas(seen: ModelSeen) -> int:
     return fixed.replicas if fixed else 1
 
 
-def _scale(seen: ModelSeen, live: list[int]) -> tuple[Scale, ...]:
-    wanted = replicas(seen)
-    return tuple(
-        Scale(_deployment(seen, number), wanted)
-        for number in live
-        if number in seen.fleets and seen.fleets[number].replicas != wanted
-    )
-
-
-def _warm(seen: ModelSeen, traffic: Traffic) -> tuple[int | None, float | None]:
-    """The predecessor, while it is kept warm, and how much longer it is."""
-    if traffic.predecessor is None or not traffic.since or traffic.champion is None:
+def _warm(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[int | None, float | None]:
+    """The predecessor while its pods are kept warm, and seconds until they no longer are. None is started for that."""
+    if ledger.predecessor not in seen.pods or ledger.champion is None or not ledger.since:
         return None, None
-    until = parse_time(traffic.since) + timedelta(seconds=seconds(seen.model.spec.rollout.keep_warm))
+    until = parse_time(ledger.since) + timedelta(seconds=seconds(seen.model.spec.rollout.keep_warm))
     left = (until - seen.now).total_seconds()
-    return (traffic.predecessor, left + 1) if left > 0 else (None, None)
+    return (ledger.predecessor, left + 1) if left > 0 else (None, None)
 
 
-def warm_until(seen: ModelSeen, traffic: Traffic) -> str | None:
-    """Until when the predecessor is kept warm."""
-    warm, left = _warm(seen, traffic)
+def warm_until(seen: ModelSeen, ledger: ModelLedgerSpec) -> str | None:
+    """Until when the predecessor's pods are kept warm (RFC 3339)."""
+    warm, left = _warm(seen, ledger)
     if warm is None or left is None:
         return None
-    return (seen.now + timedelta(seconds=left - 1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return ledgers.stamp(seen.now + timedelta(seconds=left - 1))
 
 
-def _retire(seen: ModelSeen, live: list[int]) -> tuple[Retire, ...]:
-    """Deployments that nobody needs any more, and records beyond the history limit."""
-    gone = [
-        Retire(_deployment(seen, number), "another version serves and it is not kept warm")
-        for number in seen.fleets
-        if number not in live
+def _retired(seen: ModelSeen, ledger: ModelLedgerSpec, records: Mapping[int, Record | None]) -> list[Act]:
+    """Deployments that nobody needs any more, and records that neither a release nor a pod names."""
+    namespace = seen.model.metadata.namespace
+    gone: list[Act] = [
+        Delete(_deployment(seen, number), "another version serves and it is not kept warm")
+        for number in seen.pods
+        if number not in records
     ]
-    history = sorted((one for one in seen.kept.values() if one.version not in live), key=lambda one: -one.revision)
-    old = [
-        Retire(Ref("apps/v1", "ControllerRevision", seen.model.metadata.namespace, one.name), "beyond historyLimit")
-        for one in history[seen.model.spec.rollout.history_limit :]
-    ]
-    return tuple(gone + old)
+    named = {(one.version, one.record) for one in ledger.released}
+    named |= {(number, one.hash) for number, one in records.items() if one}
+    named |= {(number, one.record) for number, one in seen.pods.items()}
+    for number, short in sorted(seen.records.keys() - named):
+        name = serving.record_name(seen.model.metadata.name, number, short)
+        gone.append(Delete(Ref("apps/v1", "ControllerRevision", namespace, name), "no release names it"))
+    return gone
 
 
 def _deployment(seen: ModelSeen, number: int) -> Ref:
     name = naming.version(seen.model.metadata.name, number)
     return Ref("apps/v1", "Deployment", seen.model.metadata.namespace, name)
-
-
-def find(seen: ModelSeen, number: int | None) -> ModelVersion | None:
-    """The ModelVersion of that number."""
-    return next((one for one in seen.versions if one.spec.version == number), None)

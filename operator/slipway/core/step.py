@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..resources.platform import Manifest
 from .conditions import Verdict
-from .decision import Document, Retire
+from .decision import Act, Document
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,7 @@ class Step:
 
     verdict: Verdict
     remember: dict[str, Any] | None = None  # fields of the version's status
-    ensure: tuple[Manifest, ...] = ()
-    retire: tuple[Retire, ...] = ()
+    acts: tuple[Act, ...] = ()
     documents: tuple[Document, ...] = ()
     again_seconds: float | None = None
+    queue: str = ""  # in which it waits or works: `import`, or `validate <pool>`

@@ -2,26 +2,28 @@
 
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from ..api import names, report, tasks
 from ..api.base import seconds
-from ..api.modelversion import ModelVersion, ValidationRecord
-from ..api.registeredmodel import RegisteredModel
+from ..api.modelversion import ValidationRecord
 from ..api.validation import Data, Gate
 from ..resources import jobs as builders
 from ..resources import naming
-from ..resources.platform import Manifest, PoolSettings
-from . import attempts, gates
+from ..resources.platform import PoolSettings
+from . import attempts, gates, imports
 from .attempts import Progress
 from .conditions import Verdict, failed, passed
-from .decision import Document
-from .imports import registry_data
+from .decision import Act, Apply, Document
+from .election import elect
 from .observed import VersionSeen
 from .reasons import Reason
+from .revisions import revision_of
 from .step import Step
 
 PURPOSE = "validate"
+LOG_PATIENCE = timedelta(seconds=60)  # a log that cannot be read for so long is lost, with the node maybe
 
 
 def decide(seen: VersionSeen) -> Step:
@@ -29,6 +31,8 @@ def decide(seen: VersionSeen) -> Step:
     policy = plan(seen)
     if isinstance(policy, Verdict):
         return Step(policy)
+    if data := imports.data_step(seen):
+        return data
     pool, asked = policy
     status, model = seen.version.status, seen.model
     assert model is not None and status.digest is not None
@@ -43,7 +47,7 @@ def decide(seen: VersionSeen) -> Step:
     )  # fmt: skip
     leftovers = attempts.leftovers(progress, seen.jobs, PURPOSE, seen.version.metadata.namespace)
     if progress.recorded and progress.outcome == "Passed" and before:
-        return Step(proven(before), retire=leftovers)
+        return Step(proven(before), acts=leftovers)
     facts = {
         "revision": revision,
         "champion_version": opponent.version,
@@ -52,13 +56,20 @@ def decide(seen: VersionSeen) -> Step:
     }
     if progress.job and progress.job.phase == "Succeeded" and progress.outcome == "Running":
         return _result(seen, progress, asked, facts)
-    told = before if before and progress.recorded else None
-    record = told or ValidationRecord(**progress.fields(), **facts)
-    ensure: tuple[Manifest, ...] = ()
-    if progress.outcome == "Running":
-        ensure = (builders.validation_job(seen.platform, seen.version, _trial(seen, progress, facts, asked, pool)),)
-    verdict = attempts.verdict(progress, Reason.EvidenceStale if stale else Reason.ValidationRunning)
-    return Step(verdict, {"validation": record}, ensure, leftovers, again_seconds=progress.again_seconds)
+    kept = before if before and progress.recorded else None
+    queue = f"{PURPOSE} {pool.name}"
+    verdict = attempts.held_up(progress, seen, queue, seen.version.metadata.namespace)
+    acts: tuple[Act, ...] = leftovers
+    if progress.outcome == "Running" and not (verdict and verdict.reason is Reason.Queued):
+        comparison = _comparison(seen, progress, facts, asked, pool)
+        acts = (Apply(builders.validation_job(seen.platform, seen.version, comparison)), *leftovers)
+    return Step(
+        verdict or attempts.verdict(progress, Reason.EvidenceStale if stale else Reason.ValidationRunning),
+        {"validation": kept or ValidationRecord(**progress.fields(), **facts)},
+        acts,
+        again_seconds=progress.again_seconds,
+        queue=queue if progress.outcome == "Running" else "",
+    )
 
 
 def plan(seen: VersionSeen) -> tuple[PoolSettings, tuple[Gate, ...]] | Verdict:
@@ -84,23 +95,6 @@ def plan(seen: VersionSeen) -> tuple[PoolSettings, tuple[Gate, ...]] | Verdict:
     return pool, merged
 
 
-def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate, ...]) -> str:
-    """Hash of what invalidates evidence: what the user set and the files; never an image, never a default."""
-    policy = model.spec.validation
-    own = version.spec.validation
-    chosen: dict[str, Any] = {
-        "digest": version.status.digest,
-        "data": policy.data.model_dump(mode="json", exclude_defaults=True) if policy.data else None,
-        "modelType": policy.model_type,
-        "gates": sorted(
-            (gate.model_dump(mode="json", exclude_defaults=True) for gate in asked), key=lambda g: g["name"]
-        ),
-        "pool": [pool.name if pool else None for pool in (policy.pool, own.pool if own else None)],
-        "evaluation": policy.evaluation,
-    }
-    return naming.short_hash(chosen)
-
-
 @dataclass(frozen=True)
 class Opponent:
     """The champion that a version is compared with."""
@@ -113,16 +107,24 @@ class Opponent:
 def _opponent(seen: VersionSeen, revision: str) -> Opponent:
     """The champion of now for a validation that begins; a validation that began keeps the champion of its time.
 
-    Evidence that passed is made anew only when the model's reconciler says that it holds a release up: a version that
-    was refused, or that another one supersedes, is not judged again whenever the champion changes.
+    Evidence that passed is made anew only when it holds a release up: a version that was refused, or that another one
+    supersedes, is not judged again whenever the champion changes.
     """
-    before, now = seen.version.status.validation, seen.traffic
+    before, now = seen.version.status.validation, seen.ledger.serving
+    digest, champion = (now.digest, now.version) if now else ("", None)
     if before is None or before.key != _key(seen, revision, before.champion_digest or ""):
-        return Opponent(now.digest, now.champion)
-    asked_anew = seen.handed is not None and seen.handed.released.reason == Reason.EvidenceStale
-    if before.outcome == "Passed" and asked_anew and (before.champion_digest or "") != now.digest:
-        return Opponent(now.digest, now.champion, again=True)
+        return Opponent(digest, champion)
+    if before.outcome == "Passed" and (before.champion_digest or "") != digest and _holds_up(seen):
+        return Opponent(digest, champion, again=True)
     return Opponent(before.champion_digest or "", before.champion_version)
+
+
+def _holds_up(seen: VersionSeen) -> bool:
+    """Whether this version is next, and only its evidence is missing."""
+    if seen.family is None or seen.version.spec.stage != "Production":
+        return False
+    found = elect(seen.family, seen.ledger)
+    return found.target == seen.version.spec.version and not found.proven
 
 
 def _key(seen: VersionSeen, revision: str, champion_digest: str) -> str:
@@ -130,9 +132,9 @@ def _key(seen: VersionSeen, revision: str, champion_digest: str) -> str:
     return naming.short_hash([meta.uid, revision, champion_digest, meta.annotations.get(names.RETRY, "")])
 
 
-def _trial(
+def _comparison(
     seen: VersionSeen, progress: Progress, facts: dict[str, Any], asked: tuple[Gate, ...], pool: PoolSettings
-) -> builders.Trial:
+) -> builders.Comparison:
     model, status = seen.model, seen.version.status
     assert model is not None and status.digest is not None
     policy, champion = model.spec.validation, facts["champion_digest"]
@@ -150,29 +152,39 @@ def _trial(
         with_data=policy.data is not None,
         metrics=gates.metrics(asked),
     )
-    return builders.Trial(progress.job_name, fetch, judge, policy.data, pool, seconds(policy.timeout))
+    return builders.Comparison(progress.job_name, fetch, judge, policy.data, pool, seconds(policy.timeout))
 
 
 def _data(seen: VersionSeen, data: Data) -> tasks.DataSource:
     """Data of the registry came into the store with the import; other data is fetched where it is."""
-    if not registry_data(seen):
+    if not imports.comes_from_registry(data):
         return tasks.DataSource(uri=data.uri, digest=data.digest, target=data.target, endpoint=data.endpoint)
-    imported = seen.version.status.imported
+    record = seen.version.status.data
     return tasks.DataSource(
-        uri="store:" + data.uri, digest=imported.data_digest if imported else data.digest, target=data.target
+        uri="store:" + data.uri, digest=record.digest if record else data.digest, target=data.target
     )
 
 
 def _result(seen: VersionSeen, progress: Progress, asked: tuple[Gate, ...], facts: dict[str, Any]) -> Step:
     stamp = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    job = progress.job
+    if job and job.log_trouble and (job.pod_ended is None or seen.now - job.pod_ended < LOG_PATIENCE):
+        waiting = Verdict("False", Reason.ValidationRunning, f"The judge's log cannot be read yet: {job.log_trouble}")
+        return Step(waiting, again_seconds=5.0)
     found = believed(seen, progress, facts["revision"], facts["champion_digest"])
     if isinstance(found, str):
         lost = progress.ended(stamp, "Failed", Reason.ReportMissing, found)
         record = ValidationRecord(**lost.fields(), **facts)
         return Step(attempts.verdict(lost, Reason.ValidationRunning), {"validation": record}, again_seconds=1)
     results = gates.judge(asked, found)
-    missed = [f"{one.name}: {one.message}" for one in results if one.result == "Failed"]
-    facts = facts | {"data_digest": found.data_digest, "rows": found.rows, "gates": results}
+    missed = gates.missed(asked, results)
+    facts = facts | {
+        "data_digest": found.data_digest,
+        "rows": found.rows,
+        "gates": results,
+        "environment": (progress.job.environment if progress.job else "") or None,
+        "python": found.python,
+    }
     if missed:
         over = progress.ended(stamp, "Failed", Reason.GateFailed, "; ".join(missed) + ".")
         record = ValidationRecord(**over.fields(), **facts)
@@ -187,6 +199,8 @@ def believed(seen: VersionSeen, progress: Progress, revision: str, opponent: str
     """The report in the judge's log if it is whole and was made for this; a sentence if it was not."""
     job = progress.job
     line = next((one for one in reversed((job.log if job else "").splitlines()) if one.startswith(report.PREFIX)), None)
+    if job is not None and job.log_trouble:
+        return f"The judge's log cannot be read: {job.log_trouble}"
     if job is None or line is None:
         return "The judge's log holds no report."
     text = line.removeprefix(report.PREFIX)

@@ -35,19 +35,24 @@ def _job(meta: dict[str, Any], labels: dict[str, str], seconds: int, pod: dict[s
 
 
 def import_job(
-    platform: Platform, version: ModelVersion, name: str, task: tasks.ImportTask, with_credentials: bool
+    platform: Platform, version: ModelVersion, name: str, task: tasks.ImportTask, purpose: str, with_credentials: bool
 ) -> Manifest:
-    """The import: the only pod that holds a registry credential, and it runs no model code."""
+    """The import: the only pod that holds the registry's credential and the store's password; it runs no model code."""
     labels = naming.labels(
         version.spec.model,
         version.spec.version,
-        **{names.PURPOSE: "import", names.OWNER_NAMESPACE: version.metadata.namespace},
+        **{names.PURPOSE: purpose, names.OWNER_NAMESPACE: version.metadata.namespace},
     )
-    mounts, volumes = {"tmp": "/tmp", "files": tasks.IMPORT}, scratch("tmp", "files")
+    mounts, volumes = {"tmp": "/tmp", "files": tasks.IMPORT}, scratch(platform, "tmp", "files")
     if with_credentials:
         mounts["credentials"] = tasks.CREDENTIALS
         volumes.append({"name": "credentials", "secret": {"secretName": name}})
-    step = container(platform, "import", "import_", task, mounts, read_only=("credentials",))
+    if platform.store.push_secret:
+        mounts["push"] = tasks.PUSH
+        items = [{"key": key, "path": key} for key in ("username", "password")]
+        volumes.append({"name": "push", "secret": {"secretName": platform.store.push_secret, "items": items}})
+    sizes = platform.imports.resources or None
+    step = container(platform, "import", "import_", task, mounts, ("credentials", "push"), sizes)
     pool = placed(platform, None, {"containers": [step], "volumes": volumes})
     return _job({"name": name, "namespace": platform.namespace}, labels, IMPORT_SECONDS, pool)
 
@@ -69,7 +74,7 @@ def import_secret(platform: Platform, name: str, job_uid: str, files: Mapping[st
 
 
 @dataclass(frozen=True)
-class Trial:
+class Comparison:
     """One validation: what is compared with what, and where."""
 
     name: str
@@ -80,35 +85,35 @@ class Trial:
     timeout_seconds: int
 
 
-def _score(platform: Platform, trial: Trial, who: str, folder: str, predictions: str) -> dict[str, Any]:
-    features = tasks.FEATURES if trial.data else None
+def _score(platform: Platform, comparison: Comparison, who: str, folder: str, predictions: str) -> dict[str, Any]:
+    features = tasks.FEATURES if comparison.data else None
     mounts = {who: folder, f"{who}-predictions": predictions, f"{who}-tmp": "/tmp"}
     if features:
         mounts["features"] = features
     task = tasks.ScoreTask(model=folder, features=features, predictions=predictions)
-    resources = trial.pool.resources or None
+    resources = comparison.pool.resources or None
     return container(platform, f"score-{who}", "score", task, mounts, (who, "features"), resources)
 
 
-def _volumes(trial: Trial, champion: bool) -> list[dict[str, Any]]:
-    found = scratch("tmp", "truth", "features", "candidate", "candidate-predictions", "candidate-tmp")
+def _volumes(platform: Platform, comparison: Comparison, champion: bool) -> list[dict[str, Any]]:
+    found = scratch(platform, "tmp", "truth", "features", "candidate", "candidate-predictions", "candidate-tmp")
     if champion:
-        found += scratch("champion", "champion-predictions", "champion-tmp")
-    if trial.data and trial.data.uri.startswith("pvc://"):
-        claim = trial.data.uri.removeprefix("pvc://").split("/", 1)[0]
+        found += scratch(platform, "champion", "champion-predictions", "champion-tmp")
+    if comparison.data and comparison.data.uri.startswith("pvc://"):
+        claim = comparison.data.uri.removeprefix("pvc://").split("/", 1)[0]
         found.append({"name": "data", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
-    if trial.data and trial.data.secret_ref:
-        found.append({"name": "data-credentials", "secret": {"secretName": trial.data.secret_ref.name}})
+    if comparison.data and comparison.data.secret_ref:
+        found.append({"name": "data-credentials", "secret": {"secretName": comparison.data.secret_ref.name}})
     return found
 
 
-def validation_job(platform: Platform, version: ModelVersion, trial: Trial) -> Manifest:
+def validation_job(platform: Platform, version: ModelVersion, comparison: Comparison) -> Manifest:
     """The chain fetch → score-champion → score-candidate → judge; each step sees only what it needs.
 
     Model code runs in the two score steps: they see features and their own predictions, never the truth.
     """
-    champion = trial.fetch.champion_digest is not None
-    volumes = _volumes(trial, champion)
+    champion = comparison.fetch.champion_digest is not None
+    volumes = _volumes(platform, comparison, champion)
     present = {volume["name"] for volume in volumes}
     wanted = {
         "tmp": "/tmp",
@@ -121,19 +126,20 @@ def validation_job(platform: Platform, version: ModelVersion, trial: Trial) -> M
     }
     mounts = {volume: path for volume, path in wanted.items() if volume in present}
     # Every step carries the pool's resources: a pod's claim is the largest of its steps, and a quota asks each for one.
-    sizes = trial.pool.resources or None
-    steps = [container(platform, "fetch", "fetch", trial.fetch, mounts, ("data", "data-credentials"), sizes)]
+    sizes = comparison.pool.resources or None
+    steps = [container(platform, "fetch", "fetch", comparison.fetch, mounts, ("data", "data-credentials"), sizes)]
     if champion:
-        steps.append(_score(platform, trial, "champion", tasks.CHAMPION, tasks.CHAMPION_PREDICTIONS))
-    steps.append(_score(platform, trial, "candidate", tasks.CANDIDATE, tasks.CANDIDATE_PREDICTIONS))
+        steps.append(_score(platform, comparison, "champion", tasks.CHAMPION, tasks.CHAMPION_PREDICTIONS))
+    steps.append(_score(platform, comparison, "candidate", tasks.CANDIDATE, tasks.CANDIDATE_PREDICTIONS))
     read = {"truth": tasks.TRUTH, "candidate-predictions": tasks.CANDIDATE_PREDICTIONS}
     if champion:
         read["champion-predictions"] = tasks.CHAMPION_PREDICTIONS
-    judge = container(platform, "judge", "judge", trial.judge, {"tmp": "/tmp", **read}, tuple(read), sizes)
-    pod = placed(platform, trial.pool, {"initContainers": steps, "containers": [judge], "volumes": volumes})
-    labels = naming.labels(version.spec.model, version.spec.version, **{names.PURPOSE: "validate"})
-    meta = _owned(version.metadata, trial.name)
-    return _job(meta, labels, trial.timeout_seconds, pod)
+    judge = container(platform, "judge", "judge", comparison.judge, {"tmp": "/tmp", **read}, tuple(read), sizes)
+    pod = placed(platform, comparison.pool, {"initContainers": steps, "containers": [judge], "volumes": volumes})
+    facts = {names.PURPOSE: "validate", names.POOL: comparison.pool.name}
+    labels = naming.labels(version.spec.model, version.spec.version, **facts)
+    meta = _owned(version.metadata, comparison.name)
+    return _job(meta, labels, comparison.timeout_seconds, pod)
 
 
 def _owned(meta: Meta, name: str) -> dict[str, Any]:

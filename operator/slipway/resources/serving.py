@@ -1,11 +1,11 @@
 """Serving objects of a model: a Deployment per live version, one Service, and a record of what each version runs."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..api import names, tasks
+from ..api.base import API_VERSION
+from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import RegisteredModel
 from . import naming
 from .platform import Manifest, Platform, PoolSettings
@@ -14,21 +14,8 @@ from .pods import container, placed, scratch
 PORT = 8080
 FORGET_SECONDS = 5  # a pod keeps answering while the network forgets it
 CONNECTION_SECONDS = 15  # a keep-alive connection is asked to close at this age, so that clients follow the traffic
+PROGRESS_SECONDS = 600  # without progress for so long, a Deployment's rollout has failed
 NOBODY = "none"  # version that a Service selects while the model serves nothing
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """Which version has the traffic, and what led there. Kept on the Service, written together with its selector."""
-
-    champion: int | None = None
-    digest: str = ""
-    since: str = ""
-    predecessor: int | None = None
-    handled_rollback: str = ""
-    rolled_back: Mapping[int, str] = field(default_factory=dict)  # version → what was asked of it at that time
-    history: Mapping[int, str] = field(default_factory=dict)  # released versions → digest, the latest last
-    returned: str = ""  # what was asked of the champion when a rollback returned to it; "" if none did
 
 
 def inputs(model: RegisteredModel, digest: str) -> str:
@@ -63,7 +50,7 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
     spec = {
         "initContainers": [fetch],
         "containers": [serve],
-        "volumes": scratch("model", "tmp"),
+        "volumes": scratch(platform, "model", "tmp"),
         "terminationGracePeriodSeconds": 60,
     }
     if extras and extras.priority_class_name:
@@ -80,100 +67,84 @@ def selector(model: RegisteredModel, version: int | str) -> dict[str, str]:
     return {names.MODEL: model.metadata.name, names.MODEL_VERSION: str(version), names.TRACK: "production"}
 
 
-def controller_revision(
-    model: RegisteredModel, version: int, digest: str, revision: int, template: Manifest
-) -> Manifest:
-    """The record of what a version runs; drift repair and later releases use it word for word."""
-    name = f"{naming.version(model.metadata.name, version)}-{naming.short_hash([inputs(model, digest), template])}"
+def template_hash(template: Manifest) -> str:
+    """What identifies a pod template: it ends its record's name, and the Deployment that runs it carries it."""
+    return naming.short_hash(template)
+
+
+def record_name(model: str, version: int, template: str) -> str:
+    """Name of the ControllerRevision with the template of that hash."""
+    return f"{naming.version(model, version)}-{template}"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A pod template of one version, and what it was rendered from."""
+
+    version: int
+    digest: str
+    inputs: str
+    revision: int
+    template: Manifest
+
+
+def controller_revision(model: RegisteredModel, of: Rendered) -> Manifest:
+    """The record of what a version runs; drift repair and later releases use it word for word.
+
+    The settings that it answers are an annotation: other settings may render the same template, and `data` never
+    changes.
+    """
+    name = record_name(model.metadata.name, of.version, template_hash(of.template))
+    facts = {names.DIGEST: of.digest, names.INPUTS: of.inputs}
     return {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
-        "metadata": _meta(model, name, version) | {"annotations": {names.DIGEST: digest}},
-        "revision": revision,
-        "data": {"inputs": inputs(model, digest), "digest": digest, "template": template},
+        "metadata": _meta(model, name, of.version) | {"annotations": facts},
+        "revision": of.revision,
+        "data": {"digest": of.digest, "template": of.template},
     }
 
 
-def deployment(model: RegisteredModel, version: int, template: Manifest, rendered_from: str) -> Manifest:
-    """The pods of one version. Without `replicas`: the scale subresource has one writer, and apply is not it."""
+def deployment(model: RegisteredModel, version: int, template: Manifest, replicas: int) -> Manifest:
+    """The pods of one version."""
     name = naming.version(model.metadata.name, version)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _meta(model, name, version) | {"annotations": {names.INPUTS: rendered_from}},
+        "metadata": _meta(model, name, version) | {"annotations": {names.RECORD: template_hash(template)}},
         "spec": {
+            "replicas": replicas,
             "selector": {"matchLabels": selector(model, version)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "revisionHistoryLimit": 1,
-            "progressDeadlineSeconds": 600,
+            "progressDeadlineSeconds": PROGRESS_SECONDS,
             "template": template,
         },
     }
 
 
-def service(model: RegisteredModel, traffic: Traffic) -> Manifest:
-    """The model's stable address; its selector is the traffic, its annotations are the traffic's history."""
-    facts = {
-        names.DIGEST: traffic.digest,
-        names.SINCE: traffic.since,
-        names.PREDECESSOR: str(traffic.predecessor or ""),
-        names.HANDLED_ROLLBACK: traffic.handled_rollback,
-        names.ROLLED_BACK: json.dumps(traffic.rolled_back),
-        names.HISTORY: json.dumps(traffic.history),
-        names.RETURNED: traffic.returned,
+def ledger(model: RegisteredModel, spec: ModelLedgerSpec, resource_version: str) -> Manifest:
+    """The model's ledger; it replaces the one of that resource version, or is the first where that is ""."""
+    meta = _meta(model, model.metadata.name)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelLedger",
+        "metadata": meta | ({"resourceVersion": resource_version} if resource_version else {}),
+        "spec": spec.model_copy(update={"model_uid": model.metadata.uid}).wire(),
     }
+
+
+def service(model: RegisteredModel, champion: int | None) -> Manifest:
+    """The model's stable address; its selector is the traffic."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _meta(model, model.metadata.name) | {"annotations": facts},
+        "metadata": _meta(model, model.metadata.name),
         "spec": {
-            "selector": selector(model, traffic.champion or NOBODY),
+            "selector": selector(model, champion or NOBODY),
             "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
         },
     }
-
-
-def read_traffic(service: Mapping[str, Any] | None) -> Traffic:
-    """The traffic that a Service directs: the inverse of `service`."""
-    if service is None:
-        return Traffic()
-    facts = service["metadata"].get("annotations") or {}
-    chosen = (service["spec"].get("selector") or {}).get(names.MODEL_VERSION, NOBODY)
-    predecessor = facts.get(names.PREDECESSOR, "")
-    return Traffic(
-        champion=int(chosen) if chosen.isdigit() else None,
-        digest=facts.get(names.DIGEST, ""),
-        since=facts.get(names.SINCE, ""),
-        predecessor=int(predecessor) if predecessor.isdigit() else None,
-        handled_rollback=facts.get(names.HANDLED_ROLLBACK, ""),
-        rolled_back=_numbered(facts.get(names.ROLLED_BACK)),
-        history=_numbered(facts.get(names.HISTORY)),
-        returned=facts.get(names.RETURNED, ""),
-    )
-
-
-def recall_traffic(model: RegisteredModel) -> Traffic:
-    """The traffic as the model's status tells it: the copy of the ledger, for when somebody deleted the Service."""
-    status = model.status
-    if status.champion is None:
-        return Traffic()
-    live = [one for one in (status.predecessor, status.champion) if one is not None and one.digest]
-    return Traffic(
-        champion=status.champion.version,
-        digest=status.champion.digest,
-        since=status.champion.since or "",
-        predecessor=status.predecessor.version if status.predecessor else None,
-        handled_rollback=status.last_handled_rollback or "",
-        history={one.version: one.digest for one in live},
-    )
-
-
-def _numbered(text: str | None) -> dict[int, str]:
-    """A JSON object with version numbers as keys; empty if somebody wrote something else there."""
-    try:
-        return {int(key): str(value) for key, value in json.loads(text or "{}").items()}
-    except (ValueError, AttributeError):
-        return {}
 
 
 def url(model: RegisteredModel) -> str:

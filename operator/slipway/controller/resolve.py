@@ -1,0 +1,114 @@
+"""What is read from a registry once, or left there: a new version's entry, and the report of a validation."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ..adapters.cluster import REGISTRY
+from ..adapters.errors import AdapterError, Rejected, Unauthorized, Unreachable
+from ..api.modelregistry import ModelRegistry
+from ..core.decision import Document
+from ..core.reasons import Reason
+from ..core.registry import Absent, Entry, Silent
+from .cache import Cache
+from .errands import Errands
+from .observe import Wish
+from .queue import Key, Queue
+from .registries import Reached, Registries
+
+log = logging.getLogger("slipway")
+WORKERS = 4
+ABSENT_SECONDS = 60.0  # until a registry is asked once more for what it did not have
+Answer = Entry | Absent | Silent
+
+
+def silence(error: AdapterError) -> Silent:
+    """What an error of a registry means for a decision."""
+    if isinstance(error, Unreachable):
+        return Silent(Reason.RegistryUnreachable, str(error))
+    if isinstance(error, Unauthorized):
+        return Silent(Reason.RegistryUnauthorized, str(error), False)
+    return Silent(Reason.RegistryRejected, str(error), False)
+
+
+async def reached_at(cache: Cache, registries: Registries, place: tuple[str, str]) -> Reached | Silent:
+    """The registry of that name, if it may be used."""
+    resource = cache.value(REGISTRY, *place)
+    if not isinstance(resource, ModelRegistry):
+        return Silent(Reason.RegistryNotFound, f"There is no ModelRegistry {place[0]}/{place[1]}.", False)
+    return await registries.reach(resource)
+
+
+class Resolver:
+    """Reads versions from registries; wakes who waits for one."""
+
+    def __init__(self, cache: Cache, registries: Registries, wake: Callable[[Key], None]) -> None:
+        self._cache, self._registries = cache, registries
+        self._errands: Errands[Wish, Answer] = Errands(
+            Queue(time.monotonic), self._resolve, lambda wish: wake(wish.key), silence, self._again
+        )
+
+    def ask(self, errand: Wish) -> Answer | None:
+        """What the registry says; None if it has not said it yet."""
+        return self._errands.ask(errand)
+
+    def forget(self, errand: Wish) -> None:
+        """It is known."""
+        self._errands.forget(errand)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read until it is time to stop."""
+        await self._errands.run(WORKERS, stop)
+
+    async def _resolve(self, wish: Wish) -> Answer:
+        reached = await reached_at(self._cache, self._registries, wish.registry)
+        if isinstance(reached, Silent):
+            return reached
+        return await reached.client.resolve(wish.name, wish.version)
+
+    def _again(self, answer: Answer) -> float | None:
+        return None if isinstance(answer, Entry) else ABSENT_SECONDS
+
+
+class Kept(NamedTuple):
+    """A document on its way to a registry."""
+
+    registry: tuple[str, str]
+    document: Document
+
+
+class Keeper:
+    """Leaves documents in registries; one that a registry refuses is not worth more than a line in the log."""
+
+    def __init__(self, cache: Cache, registries: Registries) -> None:
+        self._cache, self._registries = cache, registries
+        self._errands: Errands[Kept, str] = Errands(
+            Queue(time.monotonic), self._keep, self._done, lambda error: f"tried again: {error}"
+        )
+
+    def keep(self, registry: tuple[str, str], document: Document) -> None:
+        """The document will be there, as soon as the registry takes it."""
+        self._errands.ask(Kept(registry, document))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until it is time to stop."""
+        await self._errands.run(1, stop)
+
+    async def _keep(self, kept: Kept) -> str:
+        reached = await reached_at(self._cache, self._registries, kept.registry)
+        if isinstance(reached, Silent):
+            raise Unreachable(reached.message)
+        try:
+            await reached.client.keep(kept.document.run_id, kept.document.path, kept.document.content)
+        except Rejected as error:
+            return str(error)
+        return ""
+
+    def _done(self, kept: Kept) -> None:
+        answer = self._errands.ask(kept)
+        if answer:
+            log.warning("the report %s could not be kept in the registry: %s", kept.document.path, answer)
+        if not (answer or "").startswith("tried again"):
+            self._errands.forget(kept)

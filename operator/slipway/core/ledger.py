@@ -1,0 +1,217 @@
+"""How a ledger changes: every transition is a pure function, and none makes it larger than its bound.
+
+The ledger is written first; the route, the pods and the registry's labels are functions of it.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+
+from ..api import modelledger, names
+from ..api.modelledger import Hold, ModelLedgerSpec, Release, RolledBack, Told
+from ..api.modelversion import ModelVersion
+from ..resources import naming
+from .commands import Command
+from .observed import ModelSeen
+
+EMPTY = ModelLedgerSpec()
+
+
+def stamp(now: datetime) -> str:
+    """A moment as Kubernetes writes it."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def retry_hash(version: ModelVersion) -> str:
+    """Hash of the retry that a version carries; "" if it carries none."""
+    asked = version.metadata.annotations.get(names.RETRY, "")
+    return naming.short_hash(asked) if asked else ""
+
+
+def believed(seen: ModelSeen) -> ModelLedgerSpec | str:
+    """The ledger that may be acted on, or a sentence that says what it waits for.
+
+    A ledger of another RegisteredModel of this name was restored from a backup: anybody could have written it. It is
+    believed once each version that serves was imported under the digest that it names, and then without what was not.
+    Where there is none, the status is its copy, and is believed on the same condition.
+    """
+    ledger = seen.ledger
+    if ledger is not None and ledger.model_uid == seen.model.metadata.uid:
+        return ledger
+    found = ledger if ledger is not None else _recalled(seen)
+    if found.champion is None:
+        return found
+    champion = found.serving
+    if champion is None or not _imported(seen, champion):
+        return f"version {found.champion} was not imported again under the digest that the ledger names"
+    confirmed = tuple(one for one in found.released if _imported(seen, one))
+    numbers = {one.version for one in confirmed}
+    predecessor = found.predecessor if found.predecessor in numbers else None
+    return found.model_copy(update={"released": confirmed, "predecessor": predecessor})
+
+
+def _imported(seen: ModelSeen, release: Release) -> bool:
+    """Whether a ModelVersion's import put these files into the store; only the operator writes that status."""
+    version = seen.version(release.version)
+    record = version.status.imported if version else None
+    return record is not None and record.outcome == "Passed" and record.digest == release.digest
+
+
+def _recalled(seen: ModelSeen) -> ModelLedgerSpec:
+    """The ledger as the statuses tell it, for when somebody deleted it."""
+    status, released = seen.model.status, []
+    for live in (status.predecessor, status.champion):
+        records = [
+            one for one in seen.records.values() if live and (one.version, one.digest) == (live.version, live.digest)
+        ]
+        if live and records:
+            newest = max(records, key=lambda one: one.revision)
+            since = live.since or stamp(seen.now)
+            released.append(
+                Release(version=live.version, digest=live.digest, record=newest.hash, inputs=newest.inputs, since=since)
+            )
+    numbers = [one.version for one in released]
+    if status.champion is None or status.champion.version not in numbers:
+        return EMPTY
+    out = [one for one in seen.versions if (kept := one.status.condition("Released")) and kept.reason == "RolledBack"]
+    return ModelLedgerSpec(
+        champion=status.champion.version,
+        predecessor=status.predecessor.version if status.predecessor and len(numbers) > 1 else None,
+        since=status.champion.since,
+        released=tuple(released),
+        rolled_back=tuple(
+            RolledBack(version=one.spec.version, at=stamp(seen.now), by="unknown", retry=retry_hash(one))
+            for one in sorted(out, key=lambda one: one.spec.version)[-modelledger.ROLLED_BACK :]
+        ),
+    )
+
+
+def move(ledger: ModelLedgerSpec, to: Release, history_limit: int, now: datetime) -> ModelLedgerSpec:
+    """The traffic goes on to a version; who had it becomes the predecessor."""
+    kept = _remember(ledger, to, ledger.champion, history_limit, now)
+    predecessor = ledger.champion if ledger.champion != to.version else ledger.predecessor
+    return _at(
+        ledger, now, champion=to.version, predecessor=predecessor, released=kept, shift=None, against_stage=False
+    )
+
+
+def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Command) -> ModelLedgerSpec:
+    """The traffic goes back to a version. What was above it stays out, and no rollout starts until `resume`."""
+    now, limit = seen.now, seen.model.spec.rollout.history_limit
+    left = {
+        one.spec.version for one in seen.versions if one.spec.stage == "Production" and one.spec.version > to.version
+    }
+    out = left | ({ledger.champion} if ledger.champion else set())
+    rolled_back = _rolled_back(seen, ledger, out - {to.version}, asked, to.version)
+    returned = seen.version(to.version)
+    stays_out = {one.version for one in rolled_back}
+    others = [one.version for one in ledger.released if one.version not in (*stays_out, to.version)]
+    predecessor = others[-1] if others else None
+    return _at(
+        ledger,
+        now,
+        champion=to.version,
+        predecessor=predecessor,
+        released=_remember(ledger, to, predecessor, limit, now),
+        rolled_back=rolled_back,
+        shift=None,
+        hold=Hold(at=stamp(now), by=clipped(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),
+        handled=ledger.handled.model_copy(update={"rollback": asked.hash}),
+        against_stage=returned is not None and returned.spec.stage == "Archived",
+    )
+
+
+def stop(ledger: ModelLedgerSpec, now: datetime) -> ModelLedgerSpec:
+    """Nobody has the traffic."""
+    return _at(ledger, now, champion=None, predecessor=ledger.champion, shift=None, against_stage=False)
+
+
+def refuse_rollback(ledger: ModelLedgerSpec, asked: Command) -> ModelLedgerSpec:
+    """The rollback cannot be carried out, and is not tried again later."""
+    return ledger.model_copy(update={"handled": ledger.handled.model_copy(update={"rollback": asked.hash})})
+
+
+def resume(ledger: ModelLedgerSpec, asked: Command) -> ModelLedgerSpec:
+    """Rollouts may start again; what was rolled back stays out."""
+    handled = ledger.handled.model_copy(update={"resume": asked.hash})
+    return ledger.model_copy(update={"hold": None, "handled": handled})
+
+
+def forgive(ledger: ModelLedgerSpec, versions: Iterable[ModelVersion]) -> ModelLedgerSpec:
+    """What left Production, or was asked for by a new retry, is no longer rolled back."""
+    there = {one.spec.version: one for one in versions}
+
+    def stays_out(one: RolledBack) -> bool:
+        version = there.get(one.version)
+        return version is None or (version.spec.stage == "Production" and retry_hash(version) == one.retry)
+
+    kept = tuple(one for one in ledger.rolled_back if stays_out(one))
+    champion = there.get(ledger.champion or 0)
+    against = ledger.against_stage and (champion is None or champion.spec.stage == "Archived")
+    if kept == ledger.rolled_back and against == ledger.against_stage:
+        return ledger
+    return ledger.model_copy(update={"rolled_back": kept, "against_stage": against})
+
+
+def rerecord(ledger: ModelLedgerSpec, number: int, record: str, inputs: str) -> ModelLedgerSpec:
+    """A released version runs other pods now: the same files, rendered from other settings."""
+    released = tuple(
+        one.model_copy(update={"record": record, "inputs": inputs}) if one.version == number else one
+        for one in ledger.released
+    )
+    return ledger if released == ledger.released else ledger.model_copy(update={"released": released})
+
+
+def tell(ledger: ModelLedgerSpec, told: Iterable[Told]) -> ModelLedgerSpec:
+    """What the registry is asked to say, at most as many versions as there is room for."""
+    kept = tuple(sorted(told, key=lambda one: one.version))[-modelledger.TOLD :]
+    return ledger if kept == ledger.told else ledger.model_copy(update={"told": kept})
+
+
+def is_rolled_back(ledger: ModelLedgerSpec, number: int) -> RolledBack | None:
+    """Why a version does not come back by itself; None if it may."""
+    return next((one for one in ledger.rolled_back if one.version == number), None)
+
+
+def clipped(text: str, limit_bytes: int) -> str:
+    """The beginning of a text that takes at most so many bytes as JSON."""
+    while len(json.dumps(text, ensure_ascii=False).encode()) - 2 > limit_bytes:
+        text = text[: max(1, len(text) * 9 // 10) if len(text) > 1 else 0]
+    return text
+
+
+def _reason(asked: Command) -> str:
+    return clipped(asked.reason, modelledger.REASON_BYTES)
+
+
+def _at(ledger: ModelLedgerSpec, now: datetime, **changes: object) -> ModelLedgerSpec:
+    return ledger.model_copy(update={"since": stamp(now), **changes})
+
+
+def _remember(
+    ledger: ModelLedgerSpec, to: Release, predecessor: int | None, history_limit: int, now: datetime
+) -> tuple[Release, ...]:
+    """The releases, this one last. Champion and predecessor are never trimmed; of the others, the latest stay."""
+    others = [one for one in ledger.released if one.version != to.version]
+    trimmed = [one for one in others if one.version != predecessor]
+    room = min(history_limit, modelledger.RELEASES - 2)
+    dropped = {one.version for one in trimmed[: max(0, len(trimmed) - room)]}
+    return (*(one for one in others if one.version not in dropped), to.model_copy(update={"since": stamp(now)}))
+
+
+def _rolled_back(
+    seen: ModelSeen, ledger: ModelLedgerSpec, out: set[int], asked: Command, to: int
+) -> tuple[RolledBack, ...]:
+    """Those that were out already keep their reasons; where there is no room, the lowest numbers go first."""
+    found = {one.version: one for one in ledger.rolled_back}
+    for number in out:
+        version = seen.version(number)
+        found[number] = RolledBack(
+            version=number,
+            at=stamp(seen.now),
+            by=clipped(asked.by, modelledger.WHO_BYTES),
+            reason=_reason(asked),
+            retry=retry_hash(version) if version else "",
+        )
+    found.pop(to, None)
+    return tuple(found[number] for number in sorted(found))[-modelledger.ROLLED_BACK :]

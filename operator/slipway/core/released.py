@@ -1,0 +1,130 @@
+"""The Released condition of a version, from its model's ledger and the versions beside it."""
+
+from ..api.modelledger import ModelLedgerSpec
+from ..api.modelversion import ModelVersion
+from ..resources import naming, serving
+from . import rollout
+from .conditions import Verdict, failed, passed, sentence, unknown
+from .decision import Refusal
+from .election import Election, is_validated
+from .ledger import is_rolled_back
+from .observed import ModelSeen
+from .pods import VersionPods
+from .reasons import Reason, reason_named
+
+PODS_COME = "Its pods are the next step."
+
+
+def released(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, version: ModelVersion) -> Verdict:
+    """Whether the version has the traffic, or what it waits for."""
+    number = version.spec.version
+    if number == ledger.champion:
+        return _champion(seen, ledger, election, version)
+    if out := is_rolled_back(ledger, number):
+        said = f"Rolled back by {out.by}" + (f": {out.reason}" if out.reason else "")
+        return failed(Reason.RolledBack, f"{sentence(said)} {_serves(ledger)}")
+    if version.spec.stage == "Staging":
+        return passed(Reason.Validated)
+    if number == election.target and election.proven:
+        return progress(seen, ledger, number)
+    if version.spec.stage != "Production":
+        return unknown(Reason.NotRequested)
+    if election.target is not None and number < election.target:
+        return Verdict("False", Reason.Superseded, "A higher version comes first.")
+    if barrier := _barrier(seen, ledger, election):
+        return barrier
+    if is_validated(version) and ledger.champion is not None:
+        return Verdict("False", Reason.EvidenceStale, f"It was not compared with version {ledger.champion} yet.")
+    return Verdict("False", Reason.RolloutProgressing, PODS_COME)
+
+
+def _champion(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, version: ModelVersion) -> Verdict:
+    if version.spec.stage != "Production" and election.target == ledger.champion and not election.barrier:
+        return failed(Reason.StillServing)
+    if silent := silence(seen, version.spec.version):
+        return silent
+    return passed(Reason.Serving, f"Serving at {serving.url(seen.model)} since {ledger.since}.")
+
+
+def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Verdict | None:
+    """Why a version that may be next does not start its rollout."""
+    match election.barrier:
+        case "Held":
+            return failed(Reason.Held, held(ledger))
+        case "Frozen":
+            return failed(Reason.Frozen, f"Promotions are frozen: {seen.platform.freeze}")
+        case "Suspended":
+            return failed(Reason.Suspended)
+        case "Unreadable":
+            return failed(Reason.InvalidSpec, unreadable(seen))
+    return None
+
+
+def held(ledger: ModelLedgerSpec) -> str:
+    """Who held the model, since when and why."""
+    hold = ledger.hold
+    if hold is None:
+        return ""
+    why = f": {hold.reason}" if hold.reason else ""
+    return sentence(f"No rollout starts since {hold.by} rolled back at {hold.at}{why}")
+
+
+def unreadable(seen: ModelSeen) -> str:
+    """Which versions cannot be read."""
+    numbers = ", ".join(str(one) for one in sorted(seen.unreadable))
+    return f"Version {numbers} cannot be read, so the traffic moves only by a rollback."
+
+
+def silence(seen: ModelSeen, champion: int) -> Verdict | None:
+    """What is said while no pod of the champion answers; None while one does."""
+    there = seen.pods.get(champion)
+    if there is not None and there.ready > 0:
+        return None
+    said = f"No pod of version {champion} is ready."
+    if refusal := refusal_of(seen, champion):
+        return failed(reason_named(refusal.reason), f"{said} {refusal.message}")
+    why = f" {there.trouble.reason}: {sentence(there.trouble.message)}" if there and there.trouble else ""
+    return failed(Reason.InsufficientCapacity, said + why)
+
+
+def pods_told(there: VersionPods | None) -> str:
+    """How many pods of the champion answer, and why the others do not."""
+    if there is None:
+        return "."
+    why = f" {there.trouble.reason}: {sentence(there.trouble.message)}" if there.trouble else ""
+    return f", {there.ready}/{there.replicas} pods ready.{why}"
+
+
+def progress(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> Verdict:
+    """How far the pods of a candidate have come, or what keeps them down."""
+    there = seen.pods.get(number)
+    serves = f"; version {ledger.champion} serves" if ledger.champion else ""
+    pool = seen.model.spec.serving.pool
+    if seen.platform.pool(pool.name if pool else None) is None:
+        return failed(Reason.PoolNotFound, f"spec.serving.pool names a pool that the settings do not have{serves}.")
+    if refusal := refusal_of(seen, number):
+        return failed(reason_named(refusal.reason), f"{sentence(refusal.message)} {_serves(ledger)}".strip())
+    if there is None:
+        return Verdict("False", Reason.RolloutProgressing, PODS_COME)
+    told = f"{there.ready} of {rollout.replicas(seen)} pods ready{serves}."
+    why = f" {there.trouble.reason}: {there.trouble.message}" if there.trouble else ""
+    if there.late:
+        said = f"Version {number} did not come up within {serving.PROGRESS_SECONDS} s: {told}{why}"
+        return failed(Reason.ProgressDeadlineExceeded, said)
+    if there.trouble:
+        reason = there.trouble.reason if there.trouble.reason.outlook == "Retrying" else Reason.InsufficientCapacity
+        return failed(reason, f"{told} {there.trouble.message}")
+    return Verdict("False", Reason.RolloutProgressing, told)
+
+
+def refusal_of(seen: ModelSeen, number: int) -> Refusal | None:
+    """What the API server refused of a version's serving objects."""
+    name = naming.version(seen.model.metadata.name, number)
+    for ref, refusal in seen.refusals.items():
+        if ref.kind in ("Deployment", "ControllerRevision") and (ref.name == name or ref.name[:-11] == name):
+            return refusal
+    return None
+
+
+def _serves(ledger: ModelLedgerSpec) -> str:
+    return f"Version {ledger.champion} serves." if ledger.champion else ""

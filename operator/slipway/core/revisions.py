@@ -1,0 +1,25 @@
+"""The revision of a validation: a hash of everything that invalidates its evidence."""
+
+from typing import Any
+
+from ..api.modelversion import ModelVersion
+from ..api.registeredmodel import RegisteredModel
+from ..api.validation import Gate
+from ..resources import naming
+
+
+def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate, ...]) -> str:
+    """Hash of what invalidates evidence: what the user set and the files; never an image, never a default."""
+    policy = model.spec.validation
+    own = version.spec.validation
+    chosen: dict[str, Any] = {
+        "digest": version.status.digest,
+        "data": policy.data.model_dump(mode="json", exclude_defaults=True) if policy.data else None,
+        "modelType": policy.model_type,
+        "gates": sorted(
+            (gate.model_dump(mode="json", exclude_defaults=True) for gate in asked), key=lambda g: g["name"]
+        ),
+        "pool": [pool.name if pool else None for pool in (policy.pool, own.pool if own else None)],
+        "evaluation": policy.evaluation,
+    }
+    return naming.short_hash(chosen)

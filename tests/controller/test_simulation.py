@@ -1,0 +1,268 @@
+"""The whole operator, through whatever people, nodes, the API server and the registry do to it."""
+
+import json
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from slipway.adapters.errors import AdapterError, Rejected, Unauthorized
+from slipway.api.modelledger import LIMIT_BYTES
+from slipway.core.statuses import LIMIT_BYTES as STATUS_BYTES
+
+from tests.simulation import METRIC, Simulation, digest_of
+from tests.worlds import DATA
+
+EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
+NUMBERS = st.integers(1, 5)
+STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Production", "Archived"])
+GATED = {
+    "modelType": "regressor",
+    "data": DATA,
+    "gates": [{"name": "error", "metric": {"name": METRIC, "threshold": 12.0, "greaterIsBetter": False}}],
+}
+SERVING = [
+    {},
+    {"resources": {"requests": {"cpu": "2"}}},
+    {"pool": {"name": "cpu"}},
+    {"scaling": {"fixed": {"replicas": 2}}},
+]
+
+
+class Friday(RuleBasedStateMachine):
+    """One model, and everything that may happen to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of = Simulation()
+        self.count = 0
+        self.refusing: set[str] = set()
+        self.of.cluster.refuses.append(self._refuses)
+
+    def _refuses(self, verb: str, manifest: Any) -> AdapterError | None:
+        kind = manifest["kind"]
+        if kind not in self.refusing or verb == "delete":
+            return None
+        if kind == "Job":
+            return Unauthorized("exceeded quota: count/jobs.batch=0")
+        return Rejected("admission webhook denied the request: not on a Friday")
+
+    def _new(self) -> str:
+        self.count += 1
+        return f"{self.count}"
+
+    @initialize(gated=st.booleans(), bad=st.sets(NUMBERS, max_size=2))
+    def begin(self, gated: bool, bad: set[int]) -> None:
+        self.of.bad = bad if gated else set()
+        self.gated = gated
+        model = {"apiVersion": "slipway.dev/v1alpha1", "kind": "RegisteredModel", "metadata": _meta("flights")}
+        self.of.cluster.put({**model, "spec": {"validation": GATED} if gated else {}})
+        self.of.settle()
+
+    @rule(number=NUMBERS, stage=STAGES)
+    def somebody_sets_a_stage(self, number: int, stage: str) -> None:
+        name = f"flights-v{number}"
+        if ("ModelVersion", "ml", name) in self.of.cluster.objects:
+            self.of.edit("ModelVersion", name, stage=stage)
+        else:
+            spec = {"model": "flights", "version": number, "stage": stage}
+            version = {"apiVersion": "slipway.dev/v1alpha1", "kind": "ModelVersion", "metadata": _meta(name)}
+            self.of.cluster.put({**version, "spec": spec})
+        self.of.settle()
+
+    @rule(number=NUMBERS)
+    def a_version_is_deleted(self, number: int) -> None:
+        before = self.of.route()
+        self.of.cluster.lose("ModelVersion", "ml", f"flights-v{number}")
+        self.of.settle()
+        if before == str(number):
+            assert self.of.route() in (before, *self._others(number)), "deleting is not retiring"
+
+    def _others(self, number: int) -> set[str]:
+        return {str(one) for one in range(1, 6)} - {str(number)}
+
+    @rule(number=NUMBERS, right=st.booleans())
+    def a_version_is_pinned(self, number: int, right: bool) -> None:
+        self.of.edit("ModelVersion", f"flights-v{number}", digest=digest_of(number) if right else digest_of(6))
+        self.of.settle()
+
+    @rule(number=NUMBERS)
+    def a_retry(self, number: int) -> None:
+        self.of.edit("ModelVersion", f"flights-v{number}", annotations={"retry": self._new()})
+        self.of.settle()
+
+    @rule(serving=st.sampled_from(SERVING), limit=st.integers(1, 3), suspend=st.sampled_from([False, False, True]))
+    def the_model_is_edited(self, serving: dict[str, Any], limit: int, suspend: bool) -> None:
+        self.of.edit("RegisteredModel", "flights", serving=serving, rollout={"historyLimit": limit}, suspend=suspend)
+        self.of.settle()
+
+    @rule()
+    def a_refresh(self) -> None:
+        self.of.edit("RegisteredModel", "flights", annotations={"refresh": self._new()})
+        self.of.settle()
+
+    @rule(to=st.none() | NUMBERS)
+    def a_rollback(self, to: int | None) -> None:
+        before = self.of.ledger()
+        value = f"to={to}, by=eve, reason={self._new()}" if to else self._new()
+        self.of.edit("RegisteredModel", "flights", annotations={"rollback": value})
+        self.of.settle()
+        ledger = self.of.ledger()
+        if before is None or before.since is None or ledger is None or self.refusing & {"ModelLedger", "Deployment"}:
+            return
+        wanted = to or before.predecessor
+        if wanted is None or wanted == before.champion or before.release(wanted) is None or wanted in self.of.down:
+            return
+        assert ledger.champion == wanted, "a rollback that is possible happens"
+        assert "Service" in self.refusing or self.of.route() == str(wanted)
+
+    @rule()
+    def somebody_resumes(self) -> None:
+        self.of.edit("RegisteredModel", "flights", annotations={"resume": self._new()})
+        self.of.settle()
+
+    @rule(number=NUMBERS, up=st.booleans())
+    def room_comes_and_goes(self, number: int, up: bool) -> None:
+        (self.of.down.discard if up else self.of.down.add)(number)
+        self.of.settle()
+
+    @rule(
+        kinds=st.sets(
+            st.sampled_from(["Deployment", "ControllerRevision", "Job", "Service", "ModelLedger"]), max_size=2
+        )
+    )
+    def the_api_server_refuses(self, kinds: set[str]) -> None:
+        self.refusing.clear()
+        self.refusing.update(kinds)
+        self.of.advance(700)
+
+    @rule()
+    def the_service_is_deleted(self) -> None:
+        before = self.of.champion()
+        self.of.cluster.lose("Service", "ml", "flights")
+        self.of.settle()
+        assert self.of.champion() == before
+
+    @rule()
+    def every_status_is_lost(self) -> None:
+        self.of.advance(15)
+        before = self.of.champion()
+        for (kind, _, _), found in list(self.of.cluster.objects.items()):
+            if kind in ("ModelVersion", "RegisteredModel"):
+                self.of.cluster.put({key: value for key, value in found.items() if key != "status"})
+        self.of.settle()
+        if before is not None and not self.refusing:
+            assert self.of.champion() == before, "a status is nobody's memory"
+
+    @rule(number=NUMBERS)
+    def a_version_becomes_unreadable(self, number: int) -> None:
+        before = self.of.route()
+        self.of.edit("ModelVersion", f"flights-v{number}", stage="Sideways")
+        self.of.settle()
+        if ("ModelVersion", "ml", f"flights-v{number}") in self.of.cluster.objects and "Service" not in self.refusing:
+            assert self.of.route() == before, "what cannot be read moves nothing"
+            assert self.of.condition("ModelVersion", f"flights-v{number}", "Ready")["reason"] == "InvalidSpec"
+
+    @rule(count=st.integers(1, 3))
+    def answers_get_lost(self, count: int) -> None:
+        self.of.cluster.losing = count
+        self.of.wake_family()
+        self.of.settle()
+
+    @rule(silent=st.booleans())
+    def the_registry_falls_silent(self, silent: bool) -> None:
+        before = (self.of.route(), self._pods())
+        self.of.registry.silent = silent
+        self.of.wake_family()
+        self.of.settle()
+        if silent:
+            assert (self.of.route(), self._pods()) == before, "silence changes nothing"
+
+    @rule(number=NUMBERS, stage=st.sampled_from(["None", "Production", "Archived"]))
+    def somebody_moves_a_label(self, number: int, stage: str) -> None:
+        before = self.of.route()
+        labels = self.of.registry.labels.get(number)
+        if labels:
+            self.of.registry.labels[number] = type(labels)(stage, (), labels.tags)
+            self.of.wake_family()
+            self.of.settle()
+            assert self.of.route() == before
+
+    @rule(seconds=st.sampled_from([30, 700, 4000]))
+    def time_goes_on(self, seconds: int) -> None:
+        self.of.advance(seconds)
+
+    @rule()
+    def the_operator_starts_anew(self) -> None:
+        before = self.of.route()
+        self.of.start()
+        self.of.settle()
+        assert "Service" in self.refusing or self.of.route() == before or not before
+
+    def _pods(self) -> dict[str, int]:
+        return {
+            name: found["metadata"]["generation"]
+            for (kind, _, name), found in self.of.cluster.objects.items()
+            if kind == "Deployment"
+        }
+
+    @invariant()
+    def the_route_is_that_of_the_ledger(self) -> None:
+        ledger = self.of.ledger()
+        if ledger is not None and ledger.since and not self.refusing & {"Service", "ModelLedger"}:
+            assert self.of.route() == str(ledger.champion or "none")
+
+    @invariant()
+    def nobody_unproven_has_the_traffic(self) -> None:
+        ledger = self.of.ledger()
+        if ledger is not None and ledger.champion is not None:
+            serving = ledger.serving
+            assert serving is not None and (serving.version, serving.digest) in self.of.proven
+            assert serving.version not in self.of.bad
+
+    @invariant()
+    def champion_and_predecessor_are_never_forgotten(self) -> None:
+        ledger = self.of.ledger()
+        if ledger is not None:
+            assert ledger.champion is None or ledger.release(ledger.champion)
+            assert ledger.predecessor is None or ledger.release(ledger.predecessor)
+            assert len(json.dumps(ledger.wire()).encode()) <= LIMIT_BYTES
+
+    @invariant()
+    def no_status_outgrows_its_bound(self) -> None:
+        for found in self.of.cluster.objects.values():
+            assert len(json.dumps(found.get("status", {})).encode()) <= STATUS_BYTES
+
+    @precondition(lambda self: not self.of.cluster.losing)
+    @invariant()
+    def everything_is_at_rest(self) -> None:
+        before, said = len(self.of.cluster.writes), self._conditions()
+        self.of.wake_family()
+        self.of.settle()
+        changed = {name: (said.get(name), now) for name, now in self._conditions().items() if now != said.get(name)}
+        assert self.of.cluster.writes[before:] == [], f"another look wants more: {changed}"
+
+    def _conditions(self) -> dict[str, list[tuple[str, ...]]]:
+        return {
+            f"{kind}/{name}": [
+                (one["type"], one["status"], one["reason"], one["message"])
+                for one in found.get("status", {}).get("conditions", [])
+            ]
+            for (kind, _, name), found in self.of.cluster.objects.items()
+            if kind in ("ModelVersion", "RegisteredModel")
+        }
+
+
+def _meta(name: str) -> dict[str, str]:
+    return {"name": name, "namespace": "ml", "creationTimestamp": "2026-03-06T16:00:00Z"}
+
+
+Friday.TestCase.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a failure's steps are few enough as they are
+)
+TestFriday = Friday.TestCase

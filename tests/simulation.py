@@ -1,0 +1,298 @@
+"""The whole operator over a cluster in memory: real observers, decisions and writes; simulated nodes and registry."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from slipway.adapters.cluster import DEPLOYMENT, JOB, LEDGER, MODEL, REGISTRY, SERVICE, VERSION, WATCHED, Object
+from slipway.adapters.errors import AdapterError, Conflict
+from slipway.api import names, tasks
+from slipway.api.modelledger import ModelLedgerSpec
+from slipway.api.report import PREFIX, Measured, Report, Summary
+from slipway.controller.apply import Applier
+from slipway.controller.cache import Cache
+from slipway.controller.observe import Observer, Outside, Wish
+from slipway.controller.pace import Pace
+from slipway.controller.queue import Key
+from slipway.controller.reconcile import Hands, Reconciler
+from slipway.controller.refusals import Refusals
+from slipway.controller.registries import Reached
+from slipway.controller.slots import Slots, queues_of, running_in
+from slipway.controller.telemetry import Telemetry
+from slipway.controller.watch import Watch
+from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Silent, Write
+from slipway.resources.platform import Platform
+
+from tests.fake_cluster import FakeCluster
+from tests.worlds import ENTRY, NOW, PLATFORM, digest
+from tests.worlds import REGISTRY as MLFLOW
+
+SILENT = Silent("RegistryUnreachable", "no answer")
+PASSES = 400  # after so many in a row without an end, it does not settle
+
+
+@dataclass
+class Registry:
+    """MLflow, as the sweeper, the label writer and the resolver would tell of it."""
+
+    labels: dict[int, Labels] = field(default_factory=dict)
+    silent: bool = False
+
+    async def of(self, _model: object) -> Reached:
+        """Every model may use it."""
+        return Reached(MLFLOW, cast(Any, None), {})
+
+    async def reach(self, _resource: object, anew: bool = False) -> Silent:
+        """Passes over the registry itself are not simulated."""
+        return SILENT
+
+    def model(self, _registry: object, _name: str) -> RegistryModel | Absent | Silent | None:
+        """The labels as they are."""
+        return SILENT if self.silent else RegistryModel(dict(self.labels))
+
+    def refusal(self, _model: Key, _version: int) -> Silent | None:
+        """Nothing is refused for long."""
+        return SILENT if self.silent else None
+
+    def contested(self, _model: Key, _version: int) -> str | None:
+        """Nobody else writes."""
+        return None
+
+    def ask(self, wish: Wish) -> Entry | Absent | Silent | None:
+        """Every version is registered."""
+        return SILENT if self.silent else ENTRY
+
+    def forget(self, _wish: Wish) -> None:
+        """Nothing is remembered."""
+
+    def write(self, writes: tuple[Write, ...]) -> bool:
+        """The labels are as asked for; True if that was new."""
+        before = dict(self.labels)
+        for one in () if self.silent else writes:
+            there = self.labels.get(one.version, Labels("None", (), {}))
+            if one.alias:
+                for number, other in self.labels.items():
+                    self.labels[number] = Labels(
+                        other.stage, tuple(a for a in other.aliases if a != one.alias), other.tags
+                    )
+            aliases = (one.alias,) if one.alias else there.aliases
+            self.labels[one.version] = Labels(one.stage or there.stage, aliases, {**there.tags, **one.tags})
+        return before != self.labels
+
+
+class Simulation:
+    """One model, `flights` in `ml`, from the objects that people apply to the traffic that they get."""
+
+    def __init__(self, platform: Platform = PLATFORM) -> None:
+        self.now = NOW
+        self.platform = platform
+        self.loop = asyncio.new_event_loop()
+        self.cluster = FakeCluster(lambda: self.now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        self.registry = Registry()
+        self.bad: set[int] = set()  # versions that miss every gate
+        self.down: set[int] = set()  # versions for whose pods there is no room
+        self.proven: set[tuple[int, str]] = set()  # version and digest that passed against the champion of that time
+        self.cluster.put(_registry())
+        self.start()
+
+    def start(self) -> None:
+        """An operator that remembers nothing lists the cluster and begins."""
+        cache, telemetry = Cache(), Telemetry()
+        self.cache, self.dirty, self.due = cache, dict[Key, None](), dict[Key, datetime]()
+        me = cast(Any, self.registry)
+        refusals = Refusals(self._seconds)
+        cluster = cast(Any, self.cluster)
+        observer = Observer(cluster, cache, Outside(me, me, me, me), refusals, self.platform, lambda: self.now)
+        slots = Slots(queues_of(self.platform), self.platform.max_validations, lambda: running_in(cache))
+        hands = Hands(self._label, lambda *_: None, self.wake)
+        applier = Applier(cluster, cache, refusals, telemetry)
+        pace = Pace(self._seconds)
+        self.reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, me, telemetry, pace)
+        watch = Watch(cluster, cache, self.wake, telemetry)
+        self.cluster.hears = [watch.saw]
+        for kind in WATCHED:
+            for found in self.run(self.cluster.every(kind)):
+                cache.put(kind, found)
+
+    def _seconds(self) -> float:
+        return self.now.timestamp()
+
+    def run(self, call: Any) -> Any:
+        """The result of a coroutine."""
+        return self.loop.run_until_complete(call)
+
+    def wake(self, key: Key, *_: Any) -> None:
+        """The key is looked at before long."""
+        if key.reconciler != "registry":
+            self.dirty.setdefault(key)
+
+    def _label(self, key: Key, _registry: object, _name: str, writes: tuple[Write, ...]) -> None:
+        if self.registry.write(writes):
+            self.wake_family()
+
+    def wake_family(self) -> None:
+        """What the sweeper does when labels have changed."""
+        self.wake(Key("model", "ml", "flights"))
+        for found in self.cluster.of(VERSION):
+            self.wake(Key("version", "ml", found["metadata"]["name"]))
+
+    def settle(self) -> None:
+        """Passes and nodes take turns until nothing happens any more."""
+        for _ in range(PASSES):
+            if self.dirty:
+                key = next(iter(self.dirty))
+                del self.dirty[key]
+                self._pass(key)
+            elif not self._nodes():
+                return
+        raise AssertionError(f"it does not settle: {list(self.dirty)[:5]}")
+
+    def _pass(self, key: Key) -> None:
+        self.due.pop(key, None)
+        try:
+            again = self.run(self.reconciler(key))
+        except Conflict:
+            self.wake(key)
+        except AdapterError:
+            self.wake(key)
+        else:
+            if again is not None:
+                self.due[key] = self.now + timedelta(seconds=again)
+
+    def advance(self, seconds: float) -> None:
+        """Time goes on; whoever waited for it is looked at."""
+        until = self.now + timedelta(seconds=seconds)
+        while self.due and min(self.due.values()) <= until:
+            self.now = max(self.now, min(self.due.values()))
+            for key in [key for key, at in self.due.items() if at <= self.now]:
+                self.wake(key)
+                del self.due[key]
+            self.settle()
+        self.now = until
+        self.settle()
+
+    # What nodes and controllers do.
+
+    def _nodes(self) -> bool:
+        """One step of everything that is not the operator; True if something happened."""
+        before = self.cluster._version
+        for found in list(self.cluster.of(JOB)):
+            self._work(found)
+        for found in list(self.cluster.of(DEPLOYMENT)):
+            self._serve(found)
+        return self.cluster._version != before
+
+    def _serve(self, found: Object) -> None:
+        number = int(found["metadata"]["labels"][names.MODEL_VERSION])
+        replicas, generation = found["spec"]["replicas"], found["metadata"]["generation"]
+        status = dict(found.get("status", {}))
+        if number not in self.down:
+            status = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
+        elif status.get("observedGeneration") != generation:
+            status["updatedReplicas"] = 0
+        self.cluster.put({**found, "status": {**status, "observedGeneration": generation}})
+
+    def _work(self, job: Object) -> None:
+        meta = job["metadata"]
+        name = f"{meta['name']}-pod"
+        if ("Pod", meta["namespace"], name) in self.cluster.objects:
+            return
+        spec = job["spec"]["template"]["spec"]
+        main = spec["containers"][0]
+        task = json.loads(next(one["value"] for one in main["env"] if one["name"] == tasks.VARIABLE))
+        number = int(meta["labels"][names.MODEL_VERSION])
+        if meta["labels"][names.PURPOSE] == "validate":
+            message, log = self._judged(number, tasks.JudgeTask.model_validate(task))
+        else:
+            message, log = json.dumps({"digest": digest_of(number), "sizeBytes": 1, "dataDigest": digest("d")}), ""
+        self.cluster.logs[name] = log
+        ended = {"exitCode": 0, "message": message, "finishedAt": self.now.isoformat()}
+        self.cluster.put(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {
+                    "name": name,
+                    "namespace": meta["namespace"],
+                    "labels": meta["labels"],
+                    "ownerReferences": [{"kind": "Job", "name": meta["name"], "uid": meta["uid"]}],
+                },
+                "spec": spec,
+                "status": {
+                    "phase": "Succeeded",
+                    "containerStatuses": [{"name": main["name"], "state": {"terminated": ended}}],
+                },
+            }
+        )
+
+    def _judged(self, number: int, task: tasks.JudgeTask) -> tuple[str, str]:
+        value = 99.0 if number in self.bad else 5.0
+        if value < 12:
+            self.proven.add((number, task.candidate_digest))
+        champion = Measured(digest=task.champion_digest, metrics={METRIC: 9.0}) if task.champion_digest else None
+        report = Report(
+            revision=task.revision,
+            candidate=Measured(digest=task.candidate_digest, metrics={METRIC: value}),
+            champion=champion,
+            rows=10,
+            python="3.11",
+        ).model_dump_json(by_alias=True)
+        signed = "sha256:" + hashlib.sha256(report.encode()).hexdigest()
+        return Summary(report_digest=signed, revision=task.revision).model_dump_json(by_alias=True), PREFIX + report
+
+    # What people and tests look at.
+
+    def ledger(self) -> ModelLedgerSpec | None:
+        """The model's ledger."""
+        found = self.cluster.objects.get(("ModelLedger", "ml", "flights"))
+        return ModelLedgerSpec.model_validate(found["spec"]) if found else None
+
+    def champion(self) -> int | None:
+        """Who should have the traffic."""
+        ledger = self.ledger()
+        return ledger.champion if ledger else None
+
+    def route(self) -> str:
+        """Who has it."""
+        found = self.cluster.objects.get(("Service", "ml", "flights"))
+        return str(found["spec"]["selector"][names.MODEL_VERSION]) if found else ""
+
+    def condition(self, kind: str, name: str, which: str) -> Mapping[str, Any]:
+        """A condition of an object; {} if it has none."""
+        found = self.cluster.objects.get((kind, "ml", name), {})
+        there = found.get("status", {}).get("conditions", [])
+        return next((one for one in there if one["type"] == which), {})
+
+    def edit(self, kind: str, name: str, **changes: Any) -> None:
+        """Somebody changes top-level parts of an object's spec, or its annotations (None removes one)."""
+        found = self.cluster.objects.get((kind, "ml", name))
+        if found is None:
+            return
+        annotations = {f"slipway.dev/{k}": v for k, v in changes.pop("annotations", {}).items()}
+        meta = found["metadata"]
+        there = {**(meta.get("annotations") or {}), **annotations}
+        self.cluster.put({**found, "metadata": {**meta, "annotations": there}, "spec": {**found["spec"], **changes}})
+
+
+METRIC = "root_mean_squared_error"
+
+
+def digest_of(number: int) -> str:
+    """The digest of a version's files."""
+    return digest(chr(96 + number))
+
+
+def _registry() -> Object:
+    return {
+        "apiVersion": "slipway.dev/v1alpha1",
+        "kind": "ModelRegistry",
+        "metadata": {"name": "mlflow", "namespace": "ml"},
+        "spec": {"backend": {"mlflow": {"uri": "http://mlflow:5000"}}},
+    }
+
+
+__all__ = ["LEDGER", "MODEL", "REGISTRY", "SERVICE", "Simulation", "digest_of"]
