@@ -31,6 +31,12 @@ class Telemetry:
             "slipway_registry_calls", "Calls of the registry; all but ok tell how it failed.", "operation", "result"
         )
         self.called = self._histogram("slipway_registry_call_seconds", "How long such a call took.", "operation")
+        self.swept = Gauge(
+            "slipway_registry_last_sweep_timestamp_seconds",
+            "When a registry was last read without anything missing (Unix time).",
+            ("namespace", "name"),
+            registry=self.registry,
+        )
         self.missed = self._counter("slipway_watch_missed", "Changes that only a relist found.", "kind")
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
