@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -38,3 +38,12 @@ def figure(what: str, values: Sequence[float] | float, unit: str = "", at_most: 
     """A figure of one value or of several."""
     found = (float(values),) if isinstance(values, int | float) else tuple(values)
     return Figure(what, found, unit, at_most)
+
+
+@dataclass
+class Found:
+    """Figures, and what explains them."""
+
+    figures: list[Figure] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+    profile: str = ""

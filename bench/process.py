@@ -12,6 +12,7 @@ import psutil
 from tests.integration.control_plane import Operator
 
 START_SECONDS = 120
+QUIET = 0.1  # of a core: it has nothing to do but to look around
 SAMPLE = re.compile(r"^([a-z_]+)(\{.*\})? ([0-9.e+-]+)$", re.MULTILINE)
 PROFILED = Path(__file__).parent / "profiled.py"
 
@@ -64,7 +65,7 @@ class Running:
 def started(operator: Operator, profile: Path | None = None) -> Iterator[tuple[Running, float]]:
     """The operator, and the seconds from its start to its first decision; with a profile, written when it ends."""
     began = time.monotonic()
-    program = (str(PROFILED), str(profile)) if profile else ()
+    program = ("-P", str(PROFILED), str(profile)) if profile else ()
     operator.start(sys.executable, *program, seconds=START_SECONDS)
     try:
         running = Running(operator)

@@ -12,6 +12,7 @@ from typing import Any
 from bench import footprint, promotion, scale
 from bench.cluster import reader
 from bench.figures import Figure, figure
+from bench.world import Sizes
 from dev.demo import install, manifests
 from dev.demo.console import Console
 
@@ -39,7 +40,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("which", nargs="?", choices=("all", "promotion", "scale"), default="all")
     parser.add_argument("--promotions", type=int, default=3, help="promotions on each side (default: 3)")
     parser.add_argument("--idle-minutes", type=float, default=10.0, help="how long the operator rests (default: 10)")
-    usual = scale.Sizes()
+    usual = Sizes()
     for name, text in {
         "models": "models that serve", "versions": "versions of each", "fresh": "new models of a round",
         "rounds": "runs of what is cheap", "rest_minutes": "how long they rest",
@@ -72,7 +73,7 @@ def _promotions(options: argparse.Namespace, stamp: str) -> list[Figure]:
 
 
 def _scale(options: argparse.Namespace, stamp: str) -> list[Figure]:
-    sizes = scale.Sizes(options.models, options.versions, options.fresh, options.rounds, options.rest_minutes)
+    sizes = Sizes(options.models, options.versions, options.fresh, options.rounds, options.rest_minutes)
     found = scale.measure(sizes, RESULTS / f"{stamp}-logs")
     told = {"when": time.strftime("%Y-%m-%d"), "conditions": scale.conditions(sizes), "details": found.details}
     told["figures"] = {one.what: one.told() for one in found.figures}
