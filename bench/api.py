@@ -51,7 +51,11 @@ class Api:
             async for chunk in answer.content.iter_any():
                 *lines, buffer = (buffer + chunk).split(b"\n")
                 for line in lines:
-                    yield json.loads(line)
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise SystemExit(f"the watch of {path} broke: {event['object'].get('message')}")
+                    yield event
+        raise SystemExit(f"the watch of {path} ended")
 
     async def _send(
         self, method: str, path: str, body: Object | None = None, media: str = "application/json"

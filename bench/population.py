@@ -30,8 +30,11 @@ class Place:
         """An object as the operator applies it."""
         version, name = manifest["apiVersion"], manifest["metadata"]["name"]
         root = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        path = f"{root}/namespaces/{self.namespace}/{PLURALS[manifest['kind']]}/{name}"
-        await self.operator.apply(path, manifest)
+        path = f"{root}/namespaces/{self.namespace}/{PLURALS[manifest['kind']]}"
+        if manifest["kind"] == "ControllerRevision":  # never written again, and there are thousands
+            await self.operator.create(path, manifest)
+        else:
+            await self.operator.apply(f"{path}/{name}", manifest)
 
     async def tell(self, found: Object, plural: str, status: Object) -> None:
         """A status as the operator writes it."""
