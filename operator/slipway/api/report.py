@@ -25,6 +25,7 @@ class Report(Value):
     champion: Measured | None = None
     data_digest: str | None = None
     rows: int = 0
+    python: str = ""  # such as 3.11: of the image in which the models predicted
 
 
 class Summary(Value):

@@ -156,7 +156,9 @@ def _trial(
 def _data(seen: VersionSeen, data: Data) -> tasks.DataSource:
     """Data of the registry came into the store with the import; other data is fetched where it is."""
     if not registry_data(seen):
-        return tasks.DataSource(uri=data.uri, digest=data.digest, target=data.target, endpoint=data.endpoint)
+        return tasks.DataSource(
+            uri=data.uri, digest=data.digest, target=data.target, endpoint=data.endpoint, access=seen.platform.data
+        )
     imported = seen.version.status.imported
     return tasks.DataSource(
         uri="store:" + data.uri, digest=imported.data_digest if imported else data.digest, target=data.target

@@ -4,50 +4,52 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from slipway.api.tasks import IMPORT, ImportResult, ImportTask
 
 from . import tree
-from .mlflow_files import Registry, Remote
-from .outcome import Refused, at, run, say
+from .mlflow_files import MLflow, Remote
+from .outcome import Refused, run, say
+from .pod import THIS_POD, Pod
 from .store import DATA, EXTENSION, MODELS, TITLE, Blob, StoreClient, blob_of, tag
 
 
-def import_version(task: ImportTask) -> ImportResult:
+def import_version(task: ImportTask, pod: Pod) -> ImportResult:
     """The whole program: download, check, push."""
-    registry, store = Registry(task.registry_uri), StoreClient(task.store)
-    scratch = at(IMPORT)
-    files = _model(registry, task, _emptied(scratch / "model"))
+    mlflow, store = MLflow(task.registry_uri, pod), StoreClient(task.store, pod.store_patience_seconds)
+    scratch = pod.at(IMPORT)
+    files = _model(mlflow, task, _emptied(scratch / "model"))
     digest = tree.digest(files)
     _same("the model's files have", digest, task.expected_digest)
     _push_model(store, scratch / "model", files, digest)
     data_digest = None
     if task.data_uri:
-        data_digest = _data(registry, store, task, _emptied(scratch / "data"))
+        data_digest = _data(mlflow, store, task, _emptied(scratch / "data"))
     return ImportResult(digest=digest, size_bytes=sum(file.size for file in files), data_digest=data_digest)
 
 
-def _model(registry: Registry, task: ImportTask, folder: Path) -> tuple[tree.File, ...]:
-    root = registry.root(task.source)
-    listed = registry.files(root)
+def _model(mlflow: MLflow, task: ImportTask, folder: Path) -> tuple[tree.File, ...]:
+    root = mlflow.root(task.source)
+    listed = mlflow.files(root)
     if not any(remote.path == "MLmodel" for remote in listed):
         raise Refused("ArtifactMissing", f"{task.source} holds no MLmodel file")
     announced = sum(remote.size or 0 for remote in listed)
     if announced > task.max_bytes:
         raise Refused("ArtifactTooLarge", f"{task.source} is {announced} bytes; at most {task.max_bytes} are allowed")
-    _download(registry, root, listed, folder, task.max_bytes)
+    _download(mlflow, root, listed, folder, task.max_bytes)
     found = "sha256:" + tree.sha256_of(folder / "MLmodel")
     _same("the MLmodel file has", found, task.mlmodel_digest)
     return tree.scan(folder)
 
 
-def _download(registry: Registry, root: str, listed: tuple[Remote, ...], folder: Path, max_bytes: int) -> None:
+def _download(mlflow: MLflow, root: str, listed: tuple[Remote, ...], folder: Path, max_bytes: int) -> None:
     began, written = time.monotonic(), 0
     for count, remote in enumerate(listed, start=1):
         target = folder / remote.path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            written += registry.download(f"{root}/{remote.path}", target, max_bytes - written)
+            written += mlflow.download(f"{root}/{remote.path}", target, max_bytes - written)
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise Refused("UnsafeArtifact", f"{remote.path} is listed both as a file and as a folder") from error
         say(f"{count}/{len(listed)} files, {written / 1e6:.1f} MB, {time.monotonic() - began:.0f} s: {remote.path}")
@@ -62,11 +64,11 @@ def _push_model(store: StoreClient, folder: Path, files: tuple[tree.File, ...], 
     return say(f"pushed {digest}: {layer.size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s")
 
 
-def _data(registry: Registry, store: StoreClient, task: ImportTask, folder: Path) -> str:
+def _data(mlflow: MLflow, store: StoreClient, task: ImportTask, folder: Path) -> str:
     uri = task.data_uri or ""
     name, file = PurePosixPath(uri).name, folder / "data"
     try:
-        registry.download(registry.root(uri), file, task.max_bytes)
+        mlflow.download(mlflow.root(uri), file, task.max_bytes)
     except Refused as refused:
         if refused.reason != "ArtifactMissing":
             raise
@@ -98,5 +100,10 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
+def main(pod: Pod = THIS_POD) -> NoReturn:
+    """Run the program in its pod."""
+    run(import_version, ImportTask, pod)
+
+
 if __name__ == "__main__":
-    run(import_version, ImportTask)
+    main()

@@ -6,7 +6,6 @@ sets no timeouts, and packs folders into a tar that differs from run to run. `or
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import requests
 from slipway.api.tasks import Store
 
 from .outcome import Refused, say
+from .pod import STORE_PATIENCE_SECONDS
 
 MODELS, DATA = "models", "data"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -30,8 +30,6 @@ _IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 _EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 _TIMEOUT = (3, 8)  # seconds to connect, to wait for the next byte
 _ATTEMPTS = 12
-_PATIENCE = "SLIPWAY_PATIENCE_SECONDS"  # no progress for so long, and the store is unreachable
-_PATIENCE_SECONDS = 18  # below 30 with the last timeout
 
 Got = TypeVar("Got")
 _PASSING = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
@@ -39,7 +37,7 @@ _PASSING = (requests.ConnectionError, requests.Timeout, requests.exceptions.Chun
 
 @dataclass(frozen=True)
 class Blob:
-    """Content that can be read any number of times, and what it will turn out to be."""
+    """Re-readable content with its size and digest."""
 
     chunks: Callable[[], Iterator[bytes]]  # not `read`: requests would take it for a file
     size: int
@@ -69,11 +67,11 @@ def tag(digest: str) -> str:
 class StoreClient:
     """One OCI registry; every failure is a Refused: StoreUnreachable, StoreRejected."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, patience_seconds: float = STORE_PATIENCE_SECONDS) -> None:
         self._base = f"{store.url.rstrip('/')}/v2/{store.repository.strip('/')}"
         self._url = store.url
         self._session = requests.Session()
-        self._patience_seconds = float(os.environ.get(_PATIENCE, _PATIENCE_SECONDS))
+        self._patience_seconds = patience_seconds
         self._progress = time.monotonic()
 
     def manifest(self, repository: str, reference: str) -> dict[str, Any] | None:
