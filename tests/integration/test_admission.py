@@ -251,7 +251,9 @@ def installed(plane: ControlPlane, *values: str) -> Kubectl:
     """kubectl in the namespace ml of a control plane where the chart is installed; nothing waits for its pods."""
     chart: list[str | Path] = [plane.programs / "helm", "install", "slipway", ROOT / "charts" / "slipway"]
     place = ["--kubeconfig", plane.kubeconfig, "--namespace", "slipway-system", "--create-namespace"]
-    subprocess.run([*chart, *place, *values], check=True, capture_output=True, text=True, timeout=60)
+    subprocess.run(
+        [*chart, *place, "--set=clusterName=test", *values], check=True, capture_output=True, text=True, timeout=60
+    )
     kubectl = Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
     kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
     return kubectl

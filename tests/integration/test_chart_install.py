@@ -27,7 +27,7 @@ def rendered(namespace: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     words = [program, "template", "slipway", str(ROOT / "charts" / "slipway"), "--namespace", namespace]
     done = subprocess.run(
         [*words, "--kube-version", "1.31.0", "--values", "-"],
-        input=json.dumps(values),
+        input=json.dumps({"clusterName": "test"} | values),
         capture_output=True,
         text=True,
         check=True,
@@ -116,7 +116,8 @@ class Site:
     def helm(self, *arguments: str) -> Answer:
         """helm in the release's namespace; it never waits for pods, since there are no nodes."""
         place = ["--kubeconfig", str(self.plane.kubeconfig), "--namespace", self.kubectl.namespace]
-        words = [str(self.plane.programs / "helm"), *arguments, *place]
+        given = ["--set=clusterName=test"] if arguments[0] in ("install", "upgrade") else []
+        words = [str(self.plane.programs / "helm"), *arguments, *given, *place]
         done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
         return Answer(done.returncode, done.stdout, done.stderr)
 
