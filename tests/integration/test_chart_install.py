@@ -39,7 +39,10 @@ def rendered(namespace: str, values: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("mode", ["cluster-wide", "namespaced"])
 def test_the_api_server_takes_it_without_a_warning(kubectl: Kubectl, mode: str) -> None:
     watched = [kubectl.namespace] if mode == "namespaced" else []
-    objects = rendered(kubectl.namespace, {"watch": {"namespaces": watched}})
+    internet = [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}], "ports": [{"port": 443}]}]
+    egress = {"enabled": True, "namespaces": [kubectl.namespace], "allowValidation": internet}
+    denied = {"deniedCidrs": ["10.96.0.0/12", "fd00:1::/48"]}
+    objects = rendered(kubectl.namespace, {"watch": {"namespaces": watched}, "egress": egress, "data": denied})
     dry = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--filename=-")
     kubectl.must(*dry, stdin=[one for one in objects if one["kind"] == CRD])
     answer = kubectl.ask(*dry, stdin=[one for one in objects if one["kind"] != CRD])
