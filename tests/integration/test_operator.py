@@ -286,6 +286,7 @@ def test_it_works_in_listed_namespaces_without_any_right_beyond_them(
 ) -> None:
     chart = [str(plane.programs / "helm"), "template", "slipway", str(ROOT / "charts" / "slipway"), "--namespace"]
     chosen = ["slipway-system", "--set", f"watch.namespaces={{{namespace.namespace}}}", "--set", "crds.enabled=false"]
+    chosen.append("--set=clusterName=test")
     allow = ["--set", f"registries.namespaces={{{namespace.namespace}}}", "--kube-version", "1.36.0"]
     rendered = subprocess.run([*chart, *chosen, *allow], check=True, capture_output=True, text=True).stdout
     wanted = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
