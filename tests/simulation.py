@@ -107,11 +107,11 @@ class Simulation:
         refusals = Refusals(self._seconds)
         cluster = cast(Any, self.cluster)
         observer = Observer(cluster, cache, Outside(me, me, me, me), refusals, self.platform, lambda: self.now)
-        slots = Slots(queues_of(self.platform), self.platform.max_validations, lambda: running_in(cache))
-        hands = Hands(self._label, lambda *_: None, self.wake)
+        slots = Slots(queues_of(self.platform), self.platform.validations.max_concurrent, lambda: running_in(cache))
+        hands = Hands(self._label, lambda *_: None, self.wake, lambda _: None)
         applier = Applier(cluster, cache, refusals, telemetry)
         pace = Pace(self._seconds)
-        self.reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, me, telemetry, pace)
+        self.reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, lambda _: None, telemetry, pace)
         watch = Watch(cluster, cache, self.wake, telemetry)
         self.cluster.hears = [watch.saw]
         for kind in WATCHED:

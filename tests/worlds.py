@@ -111,8 +111,6 @@ ENTRY = Entry(
     mlflow_version="3.17.2",
     flavors=("python_function", "xgboost"),
     size_bytes=1000,
-    has_signature=True,
-    requirements="mlflow==3.17.2",
 )
 
 

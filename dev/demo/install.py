@@ -153,13 +153,14 @@ def _values(images: Images, nodes: list[dict[str, Any]]) -> dict[str, Any]:
         "nodeSelector": {"pool": "gpu"},
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
     }
+    # An image that was built anew under the same tag is another operator, and another reader of the store.
+    built = {"slipway.dev/demo-image": _built(images.operator)}
     return {
         "clusterName": "demo",
         "image": image(images.operator),
-        # An image that was built anew under the same tag is another operator.
-        "podAnnotations": {"slipway.dev/demo-image": _built(images.operator)},
+        "podAnnotations": built,
         "runner": {"image": image(images.runner)},
-        "store": {"image": image(images.store), "persistence": {"size": "5Gi"}},
+        "store": {"image": image(images.store), "persistence": {"size": "5Gi"}, "podAnnotations": dict(built)},
         "pools": [cpu, gpu] if "gpu" in labelled else [cpu],
         "defaultRegistry": {"name": "mlflow", "namespace": MLFLOW},
         "caBundle": {"configMapKeyRef": manifests.AUTHORITIES},

@@ -12,6 +12,7 @@ from .adapters.mlflow import MLflowRegistry
 from .controller import health, loop
 from .controller.apply import Applier
 from .controller.cache import Cache
+from .controller.labeller import Labeller
 from .controller.observe import Observer, Outside
 from .controller.queue import Key, Queue
 from .controller.reconcile import Hands, Reconciler
@@ -19,21 +20,11 @@ from .controller.refusals import Refusals
 from .controller.registries import Registries
 from .controller.resolve import Keeper, Resolver
 from .controller.slots import Slots, queues_of, running_in
+from .controller.sweeper import Sweeper
 from .controller.telemetry import Telemetry
 from .controller.watch import Kopf, Watch
 
 log = logging.getLogger("slipway")
-
-
-class NoShelf:
-    def model(self, registry, name):
-        return None
-
-    def refusal(self, model, version):
-        return None
-
-    def contested(self, model, version):
-        return None
 
 
 async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
@@ -47,14 +38,16 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
 
     registries = Registries(cluster, cache, chosen, lambda connection: MLflowRegistry(connection, called))
     refusals = Refusals()
-    resolver, keeper = Resolver(cache, registries, queue.wake), Keeper(cache, registries)
-    shelf = NoShelf()
-    outside = Outside(registries, shelf, shelf, resolver)
+    sweeper = Sweeper(cache, registries, queue.wake, telemetry)
+    labeller = Labeller(sweeper, registries, queue.wake, telemetry)
+    resolver, keeper = Resolver(registries, queue.wake), Keeper(registries)
+    sweeper.listen(resolver.again)
+    outside = Outside(registries, sweeper, labeller, resolver)
     observer = Observer(cluster, cache, outside, refusals, chosen)
     applier = Applier(cluster, cache, refusals, telemetry)
-    slots = Slots(queues_of(chosen), chosen.max_validations, lambda: running_in(cache))
-    hands = Hands(lambda *_: None, keeper.keep, queue.wake)
-    reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, registries, telemetry)
+    slots = Slots(queues_of(chosen), chosen.validations.max_concurrent, lambda: running_in(cache))
+    hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget)
+    reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry)
     watch = Watch(cluster, cache, queue.wake, telemetry)
     kopf = Kopf(chosen.watch_namespaces, chosen.namespace)
 
@@ -69,7 +62,7 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     server = await health.serve(chosen.port, telemetry, alive, ready)
     where = ", ".join(chosen.watch_namespaces) or "all namespaces"
     log.info("Slipway %s works in %s, imports in %s", __version__, where, chosen.namespace)
-    background = [asyncio.create_task(resolver.run(stop)), asyncio.create_task(keeper.run(stop))]
+    background = [asyncio.create_task(one.run(stop)) for one in (sweeper, labeller, resolver, keeper)]
     try:
         await loop.run(
             watch, queue, loop.Loop(queue, reconciler, telemetry), kopf, chosen.watch_namespaces, chosen.namespace,

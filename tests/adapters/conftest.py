@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
-from slipway.adapters.memory import MemoryRegistry, Model
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_answers import Patience
 from slipway.adapters.ports import Connection
 
 from tests.adapters.registry_shelf import MLMODEL, NUMBERS, PASSWORD, MemoryShelf, MLflowShelf, Shelf
+from tests.memory_registry import MemoryRegistry, Model
 from tests.mlflow_server import MLflowServer, mlflow_server, running_mlflow
 
 __all__ = ["mlflow_server"]

@@ -5,10 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from slipway.adapters.memory import MemoryRegistry, Model
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.ports import Registry
 
+from tests.memory_registry import MemoryRegistry, Model
 from tests.mlflow_server import MLflowServer
 
 MLMODEL = b"""\
@@ -42,6 +42,8 @@ class Shelf(Protocol):
 
     def delete(self, name: str, version: int) -> None: ...
 
+    def delete_model(self, name: str) -> None: ...
+
     def lose_files(self, name: str, version: int) -> None: ...
 
     def kept(self, run_id: str, path: str) -> bytes: ...
@@ -63,6 +65,9 @@ class MemoryShelf:
     def delete(self, name: str, version: int) -> None:
         self.registry.delete(name, version)
 
+    def delete_model(self, name: str) -> None:
+        self.registry.delete_model(name)
+
     def lose_files(self, name: str, version: int) -> None:
         self.registry.lose_files(name, version)
 
@@ -81,15 +86,10 @@ class MLflowShelf:
 
     def log(self, model: Model) -> Model:
         run_id = self.server.post("runs/create", experiment_id="0")["run"]["info"]["run_id"]
-        params = [{"key": key, "value": value} for key, value in model.params.items()]
-        made = self.server.post("logged-models", experiment_id="0", name="m", source_run_id=run_id, params=params)
+        made = self.server.post("logged-models", experiment_id="0", name="m", source_run_id=run_id)
         info = made["model"]["info"]
-        for file, content in (("MLmodel", model.mlmodel), ("requirements.txt", model.requirements)):
-            if content is not None:
-                self.server.upload(info["artifact_uri"], file, content)
-        for key, value in model.metrics.items():
-            metric = {"key": key, "value": value, "timestamp": 1, "model_id": info["model_id"]}
-            self.server.post("runs/log-metric", run_id=run_id, **metric)
+        if model.mlmodel is not None:
+            self.server.upload(info["artifact_uri"], "MLmodel", model.mlmodel)
         return Model(**{**vars(model), "model_id": info["model_id"], "run_id": run_id})
 
     def register(self, name: str, model: Model) -> int:
@@ -102,6 +102,9 @@ class MLflowShelf:
 
     def delete(self, name: str, version: int) -> None:
         self.server.delete("model-versions/delete", name=name, version=str(version))
+
+    def delete_model(self, name: str) -> None:
+        self.server.delete("registered-models/delete", name=name)
 
     def lose_files(self, name: str, version: int) -> None:
         uri = self.server.get("model-versions/get-download-uri", name=name, version=str(version))["artifact_uri"]

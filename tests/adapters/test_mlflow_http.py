@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from slipway.adapters import mlflow_lists
 from slipway.adapters.errors import AdapterError, NotFound, Rejected, Unauthorized, Unreachable
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_answers import Patience
 from slipway.adapters.ports import Connection
 from slipway.core.registry import Absent, Labels, Write
 
-from tests.adapters.registry_shelf import MLMODEL
 from tests.certificates import self_signed
 
 TestServer.__test__ = False
@@ -162,13 +162,10 @@ class TestAnswers:
         assert isinstance(absent, Absent)
         assert odd.observed == {"not_found": 2}
 
-    @pytest.mark.parametrize("file", ["MLmodel", "requirements.txt"])
-    async def test_a_file_without_end_is_no_model(self, odd: Odd, file: str) -> None:
+    async def test_a_file_without_end_is_no_model(self, odd: Odd) -> None:
         async def endless(request: web.Request) -> web.StreamResponse:
             if request.path.endswith("model-versions/get"):
                 return web.json_response({"model_version": {"source": "s3://bucket/m"}})
-            if request.query["path"] != file:
-                return web.Response(body=MLMODEL)
             response = web.StreamResponse()
             await response.prepare(request)
             for _ in range(200):
@@ -180,7 +177,7 @@ class TestAnswers:
         absent = await registry.resolve("m", 1)
         await registry.close()
         assert isinstance(absent, Absent)
-        assert (absent.reason, file in absent.message) == ("ModelInvalid", True)
+        assert (absent.reason, "MLmodel" in absent.message) == ("ModelInvalid", True)
 
     async def test_a_store_that_fails_is_unreachable_not_absent(self, odd: Odd) -> None:
         async def broken_store(request: web.Request) -> web.StreamResponse:
@@ -316,4 +313,62 @@ class TestCertificates:
         registry = MLflowRegistry(Connection(certified.uri, ca_certificates="no PEM"))
         with pytest.raises(Rejected, match="no readable PEM certificate"):
             await registry.labels("m", 1)
+        await registry.close()
+
+
+class TestClosed:
+    """A rotated credential closes a client that calls still use."""
+
+    async def test_a_running_call_ends_well_and_its_connection_with_it(self, odd: Odd) -> None:
+        came, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(_: web.Request) -> web.StreamResponse:
+            came.set()
+            await go_on.wait()
+            return web.json_response({"model_version": {"current_stage": "Staging"}})
+
+        odd.answer = slow
+        registry = MLflowRegistry(Connection(odd.uri))
+        running = asyncio.create_task(registry.labels("m", 1))
+        await came.wait()
+        await registry.close()
+        go_on.set()
+        assert await running == Labels("Staging", (), {})
+        assert registry._http._session is None
+
+    async def test_a_call_that_comes_later_leaves_no_connection(self, odd: Odd) -> None:
+        odd.answer = says(200, '{"model_version": {}}')
+        registry = odd.registry()
+        await registry.close()
+        assert isinstance(await registry.labels("m", 1), Labels)
+        assert registry._http._session is None
+
+
+class TestSweep:
+    """What only an odd server does to a sweep."""
+
+    async def test_a_page_that_is_too_large_is_read_in_parts(self, odd: Odd, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(mlflow_lists, "PAGE_LIMIT_BYTES", 4096)
+        models = [{"name": f"m{number}", "tags": [{"key": "k", "value": "x" * 200}]} for number in range(40)]
+
+        async def paged(request: web.Request) -> web.StreamResponse:
+            if request.path.endswith("model-versions/search"):
+                return web.json_response({})
+            start, size = int(request.query.get("page_token", "0")), int(request.query["max_results"])
+            page = {"registered_models": models[start : start + size]}
+            return web.json_response(page | ({"next_page_token": str(start + size)} if start + size < 40 else {}))
+
+        odd.answer = paged
+        registry = MLflowRegistry(Connection(odd.uri))
+        swept = await registry.sweep(None, frozenset({"m0", "m39"}))
+        await registry.close()
+        assert [one.name for one in swept.models] == ["m0", "m39"] and swept.counted == 40 and swept.complete
+
+    async def test_a_list_of_something_else_is_rejected(self, odd: Odd) -> None:
+        odd.answer = says(200, '{"model_versions": [{"version": "x"}]}')
+        registry = odd.registry()
+        swept = await registry.sweep(None, frozenset({"m"}))
+        assert swept.broken_off is not None and swept.broken_off.reason == "RegistryRejected"
+        with pytest.raises(Rejected, match="without a name or a number"):
+            await registry.versions(frozenset({"m"}))
         await registry.close()

@@ -1,7 +1,9 @@
 """What only a real MLflow can show: its client's models, its passwords, its host check, its disk and its end."""
 
+import sqlite3
 import time
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +13,15 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 from slipway.adapters.errors import Rejected, Unauthorized, Unreachable
-from slipway.adapters.memory import Model
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.ports import Connection
-from slipway.core.registry import Absent, Entry, Labels, Write
+from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Write
 
+from tests.adapters.conftest import PATIENT
 from tests.adapters.registry_shelf import MLMODEL, PASSWORD, MLflowShelf
-from tests.mlflow_server import MLflowServer, free_port, talking_to
+from tests.controller.registry_world import PLACE, STATE, World
+from tests.memory_registry import Model
+from tests.mlflow_server import MLflowServer, free_port, running_mlflow, talking_to
 
 
 class TestSources:
@@ -33,8 +37,6 @@ class TestSources:
     @pytest.mark.usefixtures("notebook")
     async def test_a_model_logged_with_the_client(self, mlflow: MLflowShelf, name: str) -> None:
         with client.start_run() as run:
-            client.log_param("fit_intercept", True)
-            client.log_metric("before", 3.0)
             info = client.sklearn.log_model(
                 LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]),
                 name="m",
@@ -42,27 +44,21 @@ class TestSources:
                 pip_requirements=["mlflow==3.17.2"],
                 registered_model_name=name,
             )
-            client.log_metric("after", 1.5, model_id=info.model_id)
         client.register_model(f"runs:/{run.info.run_id}/m", name)
         first, second = await mlflow.registry.resolve(name, 1), await mlflow.registry.resolve(name, 2)
         assert isinstance(first, Entry) and isinstance(second, Entry)
-        assert set(first.flavors) == {"python_function", "sklearn"} and first.has_signature
-        assert (first.mlflow_version, first.requirements.strip()) == ("3.17.2", "mlflow==3.17.2")
+        assert set(first.flavors) == {"python_function", "sklearn"} and first.mlflow_version == "3.17.2"
         assert first.size_bytes is not None and first.size_bytes > 100
         assert (first.model_id, first.run_id, first.source) == (
             info.model_id,
             run.info.run_id,
             f"models:/{info.model_id}",
         )
-        assert first.params == {"fit_intercept": "True"} and first.metrics["after"] == 1.5
         assert second == replace(first, version=2, source=second.source)
 
-    async def test_a_folder_in_a_run_is_a_model_with_the_numbers_of_the_run(
-        self, mlflow: MLflowShelf, name: str
-    ) -> None:
+    async def test_a_folder_in_a_run_is_a_model(self, mlflow: MLflowShelf, name: str) -> None:
         server = mlflow.server
         info = server.post("runs/create", experiment_id="0")["run"]["info"]
-        server.post("runs/log-metric", run_id=info["run_id"], key="rmse", value=4.5, timestamp=1)
         server.upload(info["artifact_uri"], "m/MLmodel", MLMODEL)
         server.post("registered-models/create", name=name)
         source = f"{info['artifact_uri']}/m"
@@ -70,26 +66,15 @@ class TestSources:
         entry = await mlflow.registry.resolve(name, 1)
         assert isinstance(entry, Entry)
         assert (entry.source, entry.model_id, entry.run_id) == (source, None, info["run_id"])
-        assert entry.metrics == {"rmse": 4.5} and entry.requirements == ""
 
-    async def test_an_mlmodel_that_claims_another_models_id_gets_none_of_its_numbers(
+    async def test_an_mlmodel_that_claims_another_models_id_does_not_get_it(
         self, mlflow: MLflowShelf, name: str
     ) -> None:
-        good = mlflow.log(Model(MLMODEL, metrics={"rmse": 1.0}))
-        bad = mlflow.log(Model(MLMODEL + f"model_id: {good.model_id}\n".encode(), metrics={"rmse": 99.0}))
+        good = mlflow.log(Model(MLMODEL))
+        bad = mlflow.log(Model(MLMODEL + f"model_id: {good.model_id}\n".encode()))
         entry = await mlflow.registry.resolve(name, mlflow.register(name, bad))
         assert isinstance(entry, Entry)
-        assert (entry.model_id, entry.metrics) == (bad.model_id, {"rmse": 99.0})
-
-    async def test_a_metric_that_is_not_a_finite_number_is_no_metric(self, mlflow: MLflowShelf, name: str) -> None:
-        """MLflow gives a logged model's NaN as 0.0, the best error there is, and its infinity as the largest float."""
-        model = mlflow.log(Model(MLMODEL, metrics={"zero": 0.0, "one": 1.0}))
-        for key, value in (("nan", "NaN"), ("infinity", "Infinity")):
-            metric = {"key": key, "value": value, "timestamp": 1, "model_id": model.model_id}
-            mlflow.server.post("runs/log-metric", run_id=model.run_id, **metric)
-        entry = await mlflow.registry.resolve(name, mlflow.register(name, model))
-        assert isinstance(entry, Entry)
-        assert entry.metrics == {"zero": 0.0, "one": 1.0}
+        assert entry.model_id == bad.model_id
 
 
 class TestWrites:
@@ -156,6 +141,8 @@ class TestGuarded:
         assert isinstance(await reader.labels(name, version), Labels)
         with pytest.raises(Unauthorized, match="does not allow this credential to move version 1"):
             await reader.write(name, Write(version, "Staging"))
+        swept = await reader.sweep(None, frozenset({name}))
+        assert [model.name for model in swept.models] == [name] and swept.complete
         await reader.close()
 
     async def test_a_host_name_that_mlflow_refuses_is_told_with_the_remedy(self, guarded_server: MLflowServer) -> None:
@@ -169,8 +156,7 @@ class TestGuarded:
         self, guarded: MLflowShelf, mlflow_server: MLflowServer, name: str
     ) -> None:
         version = guarded.register(name, guarded.log(Model(MLMODEL)))
-        entry = await guarded.registry.resolve(name, version)
-        assert isinstance(entry, Entry) and entry.requirements == ""
+        assert isinstance(await guarded.registry.resolve(name, version), Entry)
         for file in (mlflow_server.artifacts / "far").rglob("MLmodel"):
             file.unlink()
         absent = await guarded.registry.resolve(name, version)
@@ -199,3 +185,68 @@ class TestAddress:
         with pytest.raises(Rejected, match='not the MLflow REST API: 404, a page titled "404 Not Found"'):
             await registry.resolve("m", 1)
         await registry.close()
+
+
+class TestManyModels:
+    MODELS, VERSIONS = 200, 10
+
+    def stored(self, server: MLflowServer, name: str, versions: range, at: int) -> None:
+        """The versions are in the server's database, as it would have written them at that time (milliseconds)."""
+        with sqlite3.connect(server.directory / "mlflow.db") as database:
+            database.execute(
+                "INSERT INTO registered_models (name, creation_time, last_updated_time) VALUES (?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET last_updated_time = excluded.last_updated_time",
+                (name, at, at),
+            )
+            database.executemany(
+                "INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source, "
+                "status) VALUES (?, ?, ?, ?, 'None', 'models:/m', 'READY')",
+                [(name, version, at, at) for version in versions],
+            )
+
+    @pytest.fixture(scope="class")
+    def full(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MLflowServer]:
+        """A server of its own with 200 models of 10 versions, written into its database."""
+        with running_mlflow(tmp_path_factory.mktemp("full")) as server:
+            for number in range(self.MODELS):
+                self.stored(server, f"model-{number:03}", range(1, self.VERSIONS + 1), 1000)
+            yield server
+
+    async def test_a_tick_costs_at_most_three_requests(self, full: MLflowServer) -> None:
+        """Also the one after a promotion, and after more versions at once than a page holds."""
+        calls: Counter[str] = Counter()
+        registry = MLflowRegistry(Connection(full.uri), lambda what, _, __: calls.update([what]), PATIENT)
+        world = World(connect=lambda _: registry)
+        world.registry()
+        for number in range(self.MODELS):
+            world.model(f"model-{number:03}")
+
+        async def tick(after_seconds: float = 30.0) -> Counter[str]:
+            calls.clear()
+            self.woken = {key.name for key in await world.sweep(after_seconds) if key.reconciler == "model"}
+            return calls.copy()
+
+        first = await tick()
+        assert len(self.woken) == self.MODELS
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and (state.models, state.versions) == (self.MODELS, self.MODELS * self.VERSIONS)
+        assert await tick() == {"registered-models/search": 1, "model-versions/search": 1} and not self.woken
+        await registry.write("model-007", Write(3, "Production", alias="champion", tags={STATE: "Serving"}))
+        assert (await tick()).total() <= 3 and self.woken == {"model-007"}
+        self.stored(full, "model-100", range(self.VERSIONS + 1, 131), int(time.time() * 1000))
+        quick = await tick()
+        assert quick == {"registered-models/search": 1, "model-versions/search": 2} and self.woken == {"model-100"}
+        assert await tick() == {"registered-models/search": 1, "model-versions/search": 1} and not self.woken
+        full.delete("model-versions/delete", name="model-100", version="5")
+        doubted, removed = await tick(), await tick()
+        assert doubted == removed == {
+            "registered-models/search": 1, "model-versions/search": 1, "model-versions/search-whole": 1,
+        }  # fmt: skip
+        whole = await tick(600)
+        await registry.close()
+        seen = world.sweeper.model(PLACE, "model-100")
+        assert isinstance(seen, RegistryModel) and 5 not in seen.labels and len(seen.labels) == 129
+        # Counted apart: 200 names in URLs of 3,000 bytes, and the version of the server, which takes two.
+        assert whole == first == {
+            "registered-models/search": 2, "model-versions/search": 1, "model-versions/search-whole": 3, "version": 1,
+        }  # fmt: skip

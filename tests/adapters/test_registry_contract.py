@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 from slipway.adapters.errors import NotFound, Rejected
-from slipway.adapters.memory import Model
 from slipway.core.registry import Absent, Entry, Labels, Write
 
 from tests.adapters.registry_shelf import MLMODEL, Shelf
+from tests.memory_registry import Model
 
 BOMB = b"a0: &a0 [x, x]\n" + b"".join(
     b"a%d: &a%d [%s]\n" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 10)
@@ -49,9 +49,7 @@ class TestVersion:
 
 class TestResolve:
     async def test_an_entry_holds_what_was_logged(self, shelf: Shelf, name: str) -> None:
-        model = shelf.log(
-            Model(MLMODEL, b"mlflow==3.17.2\nskops\n", params={"depth": "3"}, metrics={"rmse": 11.5, "bias": 0.0})
-        )
+        model = shelf.log(Model(MLMODEL))
         version = shelf.register(name, model)
         assert await shelf.registry.resolve(name, version) == Entry(
             name=name,
@@ -63,22 +61,12 @@ class TestResolve:
             mlflow_version="3.10",
             flavors=("python_function", "sklearn"),
             size_bytes=2049,
-            has_signature=True,
-            requirements="mlflow==3.17.2\nskops\n",
-            params={"depth": "3"},
-            metrics={"rmse": 11.5, "bias": 0.0},
         )
 
-    async def test_a_model_may_have_no_requirements_signature_size_or_numbers(self, shelf: Shelf, name: str) -> None:
+    async def test_a_model_may_say_little_of_itself(self, shelf: Shelf, name: str) -> None:
         entry = await shelf.registry.resolve(name, shelf.register(name, shelf.log(Model(b"flavors: {onnx: null}"))))
         assert isinstance(entry, Entry)
-        assert (entry.requirements, entry.has_signature, entry.size_bytes, entry.mlflow_version) == (
-            "",
-            False,
-            None,
-            None,
-        )
-        assert (entry.params, entry.metrics, entry.flavors) == ({}, {}, ("onnx",))
+        assert (entry.size_bytes, entry.mlflow_version, entry.flavors) == (None, None, ("onnx",))
 
     async def test_resolving_again_gives_the_same(self, shelf: Shelf, name: str) -> None:
         version = shelf.register(name, shelf.log(Model(MLMODEL)))
@@ -117,11 +105,6 @@ class TestResolve:
         absent = await shelf.registry.resolve(name, version)
         assert isinstance(absent, Absent) and absent.reason == "ModelInvalid", case.because
         assert name in absent.message and len(absent.message) < 600
-
-    async def test_requirements_that_are_no_text_are_no_model(self, shelf: Shelf, name: str) -> None:
-        absent = await shelf.registry.resolve(name, shelf.register(name, shelf.log(Model(MLMODEL, b"\xff\xfe"))))
-        assert isinstance(absent, Absent) and absent.reason == "ModelInvalid"
-        assert "requirements.txt" in absent.message
 
     async def test_an_alias_in_the_file_is_legal_as_long_as_it_is_small(self, shelf: Shelf, name: str) -> None:
         content = MLMODEL + b"one: &shared {a: 1}\ntwo: *shared\n"
@@ -212,6 +195,12 @@ class TestLabels:
         version = shelf.register(name, shelf.log(Model(MLMODEL)))
         with pytest.raises(Rejected, match="Shadow"):
             await shelf.registry.write(name, Write(version, "Shadow"))
+
+    async def test_what_is_refused_does_not_hold_the_rest_up(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        with pytest.raises(Rejected, match="Shadow"):
+            await shelf.registry.write(name, Write(version, "Shadow", alias="champion", tags={"a@b": "x", "c": "1"}))
+        assert await self.labels(shelf, name, version) == Labels("None", ("champion",), {"c": "1"})
 
     async def test_a_version_that_is_gone_cannot_be_labelled(self, shelf: Shelf, name: str) -> None:
         version = shelf.register(name, shelf.log(Model(MLMODEL)))

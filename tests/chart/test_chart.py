@@ -1,5 +1,6 @@
 """The chart as Helm renders it: least privilege, restricted pods, and values that are refused in plain words."""
 
+import base64
 import json
 import os
 import shutil
@@ -266,26 +267,74 @@ def test_the_policy_knows_the_operator_under_another_name() -> None:
     assert account in json.dumps(of_kind(rendered({"serviceAccount": {"name": "robot"}}), POLICY))
 
 
-STORE_POLICY = {"store": {"networkPolicy": {"enabled": True}}}
-
-
-def test_the_store_is_open_unless_asked_otherwise(manifests: list[Manifest]) -> None:
-    assert not of_kind(manifests, "NetworkPolicy")
-
-
-def test_only_slipways_pods_reach_the_store_when_asked() -> None:
+def test_only_slipways_pods_reach_the_store_and_only_imports_its_writing_side() -> None:
     for values, namespaces in (({}, {}), (NAMESPACED, {"ml", "vision", "platform"})):
-        found = rendered({**values, **STORE_POLICY})
+        found = rendered(values)
         spec = one(found, "NetworkPolicy", "slipway-store")["spec"]
         store = one(found, "Deployment", "slipway-store")["spec"]
         assert spec["podSelector"] == store["selector"]
-        assert spec["policyTypes"] == ["Ingress", "Egress"] and spec["egress"] == []
-        ((rule,), (port,)) = (spec["ingress"], spec["ingress"][0]["ports"])
-        assert port == {"port": "http"}
-        (peer,) = rule["from"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"] and not spec.get("egress")
+        reading, pushing = spec["ingress"]
+        assert [rule["ports"] for rule in (reading, pushing)] == [
+            [{"port": port, "protocol": "TCP"}] for port in ("read", "push")
+        ]
+        (peer,) = reading["from"]
         assert peer["podSelector"] == {"matchLabels": {names.MANAGED_BY: names.MANAGER}}
         chosen = peer["namespaceSelector"].get("matchExpressions", [{"values": []}])
         assert set(chosen[0]["values"]) == set(namespaces)
+        imports = {names.MANAGED_BY: names.MANAGER, names.PURPOSE: "import"}
+        assert pushing["from"] == [{"podSelector": {"matchLabels": imports}}], "of the release's namespace"
+
+
+def test_the_stores_network_policy_can_be_left_out() -> None:
+    assert not of_kind(rendered({"store": {"networkPolicy": {"enabled": False}}}), "NetworkPolicy")
+
+
+def store_config(manifests: list[Manifest]) -> Any:
+    return yaml.safe_load(one(manifests, "ConfigMap", "slipway-store")["data"]["config.yaml"])
+
+
+def test_the_store_deletes_nothing_and_asks_for_a_password(manifests: list[Manifest]) -> None:
+    found = store_config(manifests)
+    assert found["storage"]["delete"] == {"enabled": False}
+    assert list(found["auth"]) == ["htpasswd"]
+    pod = one(manifests, "Deployment", "slipway-store")["spec"]["template"]["spec"]
+    registry, reader = pod["containers"]
+    (users,) = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "users"]
+    assert users == {"secretName": "slipway-store-push", "items": [{"key": "htpasswd", "path": "htpasswd"}]}
+    assert reader["volumeMounts"] == [{"name": "data", "mountPath": "/var/lib/registry", "readOnly": True}]
+    ports = {port["name"]: port["port"] for port in one(manifests, "Service", "slipway-store")["spec"]["ports"]}
+    assert ports == {"read": reader["ports"][0]["containerPort"], "push": registry["ports"][0]["containerPort"]}
+
+
+def test_the_password_is_in_one_secret_and_nowhere_else(manifests: list[Manifest]) -> None:
+    (secret,) = of_kind(manifests, "Secret")
+    encoded = secret["data"]["password"]
+    password = base64.b64decode(encoded).decode()
+    assert len(password) == 40
+    line = base64.b64decode(secret["data"]["htpasswd"]).decode()
+    assert line.startswith("slipway:$2a$"), "bcrypt, which is all that the registry takes"
+    assert [password in str(each) or encoded in str(each) for each in manifests].count(True) == 1
+    assert config(manifests)["store"]["pushSecret"] == secret["metadata"]["name"]
+
+
+def test_a_password_of_ones_own_is_named_and_not_made() -> None:
+    found = rendered({"store": {"pushSecret": "mine"}})
+    assert not of_kind(found, "Secret")
+    assert "slipway-store-push" not in json.dumps(found)
+    assert config(found)["store"]["pushSecret"] == "mine"
+
+
+def test_while_it_is_read_only_the_store_has_a_container_to_collect_from() -> None:
+    found = rendered({"store": {"readOnly": True}})
+    assert store_config(found)["storage"]["maintenance"] == {"readonly": {"enabled": True}}
+    (collect,) = [
+        each
+        for each in one(found, "Deployment", "slipway-store")["spec"]["template"]["spec"]["containers"]
+        if each["name"] == "collect"
+    ]
+    assert {"name": "data", "mountPath": "/var/lib/registry"} in collect["volumeMounts"]
+    assert "collect" not in json.dumps(one(rendered(), "Deployment", "slipway-store"))
 
 
 def test_every_binding_names_a_role_and_the_operators_account(manifests: list[Manifest]) -> None:
@@ -337,7 +386,18 @@ def test_settings() -> None:
         "runnerImage": "slipway-runner:0.1.0",
         "imagePullPolicy": "IfNotPresent",
         "imagePullSecrets": [],
-        "store": {"url": "http://slipway-store.platform.svc:5000"},
+        "store": {
+            "url": "http://slipway-store.platform.svc:5000",
+            "pushUrl": "http://slipway-store.platform.svc:5001",
+            "pushSecret": "slipway-store-push",
+        },
+        "validations": {"maxConcurrent": 16},
+        "imports": {
+            "maxConcurrent": 4,
+            "maxModelSize": "20Gi",
+            "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        },
+        "scratchSize": "1Gi",
         "defaultPool": "cpu",
         "pools": [{"name": "cpu", "nodeSelector": {}, "tolerations": [], "resources": {}, "servingResources": {}}],
         "concurrency": 8,
@@ -387,7 +447,12 @@ def test_other_settings_restart_the_operator_and_not_the_store() -> None:
 def test_another_store_replaces_the_charts() -> None:
     found = rendered({"store": {"enabled": False, "externalUrl": "https://harbor.example.com/"}})
     assert not [each for each in found if each["metadata"]["name"] == "slipway-store"]
-    assert config(found)["store"] == {"url": "https://harbor.example.com"}
+    url = "https://harbor.example.com"
+    assert config(found)["store"] == {"url": url, "pushUrl": url}
+    assert not of_kind(found, "Secret", "NetworkPolicy")
+    inside = {"externalPushUrl": "https://push.example.com/", "pushSecret": "robot"}
+    found = rendered({"store": {"enabled": False, "externalUrl": url, **inside}})
+    assert config(found)["store"] == {"url": url, "pushUrl": "https://push.example.com", "pushSecret": "robot"}
 
 
 def test_uninstalling_keeps_models_and_artifacts(manifests: list[Manifest]) -> None:
@@ -410,6 +475,7 @@ REFUSED = [
     Refused("half a registry", "where is it?", {"defaultRegistry": {"name": "mlflow"}}, "'namespace'"),
     Refused("credential in a URL", "it would be readable by all", {"store": {"externalUrl": "https://a:b@c"}},
             "/store/externalUrl'"),
+    Refused("size without a unit", "20 bytes?", {"imports": {"maxModelSize": "20"}}, "/imports/maxModelSize'"),
     Refused("unknown default pool", "no pod could be placed", {"defaultPool": "gpu"},
             'defaultPool is "gpu", which is none of the pools: cpu'),
     Refused("one pool twice", "which is meant?", {"pools": [{"name": "cpu"}, {"name": "cpu"}]},

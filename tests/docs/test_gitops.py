@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from slipway.core import lifecycle, promotion
-from slipway.core.conditions import Verdict, failed, judged, passed, unknown
+from slipway.core.conditions import Verdict, conditions_after, failed, passed, unknown
 from slipway.core.reasons import Reason
 from slipway.core.registry import Silent
 
@@ -52,7 +52,7 @@ def object_of(kind: str, status: dict[str, Any] | None, generation: int = 1) -> 
 
 
 def status_of(ready: Verdict) -> dict[str, Any]:
-    conditions = judged((), {}, ready, worlds.STAMP, 1)
+    conditions = conditions_after((), {}, ready, worlds.STAMP, 1)
     return {
         "observedGeneration": 1,
         "conditions": [one.model_dump(by_alias=True, exclude_none=True) for one in conditions],

@@ -165,6 +165,7 @@ def test_it_is_installed_upgraded_and_uninstalled_and_models_and_artifacts_stay(
     site.kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
     site.kubectl.must("apply", "--filename=-", stdin=VERSION)
     before = site.kubectl.object("mv", "flights-v1")["metadata"]
+    password = site.kubectl.object("secret", "slipway-store-push")["data"]
 
     site.must("upgrade", "slipway", CHART, "--set", "image.tag=other", "--set", "admission.enabled=false")
     (container,) = site.kubectl.object("deployment", "slipway")["spec"]["template"]["spec"]["containers"]
@@ -172,13 +173,14 @@ def test_it_is_installed_upgraded_and_uninstalled_and_models_and_artifacts_stay(
     assert not site.names("validatingadmissionpolicy,validatingadmissionpolicybinding")
     assert site.kubectl.object("mv", "flights-v1")["metadata"]["resourceVersion"] == before["resourceVersion"]
     assert site.release()["revision"] == "2"
+    assert site.kubectl.object("secret", "slipway-store-push")["data"] == password, "an upgrade keeps it"
 
     site.must("uninstall", "slipway")
     assert site.definitions() == set(CRDS)
     assert site.kubectl.object("mv", "flights-v1")["metadata"]["uid"] == before["uid"]
     assert site.names("pvc", "--ignore-not-found") == {"persistentvolumeclaim/slipway-store"}
     assert not site.names(CLUSTER_WIDE)
-    assert not site.names("deployment,service,serviceaccount,configmap,role,rolebinding")
+    assert not site.names("deployment,service,serviceaccount,configmap,secret,role,rolebinding")
 
     site.must("install", "slipway", CHART)  # once more, over what was kept
     assert site.kubectl.object("mv", "flights-v1")["metadata"]["uid"] == before["uid"]

@@ -212,6 +212,12 @@ REGISTRIES = [
     Case("selector of nothing", "it would select every namespace",
          registry(allowedNamespaces={"selector": {"matchLabels": {}}}),
          "spec.allowedNamespaces.selector.matchLabels in body should have at least 1 properties"),
+    Case("names of models", "`*` stands for any characters",
+         registry(allowedNamespaces={"selector": {"matchLabels": {"a": "b"}}, "models": ["fraud-*", "Flight [air] time"]}),
+         ACCEPTED),
+    Case("name of no model", "it would allow nothing", registry(
+         allowedNamespaces={"selector": {"matchLabels": {"a": "b"}}, "models": [""]}),
+         "spec.allowedNamespaces.models[0] in body should be at least 1 chars long"),
 ]  # fmt: skip
 
 RELEASE = {"version": 1, "digest": DIGEST, "record": "0123456789", "since": "2026-01-01T00:00:00Z"}

@@ -123,7 +123,7 @@ def config(namespace: str) -> dict[str, Any]:
         "defaultRegistry": {"name": "mlflow", "namespace": namespace},
         "pools": [{"name": "cpu"}],
         "relistInterval": "10m",
-        "maxImports": 100,  # no node ends one
+        "imports": {"maxConcurrent": 100},  # no node ends one
     }
 
 

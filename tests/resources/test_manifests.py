@@ -12,7 +12,7 @@ from slipway.api.modelledger import Hold, ModelLedger, RolledBack
 from slipway.api.modelregistry import CABundle, ConfigMapKeyRef
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
-from slipway.resources.platform import Platform, PoolSettings, Toleration
+from slipway.resources.platform import ImportSettings, Platform, PoolSettings, StoreSettings, Toleration
 
 from tests.worlds import PLATFORM, STAMP, digest, model, serves, version
 
@@ -47,9 +47,10 @@ def import_job() -> Any:
         registry_uri="http://mlflow:5000", source="models:/m-1", model_name="flights", version=1,
         mlmodel_digest=digest("f"), store=STORE,
     )  # fmt: skip
-    return jobs.import_job(
-        PLATFORM, version(1), "flights-v1-import-0123456789-1", task, "import", with_credentials=True
-    )
+    store = StoreSettings(url="http://store:5000", push_url="http://store:5001", push_secret="store-push")
+    platform = PLATFORM.model_copy(update={"store": store})
+    name = "flights-v1-import-0123456789-1"
+    return jobs.import_job(platform, version(1), name, task, "import", with_credentials=True)
 
 
 def import_secret() -> Any:
@@ -124,6 +125,33 @@ def test_a_ledger_is_read_as_it_was_written() -> None:
     assert ModelLedger.model_validate(made).spec.wire() == made["spec"]
     assert made["metadata"]["resourceVersion"] == "41"
     assert "resourceVersion" not in serving.ledger(model(), serves(1), "")["metadata"]
+
+
+@pytest.mark.parametrize("build", [import_job, validation_on_a_gpu, deployment], ids=lambda build: build.__name__)
+def test_every_empty_volume_has_a_limit_that_follows_the_platforms(
+    build: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limits() -> dict[str, str]:
+        volumes = build()["spec"]["template"]["spec"]["volumes"]
+        return {one["name"]: one["emptyDir"]["sizeLimit"] for one in volumes if "emptyDir" in one}
+
+    assert limits()["tmp"] == "1Gi"
+    assert not {"model", "candidate", "files"} & {name for name, size in limits().items() if size == "1Gi"}
+    small = {"imports": ImportSettings(max_model_size="100Mi"), "scratch_size": "412Mi"}
+    monkeypatch.setattr(f"{__name__}.PLATFORM", PLATFORM.model_copy(update=small))
+    expected = {"tmp": "412Mi", "model": "512Mi", "candidate": "512Mi", "champion": "512Mi", "files": "4608Mi"}
+    assert all(size == expected[name] for name, size in limits().items() if name in expected)
+
+
+def test_only_an_import_holds_the_stores_password() -> None:
+    holding = [build.__name__ for build in BUILDERS if "store-push" in str(build())]
+    assert holding == ["import_job"]
+    pod = import_job()["spec"]["template"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == "push"]
+    assert [item["key"] for item in volume["secret"]["items"]] == ["username", "password"]
+    (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "push"]
+    assert mount == {"name": "push", "mountPath": tasks.PUSH, "readOnly": True}
+    assert "store-push" not in str(pod["containers"][0]["env"])
 
 
 def test_a_record_is_named_by_what_it_holds() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from slipway.api.tasks import CREDENTIALS, IMPORT, ImportTask, Store
-from slipway.runner import tree
+from slipway.runner import import_, tree
+from slipway.runner.outcome import Refused
 from slipway.runner.store import DATA, EXTENSION, MODELS, StoreClient, tag
 
 from tests.mlflow_server import MLflowServer, free_port, talking_to
@@ -114,7 +115,7 @@ OTHER = "sha256:" + "0" * 64
         ({"source": "mlflow-artifacts://elsewhere.example/1/model"}, "UnsafeArtifact", "artifact proxy"),
         ({"source": "s3://bucket/model"}, "UnsafeArtifact", "artifact proxy"),
         ({"source": "mlflow-artifacts:/1/../../etc"}, "UnsafeArtifact", "leaves its folder"),
-        ({"data_uri": "mlflow-artifacts:/nowhere.csv"}, "DataUnreadable", "nowhere.csv"),
+        ({"source": None, "data_uri": "mlflow-artifacts:/nowhere.csv"}, "DataUnreadable", "nowhere.csv"),
         ({"registry_uri": f"http://127.0.0.1:{free_port()}"}, "RegistryUnreachable", "no answer"),
         ({"store": Store(url=f"http://127.0.0.1:{free_port()}")}, "StoreUnreachable", "artifact store"),
     ],
@@ -126,6 +127,22 @@ def test_each_trouble_has_its_reason(
     assert (ended.code, ended.reason) == (1, reason), ended.stderr
     assert says in ended.message
     assert ended.message in ended.stderr
+
+
+def test_data_that_no_validation_would_take_is_not_imported(
+    pod: Pod, logged: Logged, store: StoreOnDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_, "DATA_BYTES", 10)
+    task = task_of(logged, store, data_uri=f"runs:/{logged.run_id}/holdout.csv")
+    with pytest.raises(Refused, match="larger than 10 bytes") as refused:
+        import_.import_version(task.model_copy(update={"source": None}))
+    assert refused.value.reason == "DataTooLarge"
+
+
+def test_data_that_cannot_be_had_does_not_undo_the_models_import(pod: Pod, logged: Logged, store: StoreOnDisk) -> None:
+    result = import_.import_version(task_of(logged, store, data_uri="mlflow-artifacts:/nowhere.csv"))
+    assert result.digest is not None and result.data_digest is None
+    assert result.data_problem is not None and result.data_problem.reason == "DataUnreadable"
 
 
 MLMODEL = b"flavors: {}\n"

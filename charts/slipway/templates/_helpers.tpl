@@ -37,7 +37,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "%s:%s" .Values.runner.image.repository (.Values.runner.image.tag | default .Chart.AppVersion) }}
 {{- end }}
 
-{{/* Where imports push to and pods fetch from. */}}
+{{- define "slipway.operatorImage" -}}
+{{- printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+
+{{/* Where pods fetch from. */}}
 {{- define "slipway.storeUrl" -}}
 {{- if .Values.store.externalUrl }}
 {{- .Values.store.externalUrl | trimSuffix "/" }}
@@ -45,6 +49,24 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- printf "http://%s-store.%s.svc:5000" (include "slipway.fullname" .) .Release.Namespace }}
 {{- else }}
 {{- fail "there is no artifact store: set store.enabled to true, or store.externalUrl to the URL of yours" }}
+{{- end }}
+{{- end }}
+
+{{/* Where imports push to. */}}
+{{- define "slipway.storePushUrl" -}}
+{{- if .Values.store.externalUrl }}
+{{- .Values.store.externalPushUrl | default .Values.store.externalUrl | trimSuffix "/" }}
+{{- else }}
+{{- printf "http://%s-store.%s.svc:5001" (include "slipway.fullname" .) .Release.Namespace }}
+{{- end }}
+{{- end }}
+
+{{/* The Secret with the password for that; empty: a store of somebody's own that asks for none. */}}
+{{- define "slipway.pushSecret" -}}
+{{- if .Values.store.pushSecret }}
+{{- .Values.store.pushSecret }}
+{{- else if not .Values.store.externalUrl }}
+{{- printf "%s-store-push" (include "slipway.fullname" .) }}
 {{- end }}
 {{- end }}
 

@@ -3,31 +3,29 @@
 import asyncio
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.registry import Absent, Entry, Labels, Write
+from ..core.snapshot import Sweep, Watermark
 from .errors import NotFound, Rejected
 from .mlflow_answers import Patience, ServerFault, TooLarge
 from .mlflow_formats import (
     MLMODEL_LIMIT_BYTES,
-    REQUIREMENTS_LIMIT_BYTES,
     Unreadable,
     digest,
     is_inside,
     proxied_path,
-    read_metrics,
     read_mlmodel,
-    read_params,
-    read_requirements,
     records,
     scheme,
 )
-from .mlflow_http import Client, Observe, Request
+from .mlflow_http import API, Client, Observe, Request
+from .mlflow_lists import Lists
 from .ports import Connection
 
-API = "api/2.0/mlflow"
+MLMODEL = "MLmodel"
 PROXIED = "api/2.0/mlflow-artifacts/artifacts"
 ARCHIVING = frozenset({"staging", "production"})  # MLflow archives others for these stages only
 MODEL_ID = re.compile(r"(?:^models:/|/models/)(m-[0-9a-f]{32})(?:/artifacts)?/?$")
@@ -78,9 +76,10 @@ class MLflowRegistry:
         self, connection: Connection, observe: Observe = _unobserved, patience: Patience | None = None
     ) -> None:
         self._http = Client(connection, observe, patience or Patience())
+        self._lists = Lists(self._http)
 
     async def close(self) -> None:
-        """No connection is left open."""
+        """No connection is left open; one that a call still uses is closed after it."""
         await self._http.close()
 
     async def server_version(self) -> str:
@@ -100,24 +99,20 @@ class MLflowRegistry:
         """What never changes about a version, or why it is no model.
 
         `VersionNotFound`, `ArtifactMissing` (no MLmodel file) or `ModelInvalid` (not what MLflow writes).
-        GET model-versions/get, /model-versions/get-artifact, logged-models/<id>, runs/get.
+        GET model-versions/get, /model-versions/get-artifact.
         """
         found = await self._find(name, version)
         if isinstance(found, Absent):
             return found
-        file = "MLmodel"
         try:
-            content = await self._artifact(found, file, MLMODEL_LIMIT_BYTES)
+            content = await self._artifact(found, MLMODEL, MLMODEL_LIMIT_BYTES)
             if content is None:
                 return Absent("ArtifactMissing", self._artifact_missing(found))
             mlmodel = await asyncio.to_thread(read_mlmodel, content)  # up to a second for a hostile file
-            file = "requirements.txt"
-            requirements = read_requirements(await self._artifact(found, file, REQUIREMENTS_LIMIT_BYTES) or b"")
         except TooLarge:
-            return Absent("ModelInvalid", self._invalid(found, file, "is too large to be one that MLflow wrote"))
+            return Absent("ModelInvalid", self._invalid(found, "is too large to be one that MLflow wrote"))
         except Unreadable as error:
-            return Absent("ModelInvalid", self._invalid(found, file, str(error)))
-        params, metrics = await self._numbers(found)
+            return Absent("ModelInvalid", self._invalid(found, str(error)))
         return Entry(
             name=name,
             version=version,
@@ -128,11 +123,15 @@ class MLflowRegistry:
             mlflow_version=mlmodel.mlflow_version,
             flavors=mlmodel.flavors,
             size_bytes=mlmodel.size_bytes,
-            has_signature=mlmodel.has_signature,
-            requirements=requirements,
-            params=params,
-            metrics=metrics,
         )
+
+    async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+        """What has changed. GET registered-models/search, model-versions/search."""
+        return await self._lists.sweep(since, wanted)
+
+    async def versions(self, names: frozenset[str]) -> Sweep:
+        """Every version of the models. GET model-versions/search."""
+        return await self._lists.versions(names)
 
     async def labels(self, name: str, version: int) -> Labels | Absent:
         """Stage, aliases (sorted) and tags of a version, now. GET model-versions/get."""
@@ -143,25 +142,22 @@ class MLflowRegistry:
         """The labels are as given; what was so already is not written again.
 
         Stage, then alias, then tags, so that a reader of the alias finds the stage. Others are archived in
-        the same transaction in which this version enters the stage. `NotFound` when the version is gone; after
-        another error a part may be written, and writing again completes it.
+        the same transaction in which this version enters the stage. `NotFound` when the version is gone. What MLflow
+        refuses, such as a stage where it has none, does not keep the rest from being written: the first refusal is
+        raised afterwards. Writing again completes what another error broke off.
         POST model-versions/transition-stage, registered-models/alias, model-versions/set-tag.
         """
         found = await self._find(name, write.version)
         if isinstance(found, Absent):
             raise NotFound(found.message)
-        now, key = found.labels, {"name": name, "version": str(write.version)}
-        if write.stage is not None and write.stage.lower() != now.stage.lower():
-            archive = write.archive_others and write.stage.lower() in ARCHIVING
-            document = {**key, "stage": write.stage, "archive_existing_versions": archive}
-            await self._post("model-versions/transition-stage", f"move {found} to stage {write.stage}", document)
-        if write.alias is not None and write.alias not in now.aliases:
-            purpose = f'set the alias "{write.alias}" on {found}'
-            await self._post("registered-models/alias", purpose, key | {"alias": write.alias})
-        for tag, value in write.tags.items():
-            if now.tags.get(tag) != value:
-                tagged = {**key, "key": tag, "value": value}
-                await self._post("model-versions/set-tag", f'set the tag "{tag}" on {found}', tagged)
+        refusals: list[Rejected] = []
+        for operation, purpose, document in _steps(found, write):
+            try:
+                await self._post(operation, purpose, document)
+            except Rejected as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
 
     async def keep(self, run_id: str, path: str, content: bytes) -> None:
         """The document lies among the run's artifacts under `path`; `Rejected` where MLflow does not proxy them.
@@ -252,32 +248,6 @@ class MLflowRegistry:
             return False
         return file not in {posixpath.basename(str(one.get("path"))) for one in records(listing.get("files"))}
 
-    async def _numbers(self, found: _Found) -> tuple[dict[str, str], dict[str, float]]:
-        """Params and metrics of the logged model; of the run, for what the logged model has none of.
-
-        MLflow gives a logged model's NaN as 0.0 (3.17), and a run's as NaN: a zero counts only if the run confirms it.
-        """
-        run_id, model = found.text("run_id"), {}
-        if found.model_id is not None:
-            model = await self._data(f"logged-models/{found.model_id}", "logged-models/get", "model")
-        params, metrics = read_params(model), read_metrics(model)
-        zeros = {key for key, number in metrics.items() if number == 0}
-        if run_id and (zeros or not params or not metrics):
-            run = await self._data("runs/get", "runs/get", "run", run_id=run_id)
-            of_run = read_metrics(run)
-            params, metrics = params or read_params(run), metrics or of_run
-            zeros = {key for key in zeros if of_run.get(key) != 0}
-        return params, {key: number for key, number in metrics.items() if key not in zeros}
-
-    async def _data(self, path: str, operation: str, member: str, **query: str) -> dict[str, Any]:
-        """The `data` of a run or a logged model; empty when it was deleted."""
-        request = Request(operation, f"read {operation.split('/', maxsplit=1)[0]}", f"{API}/{path}", query=query)
-        try:
-            data = self._member(await self._http.document(request), member).get("data")
-        except NotFound:
-            return {}
-        return data if isinstance(data, dict) else {}
-
     async def _get(self, operation: str, purpose: str, **query: str) -> dict[str, Any]:
         return await self._http.document(Request(operation, purpose, f"{API}/{operation}", query=query))
 
@@ -296,8 +266,22 @@ class MLflowRegistry:
             "its artifacts were deleted or never uploaded; log the model again and register a new version"
         )
 
-    def _invalid(self, found: _Found, file: str, problem: str) -> str:
+    def _invalid(self, found: _Found, problem: str) -> str:
         return (
-            f"{found} in the MLflow at {self._http.where} cannot be used, its {file} file {problem}: "
+            f"{found} in the MLflow at {self._http.where} cannot be used, its {MLMODEL} file {problem}: "
             "log the model again with MLflow and register a new version"
         )
+
+
+def _steps(found: _Found, write: Write) -> Iterator[tuple[str, str, dict[str, object]]]:
+    """The calls that a write needs: operation, purpose, document."""
+    now, key = found.labels, {"name": found.name, "version": str(write.version)}
+    if write.stage is not None and write.stage.lower() != now.stage.lower():
+        archive = write.archive_others and write.stage.lower() in ARCHIVING
+        moved = {**key, "stage": write.stage, "archive_existing_versions": archive}
+        yield "model-versions/transition-stage", f"move {found} to stage {write.stage}", moved
+    if write.alias is not None and write.alias not in now.aliases:
+        yield "registered-models/alias", f'set the alias "{write.alias}" on {found}', {**key, "alias": write.alias}
+    for tag, value in write.tags.items():
+        if now.tags.get(tag) != value:
+            yield "model-versions/set-tag", f'set the tag "{tag}" on {found}', {**key, "key": tag, "value": value}

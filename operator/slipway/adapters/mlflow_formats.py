@@ -1,10 +1,8 @@
-"""Reads what MLflow stores about a model, its MLmodel file, numbers and paths; pure, and trusts none of it."""
+"""Reads what MLflow stores about a model, its MLmodel file and paths; pure, and trusts none of it."""
 
 import hashlib
-import math
 import re
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +10,6 @@ from urllib.parse import urlsplit
 import yaml
 
 MLMODEL_LIMIT_BYTES = 10 * 2**20
-REQUIREMENTS_LIMIT_BYTES = 2**20
 MLMODEL_LIMIT_EVENTS = 100_000  # of YAML, with every alias written out; real files have hundreds
 MLMODEL_LIMIT_DEPTH = 64
 FLAVORS_LIMIT = 64
@@ -34,7 +31,6 @@ class MLmodel:
     flavors: tuple[str, ...]
     mlflow_version: str | None
     size_bytes: int | None
-    has_signature: bool
 
 
 def digest(content: bytes) -> str:
@@ -68,40 +64,7 @@ def read_mlmodel(content: bytes) -> MLmodel:
         flavors=tuple(sorted(flavors)),
         mlflow_version=version if isinstance(version, str) and NAME.fullmatch(version) else None,
         size_bytes=int(size) if isinstance(size, str) and re.fullmatch(r"[0-9]{1,18}", size) else None,
-        has_signature=isinstance(document.get("signature"), dict) and bool(document["signature"]),
     )
-
-
-def read_requirements(content: bytes) -> str:
-    """A requirements.txt as text; raises `Unreadable`."""
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Unreadable("is not UTF-8") from None
-
-
-def read_params(data: Mapping[str, Any]) -> dict[str, str]:
-    """The params in the `data` of a run or a logged model."""
-    return {
-        param["key"]: param["value"]
-        for param in records(data.get("params"))
-        if isinstance(param.get("key"), str) and isinstance(param.get("value"), str)
-    }
-
-
-def read_metrics(data: Mapping[str, Any]) -> dict[str, float]:
-    """The newest number of each metric in the `data` of a run or a logged model; only finite ones.
-
-    One that is not finite now is left out even if an older one was: it is what the model's author saw last.
-    """
-    newest: dict[str, tuple[tuple[int, int], float]] = {}
-    for metric in records(data.get("metrics")):
-        key = metric.get("key")
-        if isinstance(key, str):
-            moment = (_integer(metric.get("timestamp")), _integer(metric.get("step")))
-            if key not in newest or moment >= newest[key][0]:
-                newest[key] = (moment, _number(metric.get("value")))
-    return {key: number for key, (_, number) in newest.items() if math.isfinite(number)}
 
 
 def records(value: object) -> Iterator[dict[str, Any]]:
@@ -152,15 +115,3 @@ def _check_size(events: Iterator[Any]) -> None:
             anchored[anchor] = 1
         if total > MLMODEL_LIMIT_EVENTS or len(open_nodes) > MLMODEL_LIMIT_DEPTH:
             raise Unreadable("is too large or too deeply nested to be one that MLflow wrote")
-
-
-def _integer(value: object) -> int:
-    # int64 is a number in MLflow's JSON, and a string in protobuf's.
-    return int(value) if isinstance(value, int | str) and re.fullmatch(r"-?[0-9]{1,18}", str(value)) else 0
-
-
-def _number(value: object) -> float:
-    """A metric's value, NaN when it is none. MLflow stores infinity as the largest float."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= sys.float_info.max:
-        return math.nan  # "NaN" and "Infinity" come as strings
-    return float(value)

@@ -20,6 +20,7 @@ from .ports import Connection
 T = TypeVar("T")
 Observe = Callable[[str, str, float], None]  # operation, result, seconds
 
+API = "api/2.0/mlflow"
 DOCUMENT_LIMIT_BYTES = 8 * 2**20
 # Shorter than the 5 s after which uvicorn closes an idle connection: a POST never meets one that is closing.
 KEEPALIVE_SECONDS = 2.0
@@ -33,7 +34,7 @@ class Request:
     purpose: str
     path: str
     method: str = "GET"
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     document: Mapping[str, object] | None = None
     content: bytes | None = field(default=None, repr=False)
     limit_bytes: int = DOCUMENT_LIMIT_BYTES
@@ -47,6 +48,8 @@ class Client:
         self._observe = observe
         self._patience = patience
         self._session: aiohttp.ClientSession | None = None
+        self._running = 0
+        self._closed = False
         self._answers = Answers(connection, patience)
         self.where = self._answers.where
 
@@ -59,7 +62,12 @@ class Client:
         return await self._observed(request, self._read_content)
 
     async def close(self) -> None:
-        """No connection is left; a later call opens new ones."""
+        """No connection is left once the running calls have ended; a later call has one of its own."""
+        self._closed = True
+        if not self._running:
+            await self._give_back()
+
+    async def _give_back(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -67,6 +75,7 @@ class Client:
     async def _observed(self, request: Request, read: Callable[[Reply], T]) -> T:
         started = time.monotonic()
         result = "cancelled"
+        self._running += 1
         try:
             value = read(await self._answer(request))
             result = "ok"
@@ -75,7 +84,10 @@ class Client:
             result = label(error)
             raise
         finally:
+            self._running -= 1
             self._observe(request.operation, result, time.monotonic() - started)
+            if self._closed and not self._running:
+                await self._give_back()
 
     async def _answer(self, request: Request) -> Reply:
         """A 2xx reply. Only a GET is tried twice: whether a write arrived cannot be known."""

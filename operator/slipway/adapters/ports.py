@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..core.registry import Absent, Entry, Labels, Write
+from ..core.reasons import Reason
+from ..core.registry import Absent, Entry, Labels, Silent, Write
+from ..core.snapshot import Sweep, Watermark
+from .errors import AdapterError, NotFound, Unauthorized, Unreachable
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,23 @@ class Registry(Protocol):
         """Everything about a version that never changes."""
         ...
 
+    async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+        """Aliases of the wanted models, and their versions that have changed since; None: only how far it has come.
+
+        Costs the pages of one search and at most two requests more. What fails after the first page breaks it off.
+        """
+        ...
+
+    async def versions(self, names: frozenset[str]) -> Sweep:
+        """Every version of the models, with stage and tags: slow, and the only way to see a deletion or a tag."""
+        ...
+
     async def labels(self, name: str, version: int) -> Labels | Absent:
         """Stage, aliases and tags of a version, now."""
         ...
 
     async def write(self, name: str, write: Write) -> None:
-        """Make the labels of a version as given; true already is success."""
+        """Make the labels of a version as given; true already is success. What is refused does not hold the rest up."""
         ...
 
     async def keep(self, run_id: str, path: str, content: bytes) -> None:
@@ -41,5 +55,16 @@ class Registry(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back, those of running calls when they end."""
         ...
+
+
+def silence(error: AdapterError) -> Silent:
+    """What a registry's refusal, or its silence, means for whoever asked."""
+    if isinstance(error, Unreachable):
+        return Silent(Reason.RegistryUnreachable, str(error))
+    if isinstance(error, Unauthorized):
+        return Silent(Reason.RegistryUnauthorized, str(error), False)
+    if isinstance(error, NotFound):
+        return Silent(Reason.VersionNotFound, str(error), False)
+    return Silent(Reason.RegistryRejected, str(error), False)

@@ -95,10 +95,21 @@ class LabelSelector(Value):
     ]
 
 
+ModelPattern = Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class AllowedNamespaces(Value):
     """Which namespaces may use this registry; its own always may."""
 
     selector: Annotated[LabelSelector, Field(description="Labels of the namespaces that may use it.")]
+    models: Annotated[
+        tuple[ModelPattern, ...],
+        Field(
+            max_length=64,
+            description="Names of the registered models that they may use, in which `*` stands for any characters, "
+            "such as `fraud-*`; default: all.",
+        ),
+    ] = ()
 
 
 class RegistryLabels(Value):
@@ -139,13 +150,13 @@ class Stages(Value):
 
 
 class Sync(Value):
-    """How often the registry is asked."""
+    """How often the registry is swept."""
 
     model_config = rules(
         ("!has(self.interval) || duration(self.interval) >= duration('5s')", "interval must be at least 5s")
     )
 
-    interval: Annotated[Duration, Field(description="Time between two polls, such as 30s.")] = "30s"
+    interval: Annotated[Duration, Field(description="Time between two sweeps, such as 30s.")] = "30s"
 
 
 class ModelRegistrySpec(Value):
@@ -156,13 +167,30 @@ class ModelRegistrySpec(Value):
         AllowedNamespaces | None, Field(description="Other namespaces that may use it; default: none.")
     ] = None
     stages: Annotated[Stages, Field(description="Label mapping.")] = Stages()
-    sync: Annotated[Sync, Field(description="Polling.")] = Sync()
+    sync: Annotated[Sync, Field(description="Sweeping.")] = Sync()
 
 
 class ModelRegistryStatus(ObjectStatus):
     """What was last seen of the registry."""
 
     version: Annotated[str | None, Field(max_length=64, description="Version of the MLflow server.")] = None
+    models: Annotated[
+        int | None, Field(ge=0, description="Registered models that the credential can read, when last written here.")
+    ] = None
+    versions: Annotated[
+        int | None, Field(ge=0, description="Versions of the models that RegisteredModels name, likewise.")
+    ] = None
+    last_sweep_time: Annotated[
+        str | None,
+        Field(
+            max_length=32,
+            description="When the registry was swept, as of the last time this was written (RFC 3339): every ten "
+            "minutes, or when a condition changes.",
+        ),
+    ] = None
+    latency_milliseconds: Annotated[int | None, Field(ge=0, le=3_600_000, description="How long that sweep took.")] = (
+        None
+    )
 
 
 class ModelRegistry(Value):
@@ -173,8 +201,11 @@ class ModelRegistry(Value):
     columns: ClassVar[tuple[tuple[str, str, str, int], ...]] = (
         ("URI", "string", ".spec.backend.mlflow.uri", 0),
         ("MLflow", "string", ".status.version", 0),
+        ("Models", "integer", ".status.models", 0),
         ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
         ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
+        ("Versions", "integer", ".status.versions", 1),
+        ("Swept", "date", ".status.lastSweepTime", 1),
         ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
     )
 

@@ -22,14 +22,17 @@ CHAMPION_PREDICTIONS = "/work/champion-predictions"
 DATA = "/work/data"  # mount of the claim of pvc:// data, read-only
 IMPORT = "/work/import"  # scratch of the import: the model's files and the data
 CREDENTIALS = "/run/slipway/registry"  # files: username, password, token, ca.crt (each optional)
+PUSH = "/run/slipway/store"  # files: username, password; what the store asks of an import, and only imports have it
 AUTHORITIES = "/etc/slipway/authorities"  # file: ca.crt, whom the platform trusts; there where the namespace has it
 DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+
+DATA_BYTES = 4 * 1024**3  # evaluation data of at most this size is taken
 
 
 class Store(Value):
     """The artifact store: an OCI registry (distribution-spec 1.1)."""
 
-    url: str  # http(s)://host:port
+    url: str  # http(s)://host:port: of its reading side, or of the one that imports push to
     repository: str = "slipway"
 
 
@@ -57,12 +60,20 @@ class ImportTask(Value):
     store: Store
 
 
+class Problem(Value):
+    """Termination message of a program that failed; read only from programs that run no model code."""
+
+    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z]{2,63}$")]
+    message: Annotated[str, Field(max_length=1500)]
+
+
 class ImportResult(Value):
     """Termination message of a successful import."""
 
     digest: str | None = None  # of the model's files; None: none were asked for
     size_bytes: int = 0
     data_digest: str | None = None
+    data_problem: Problem | None = None  # why the data, and only the data, was not imported
 
 
 class FetchTask(Value):
@@ -92,10 +103,3 @@ class JudgeTask(Value):
     model_type: Literal["regressor", "classifier"] | None = None
     with_data: bool = False
     metrics: tuple[str, ...] = ()  # the metrics that gates will ask for
-
-
-class Problem(Value):
-    """Termination message of a program that failed; read only from programs that run no model code."""
-
-    reason: Annotated[str, Field(pattern=r"^[A-Z][A-Za-z]{2,63}$")]
-    message: Annotated[str, Field(max_length=1500)]

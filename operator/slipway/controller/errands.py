@@ -39,6 +39,12 @@ class Errands(Generic[Errand, Answer]):
         """Nobody needs the answer any more."""
         self._answers.pop(errand, None)
 
+    def hurry(self, which: Callable[[Errand], bool]) -> None:
+        """These are done again as soon as may be, although they failed a moment ago."""
+        for errand in self._answers:
+            if which(errand):
+                self._queue.wake(errand)
+
     async def work(self) -> None:
         """Call after call until the queue is closed."""
         while (taken := await self._queue.take()) is not None:

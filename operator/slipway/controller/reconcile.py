@@ -7,21 +7,20 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ..adapters.cluster import MODEL, REGISTRY, VERSION, Kind, Object
-from ..adapters.errors import AdapterError, Unauthorized, Unreachable
-from ..api.base import seconds
-from ..api.modelregistry import ModelRegistry, ModelRegistryStatus
-from ..core import lifecycle, promotion
-from ..core.conditions import Verdict, clipped, conditions_after, failed, passed
+from ..adapters.errors import AdapterError
+from ..api.modelregistry import ModelRegistry
+from ..core import lifecycle, promotion, registries
+from ..core.conditions import Verdict, clipped, conditions_after, failed
 from ..core.decision import Decision, Document, Event
 from ..core.reasons import Reason, reason_named
-from ..core.registry import Silent, Write
+from ..core.registries import RegistrySeen
+from ..core.registry import RegistryState, Silent, Write
 from .apply import Applier
 from .cache import Cache, Unreadable
 from .observe import Observer, place_of, registered_name
 from .pace import Pace
 from .queue import Key
 from .refusals import Refusals
-from .registries import Registries
 from .slots import Slots
 from .telemetry import Telemetry
 
@@ -36,6 +35,7 @@ class Hands(NamedTuple):
     label: Callable[[Key, tuple[str, str], str, tuple[Write, ...]], None]  # labels of a registered model
     keep: Callable[[tuple[str, str], Document], None]  # a document in a registry
     wake: Callable[[Key], None]
+    forget: Callable[[Key], None]  # a model that is gone
 
 
 class Reconciler:
@@ -49,13 +49,13 @@ class Reconciler:
         refusals: Refusals,
         slots: Slots,
         hands: Hands,
-        registries: Registries,
+        registry_state: Callable[[tuple[str, str]], RegistryState | None],
         telemetry: Telemetry,
         pace: Pace | None = None,
     ) -> None:
         self._cache, self._observer, self._applier = cache, observer, applier
         self._refusals, self._slots, self._hands = refusals, slots, hands
-        self._registries, self._telemetry, self._pace = registries, telemetry, pace or Pace()
+        self._registry_state, self._telemetry, self._pace = registry_state, telemetry, pace or Pace()
 
     async def __call__(self, key: Key) -> float | None:
         """One pass over a key; seconds until the next one, None if nothing but a change asks for it."""
@@ -72,6 +72,8 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._pace.forget(key)
         self._refusals.forget(key)
+        if key.reconciler == "model":
+            self._hands.forget(key)
         if key.reconciler == "version":
             self._wake(self._slots.leave(key))
 
@@ -123,32 +125,9 @@ class Reconciler:
         if isinstance(resource, Unreadable):
             return await self._tell(key, found, _unreadable(found, resource))
         assert isinstance(resource, ModelRegistry)
-        version, now = resource.status.version, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        reached = await self._registries.reach(resource, anew=True)
-        if isinstance(reached, Silent):
-            verdict = failed(reason_named(reached.reason), reached.message)
-        else:
-            try:
-                version = await reached.client.server_version()
-                verdict = passed(Reason.RegistryReachable, f"MLflow {version} answers at {_uri(resource)}.")
-            except Unreachable as error:
-                verdict = failed(Reason.RegistryUnreachable, str(error))
-            except Unauthorized as error:
-                verdict = failed(Reason.RegistryUnauthorized, str(error))
-            except AdapterError as error:
-                verdict = failed(Reason.RegistryRejected, str(error))
-        generation = resource.metadata.generation
-        before = resource.status.condition("Ready")
-        status = ModelRegistryStatus(
-            observed_generation=generation,
-            version=version,
-            conditions=conditions_after(resource.status.conditions, {}, verdict, now, generation),
-        )
-        changed = before is None or before.reason != verdict.reason
-        news = Event("Normal" if verdict.holds else "Warning", verdict.reason, verdict.message)
-        events = (news,) if changed else ()
-        await self._tell(key, found, Decision(status=status.wire(), events=events))
-        return float(seconds(resource.spec.sync.interval))
+        state = self._registry_state((key.namespace, key.name))
+        decision = registries.decide(RegistrySeen(datetime.now(UTC), resource, state))
+        return await self._tell(key, found, Decision(status=decision.status.wire(), events=decision.events))
 
     async def _tell(self, key: Key, found: Object, decision: Decision) -> float | None:
         """Write the status; tell people what the status now says too. Seconds until it is worth telling otherwise."""
@@ -211,7 +190,3 @@ def _unreadable(found: Object, what: Unreadable) -> Decision:
 def soonest(*pauses: float | None) -> float | None:
     """The shortest of the pauses that are any."""
     return min((one for one in pauses if one is not None), default=None)
-
-
-def _uri(resource: ModelRegistry) -> str:
-    return resource.spec.backend.mlflow.uri if resource.spec.backend.mlflow else ""

@@ -1,22 +1,28 @@
 """Clients of the registries: one per ModelRegistry, made anew when its spec or its credential changes."""
 
+import asyncio
 import base64
 import binascii
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from ..adapters.cluster import CONFIG_MAP, NAMESPACE, REGISTRY, SECRET, Cluster
+from ..adapters.cluster import CONFIG_MAP, NAMESPACE, REGISTRY, SECRET, Cluster, Object
 from ..adapters.errors import NotFound, Rejected, Unauthorized
 from ..adapters.ports import Connection, Registry
 from ..api import names
 from ..api.modelregistry import MLflow, ModelRegistry
 from ..api.registeredmodel import RegisteredModel
+from ..core import registries
 from ..core.reasons import Reason
 from ..core.registry import Silent
 from ..resources.platform import Platform
-from .cache import Cache
+from .cache import Cache, Place, Unreadable
 
 Connect = Callable[[Connection], Registry]
+NAMESPACE_SECONDS = 60.0  # for which a namespace's labels are believed where namespaces are not watched
+NAMESPACES = 1024
+ANEW_SECONDS = 5.0  # a credential is not read more often, however many calls it fails
 
 
 @dataclass(frozen=True)
@@ -25,73 +31,147 @@ class Reached:
 
     resource: ModelRegistry
     client: Registry
-    files: dict[str, str]  # username, password, token, ca.crt
+    files: dict[str, str] = field(repr=False)  # username, password, token, ca.crt
+
+
+@dataclass
+class _Known:
+    """What is known of one ModelRegistry; one reader at a time asks for its credential."""
+
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    read_at: float = float("-inf")
+    backend: MLflow | None = None  # that the answer is about
+    connection: Connection | None = None
+    client: Registry | None = None
+    trouble: Silent | None = None
 
 
 class Registries:
-    """The clients in use."""
+    """The clients in use. Only `reach(anew=True)`, and the first use of a registry, ask the API server."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, platform: Platform, connect: Connect) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        platform: Platform,
+        connect: Connect,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._cluster, self._cache, self._platform, self._connect = cluster, cache, platform, connect
-        self._clients: dict[tuple[str, str], tuple[Connection, Registry]] = {}
+        self._clock = clock
+        self._known: dict[Place, _Known] = {}
+        self._labels: dict[str, tuple[float, Mapping[str, str] | None]] = {}  # of namespaces
+        self._changed: list[Callable[[Place], None]] = []
+
+    def listen(self, changed: Callable[[Place], None]) -> None:
+        """Call this with a registry whose client is another than before."""
+        self._changed.append(changed)
+
+    def place(self, model: Object) -> Place | None:
+        """Namespace and name of the registry that a RegisteredModel names; None if it names none and has no default."""
+        here = model["metadata"].get("namespace", "")
+        ref = ((model.get("spec") or {}).get("source") or {}).get("registryRef")
+        default = self._platform.default_registry
+        if ref:
+            return ref.get("namespace") or here, ref.get("name", "")
+        return (default.namespace, default.name) if default else None
 
     async def of(self, model: RegisteredModel) -> Reached | Silent:
         """The registry of a model, or why it may not be used."""
-        here, ref = model.metadata.namespace, model.spec.source.registry_ref
-        default = self._platform.default_registry
-        if ref is None and default is None:
-            return Silent(
-                Reason.RegistryNotFound, "The model names no registry and the operator has no default.", False
-            )
-        namespace = (ref.namespace or here) if ref else (default.namespace if default else here)
-        name = ref.name if ref else (default.name if default else "")
-        found = self._cache.get(REGISTRY, namespace, name)
-        if found is None:
-            return Silent(Reason.RegistryNotFound, f"There is no ModelRegistry {namespace}/{name}.", False)
-        resource = ModelRegistry.model_validate(found)
-        if namespace != here and not await self._allows(resource, here):
-            said = f"ModelRegistry {namespace}/{name} does not allow namespace {here}."
-            return Silent(Reason.RegistryNotAllowed, said, False)
+        here = model.metadata.namespace
+        place = self.place({"metadata": {"namespace": here}, "spec": {"source": model.spec.source.wire()}})
+        if place is None:
+            said = "The model names no registry and the operator has no default."
+            return Silent(Reason.RegistryNotFound, said, False)
+        resource = self.resource(place)
+        if isinstance(resource, Silent):
+            return resource
+        if place[0] != here:
+            name = model.spec.source.name or model.metadata.name
+            refused = registries.refuses(resource.spec.allowed_namespaces, await self._namespace(here), name)
+            if refused:
+                said = f"ModelRegistry {'/'.join(place)} does not allow namespace {here}"
+                more = refused.removeprefix("this namespace")
+                return Silent(Reason.RegistryNotAllowed, f"{said}{more}.", False)
         return await self.reach(resource)
 
+    async def at(self, place: Place) -> Reached | Silent:
+        """The registry of that place."""
+        resource = self.resource(place)
+        return resource if isinstance(resource, Silent) else await self.reach(resource)
+
+    def resource(self, place: Place) -> ModelRegistry | Silent:
+        """The ModelRegistry, or why there is none to use."""
+        found = self._cache.value(REGISTRY, *place)
+        if isinstance(found, Unreadable):  # stored before a rule of the CRD was there
+            return Silent(Reason.InvalidSpec, f"ModelRegistry {'/'.join(place)} cannot be read: {found.why}", False)
+        if not isinstance(found, ModelRegistry):
+            return Silent(Reason.RegistryNotFound, f"There is no ModelRegistry {'/'.join(place)}.", False)
+        return found
+
     async def reach(self, resource: ModelRegistry, anew: bool = False) -> Reached | Silent:
-        """The registry with a client; `anew` reads its Secret again, as each poll and each 401 does."""
-        key = (resource.metadata.namespace, resource.metadata.name)
+        """The registry with a client; `anew` reads its credential again, as each sweep and each 401 does."""
+        place = (resource.metadata.namespace, resource.metadata.name)
         backend = resource.spec.backend.mlflow
         if backend is None:
             return Silent(Reason.InvalidSpec, "spec.backend names no server.", False)
-        known = self._clients.get(key)
-        if known and not anew and known[0].uri == backend.uri:
-            return Reached(resource, known[1], _files(known[0]))
-        try:
-            connection = await self._connection(resource, backend)
-        except (NotFound, Unauthorized, Rejected) as error:
-            return Silent(Reason.SecretNotFound, f"{error}", False)
-        if known and known[0] == connection:
-            return Reached(resource, known[1], _files(connection))
-        if known:
-            await known[1].close()
-        client = self._connect(connection)
-        self._clients[key] = (connection, client)
-        return Reached(resource, client, _files(connection))
+        known = self._known.setdefault(place, _Known())
+        async with known.reading:
+            fresh = known.backend == backend and self._clock() - known.read_at < ANEW_SECONDS
+            if known.backend != backend or (anew and not fresh):
+                await self._read(place, known, backend)
+        if known.trouble is not None:
+            return known.trouble
+        assert known.client is not None and known.connection is not None
+        return Reached(resource, known.client, _files(known.connection))
+
+    async def forget(self, place: Place) -> None:
+        """The ModelRegistry is gone."""
+        known = self._known.pop(place, None)
+        if known is not None and known.client is not None:
+            await known.client.close()
 
     async def close(self) -> None:
         """Give all connections back."""
-        for _, client in self._clients.values():
-            await client.close()
+        for place in list(self._known):
+            await self.forget(place)
 
-    async def _allows(self, resource: ModelRegistry, namespace: str) -> bool:
-        allowed = resource.spec.allowed_namespaces
-        if allowed is None:
-            return False
+    async def _read(self, place: Place, known: _Known, backend: MLflow) -> None:
+        """Read the credential; running calls keep the client that they have, which closes after the last of them."""
         try:
-            labels = (await self._cluster.get(NAMESPACE, "", namespace))["metadata"].get("labels") or {}
-        except Rejected:  # an operator without cluster-wide rights cannot read labels: its list of namespaces decides
-            return False
-        return all(labels.get(key) == value for key, value in allowed.selector.match_labels.items())
+            connection = await self._connection(place[0], backend)
+        except (NotFound, Unauthorized, Rejected) as error:
+            known.trouble = Silent(Reason.SecretNotFound, str(error), False)
+            known.backend, known.read_at = backend, self._clock()
+            return
+        known.backend, known.read_at, known.trouble = backend, self._clock(), None
+        if known.connection == connection:
+            return
+        before, first = known.client, known.client is None
+        known.connection, known.client = connection, self._connect(connection)
+        if before is not None:
+            await before.close()
+        for changed in self._changed if not first else ():
+            changed(place)
 
-    async def _connection(self, resource: ModelRegistry, backend: MLflow) -> Connection:
-        namespace, auth, bundle = resource.metadata.namespace, backend.auth, backend.ca_bundle
+    async def _namespace(self, name: str) -> dict[str, str]:
+        """The labels of a namespace: as watched, or asked for; none where they cannot be read."""
+        watched = self._cache.get(NAMESPACE, "", name)
+        if watched is not None:
+            return dict(watched["metadata"].get("labels") or {})
+        at, known = self._labels.get(name, (float("-inf"), None))
+        if known is None or self._clock() - at >= NAMESPACE_SECONDS:
+            try:
+                known = (await self._cluster.get(NAMESPACE, "", name))["metadata"].get("labels") or {}
+            except Rejected:  # without rights in the whole cluster, the list of namespaces decides
+                known = {}
+            if len(self._labels) >= NAMESPACES:
+                self._labels.clear()
+            self._labels[name] = (self._clock(), known)
+        return dict(known)
+
+    async def _connection(self, namespace: str, backend: MLflow) -> Connection:
+        auth, bundle = backend.auth, backend.ca_bundle
         secret: dict[str, str] = {}
         member = (auth.basic or auth.bearer) if auth else None
         wanted = ("username", "password") if auth and auth.basic else ("token",)

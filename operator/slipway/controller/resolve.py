@@ -6,17 +6,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..adapters.cluster import REGISTRY
-from ..adapters.errors import AdapterError, Rejected, Unauthorized, Unreachable
-from ..api.modelregistry import ModelRegistry
+from ..adapters.errors import Rejected, Unreachable
+from ..adapters.ports import silence
 from ..core.decision import Document
-from ..core.reasons import Reason
 from ..core.registry import Absent, Entry, Silent
-from .cache import Cache
 from .errands import Errands
 from .observe import Wish
 from .queue import Key, Queue
-from .registries import Reached, Registries
+from .registries import Registries
 
 log = logging.getLogger("slipway")
 WORKERS = 4
@@ -24,28 +21,11 @@ ABSENT_SECONDS = 60.0  # until a registry is asked once more for what it did not
 Answer = Entry | Absent | Silent
 
 
-def silence(error: AdapterError) -> Silent:
-    """What an error of a registry means for a decision."""
-    if isinstance(error, Unreachable):
-        return Silent(Reason.RegistryUnreachable, str(error))
-    if isinstance(error, Unauthorized):
-        return Silent(Reason.RegistryUnauthorized, str(error), False)
-    return Silent(Reason.RegistryRejected, str(error), False)
-
-
-async def reached_at(cache: Cache, registries: Registries, place: tuple[str, str]) -> Reached | Silent:
-    """The registry of that name, if it may be used."""
-    resource = cache.value(REGISTRY, *place)
-    if not isinstance(resource, ModelRegistry):
-        return Silent(Reason.RegistryNotFound, f"There is no ModelRegistry {place[0]}/{place[1]}.", False)
-    return await registries.reach(resource)
-
-
 class Resolver:
     """Reads versions from registries; wakes who waits for one."""
 
-    def __init__(self, cache: Cache, registries: Registries, wake: Callable[[Key], None]) -> None:
-        self._cache, self._registries = cache, registries
+    def __init__(self, registries: Registries, wake: Callable[[Key], None]) -> None:
+        self._registries = registries
         self._errands: Errands[Wish, Answer] = Errands(
             Queue(time.monotonic), self._resolve, lambda wish: wake(wish.key), silence, self._again
         )
@@ -58,12 +38,16 @@ class Resolver:
         """It is known."""
         self._errands.forget(errand)
 
+    def again(self, registry: tuple[str, str]) -> None:
+        """The registry answers again: nobody waits longer than need be."""
+        self._errands.hurry(lambda wish: wish.registry == registry)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Read until it is time to stop."""
         await self._errands.run(WORKERS, stop)
 
     async def _resolve(self, wish: Wish) -> Answer:
-        reached = await reached_at(self._cache, self._registries, wish.registry)
+        reached = await self._registries.at(wish.registry)
         if isinstance(reached, Silent):
             return reached
         return await reached.client.resolve(wish.name, wish.version)
@@ -82,8 +66,8 @@ class Kept(NamedTuple):
 class Keeper:
     """Leaves documents in registries; one that a registry refuses is not worth more than a line in the log."""
 
-    def __init__(self, cache: Cache, registries: Registries) -> None:
-        self._cache, self._registries = cache, registries
+    def __init__(self, registries: Registries) -> None:
+        self._registries = registries
         self._errands: Errands[Kept, str] = Errands(
             Queue(time.monotonic), self._keep, self._done, lambda error: f"tried again: {error}"
         )
@@ -97,7 +81,7 @@ class Keeper:
         await self._errands.run(1, stop)
 
     async def _keep(self, kept: Kept) -> str:
-        reached = await reached_at(self._cache, self._registries, kept.registry)
+        reached = await self._registries.at(kept.registry)
         if isinstance(reached, Silent):
             raise Unreachable(reached.message)
         try:

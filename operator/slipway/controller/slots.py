@@ -84,8 +84,10 @@ class Slots:
 
 def queues_of(platform: Platform) -> dict[str, int]:
     """The queues of a platform, and how many Jobs of each run at the same time."""
-    pools = {f"validate {one.name}": one.max_validations or platform.max_validations for one in platform.pools}
-    return {"import": platform.max_imports} | pools
+    pools = {
+        f"validate {one.name}": one.max_validations or platform.validations.max_concurrent for one in platform.pools
+    }
+    return {"import": platform.imports.max_concurrent} | pools
 
 
 def running_in(cache: Cache) -> dict[str, set[Key]]:

@@ -4,6 +4,7 @@ Evaluation data that the registry holds comes with the model's first import, and
 """
 
 from ..api import names, tasks
+from ..api.base import size_bytes
 from ..api.modelversion import DataRecord, ImportRecord
 from ..api.validation import Data
 from ..resources import jobs as builders
@@ -147,9 +148,10 @@ def _result(seen: VersionSeen, progress: Progress) -> Step:
     over = progress.ended(stamp(seen.now), "Passed")
     record = ImportRecord(**over.fields(), digest=result.digest, size_bytes=result.size_bytes)
     remember: dict[str, object] = {"imported": record, "digest": result.digest}
-    data = _registry_data(seen)
-    if data is not None and result.data_digest:
-        fields = over.fields() | {"key": _data_key(seen, data), "attempt": 1}
+    if (data := _registry_data(seen)) is not None and (result.data_digest or result.data_problem):
+        problem = result.data_problem
+        ended = over if problem is None else progress.ended(stamp(seen.now), "Failed", problem.reason, problem.message)
+        fields = ended.fields() | {"key": _data_key(seen, data), "attempt": 1}
         remember["data"] = DataRecord(**fields, digest=result.data_digest)
     return Step(_stored(record), remember, again_seconds=1)
 
@@ -189,7 +191,8 @@ def _started(seen: VersionSeen, progress: Progress, data: Data | None, purpose: 
         expected_digest=seen.version.spec.digest or (release.digest if release else None),
         data_uri=data.uri if data else None,
         data_digest=data.digest if data else None,
-        store=tasks.Store(url=seen.platform.store.url),
+        max_bytes=size_bytes(seen.platform.imports.max_model_size),
+        store=seen.platform.store.for_imports(),
     )
     name, secret = progress.job_name, seen.credentials
     job = builders.import_job(seen.platform, seen.version, name, task, purpose, with_credentials=bool(secret))

@@ -7,7 +7,7 @@ from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import serving
 from . import labels, rollout
 from . import ledger as ledgers
-from .conditions import Verdict, conditions_after, failed, passed, sentence, unknown
+from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
 from .decision import Apply, Decision, Event
 from .election import refusal
 from .jobs import parse_time
@@ -59,6 +59,7 @@ def _astray(seen: ModelSeen, plan: Plan) -> tuple[str, ...]:
         now = released(seen, plan.ledger, plan.election, version)
         said = version.status.condition("Synced")
         same = (told.status, told.reason) == (now.status, now.reason)
+        same = same and (now.moving or told.message == clipped(now.message))  # how far it has come is told by itself
         if same and said is not None and (now.holds or now.reason is Reason.Superseded):
             labelled = labels.synced(seen, plan.ledger, version)
             same = (said.status, said.reason, said.message) == (labelled.status, labelled.reason, labelled.message)

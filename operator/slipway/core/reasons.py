@@ -71,6 +71,18 @@ class Reason(StrEnum):
         "The artifact store does not answer.",
         "Check the slipway-store Deployment.",
     )
+    StoreUnauthorized = (
+        "StoreUnauthorized",
+        "Retrying",
+        "The artifact store refuses the password of the import.",
+        "Let the store and the Secret that store.pushSecret names (or slipway-store-push) hold the same password.",
+    )
+    StoreReadOnly = (
+        "StoreReadOnly",
+        "Retrying",
+        "The artifact store takes nothing, as while old models are removed from it.",
+        "Set store.readOnly to false when that is done.",
+    )
     Unschedulable = (
         "Unschedulable",
         "Retrying",
@@ -172,14 +184,14 @@ class Reason(StrEnum):
     RegistryNotAllowed = (
         "RegistryNotAllowed",
         "Stuck",
-        "The ModelRegistry does not allow this namespace.",
+        "The ModelRegistry does not allow this namespace, or this model to it.",
         "Have its owner extend spec.allowedNamespaces.",
     )
     RegistryUnauthorized = (
         "RegistryUnauthorized",
         "Stuck",
         "The registry refuses the credential.",
-        "Correct the Secret that the ModelRegistry names; it is read again at each poll.",
+        "Correct the Secret that the ModelRegistry names; it is read again at each sweep.",
     )
     RegistryRejected = (
         "RegistryRejected",

@@ -17,13 +17,9 @@ class Entry:
     mlflow_version: str | None
     flavors: tuple[str, ...]
     size_bytes: int | None
-    has_signature: bool
-    requirements: str  # requirements.txt, "" if there is none
-    params: Mapping[str, str] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Labels:
     """What the registry says about one version right now."""
 
@@ -34,10 +30,10 @@ class Labels:
 
 @dataclass(frozen=True)
 class RegistryModel:
-    """One registered model as it was last read."""
+    """One registered model as the last sweep left it."""
 
-    labels: Mapping[int, Labels]  # by version
-    read_at: str = ""  # RFC 3339
+    labels: Mapping[int, Labels]  # by version, of every version; tags of Slipway only
+    read_at: str = ""  # when the registry was last swept (RFC 3339)
 
 
 @dataclass(frozen=True)
@@ -66,3 +62,15 @@ class Absent:
 
     reason: str  # VersionNotFound, ArtifactMissing
     message: str
+
+
+@dataclass(frozen=True)
+class RegistryState:
+    """What the sweeps have learned about one registry."""
+
+    silence: Silent | None  # why the last sweep brought nothing, or broke off
+    version: str | None = None  # of the server
+    swept_at: str | None = None  # when the last sweep ended (RFC 3339); None: none has
+    models: int = 0  # registered models that the credential can read
+    versions: int = 0  # versions of the models that are named in the cluster
+    latency_seconds: float = 0.0  # how long the last sweep took

@@ -37,17 +37,22 @@ def _job(meta: dict[str, Any], labels: dict[str, str], seconds: int, pod: dict[s
 def import_job(
     platform: Platform, version: ModelVersion, name: str, task: tasks.ImportTask, purpose: str, with_credentials: bool
 ) -> Manifest:
-    """The import: the only pod that holds a registry credential, and it runs no model code."""
+    """The import: the only pod that holds the registry's credential and the store's password; it runs no model code."""
     labels = naming.labels(
         version.spec.model,
         version.spec.version,
         **{names.PURPOSE: purpose, names.OWNER_NAMESPACE: version.metadata.namespace},
     )
-    mounts, volumes = {"tmp": "/tmp", "files": tasks.IMPORT}, scratch("tmp", "files")
+    mounts, volumes = {"tmp": "/tmp", "files": tasks.IMPORT}, scratch(platform, "tmp", "files")
     if with_credentials:
         mounts["credentials"] = tasks.CREDENTIALS
         volumes.append({"name": "credentials", "secret": {"secretName": name}})
-    step = container(platform, "import", "import_", task, mounts, read_only=("credentials",))
+    if platform.store.push_secret:
+        mounts["push"] = tasks.PUSH
+        items = [{"key": key, "path": key} for key in ("username", "password")]
+        volumes.append({"name": "push", "secret": {"secretName": platform.store.push_secret, "items": items}})
+    sizes = platform.imports.resources or None
+    step = container(platform, "import", "import_", task, mounts, ("credentials", "push"), sizes)
     pool = placed(platform, None, {"containers": [step], "volumes": volumes})
     return _job({"name": name, "namespace": platform.namespace}, labels, IMPORT_SECONDS, pool)
 
@@ -90,10 +95,10 @@ def _score(platform: Platform, comparison: Comparison, who: str, folder: str, pr
     return container(platform, f"score-{who}", "score", task, mounts, (who, "features"), resources)
 
 
-def _volumes(comparison: Comparison, champion: bool) -> list[dict[str, Any]]:
-    found = scratch("tmp", "truth", "features", "candidate", "candidate-predictions", "candidate-tmp")
+def _volumes(platform: Platform, comparison: Comparison, champion: bool) -> list[dict[str, Any]]:
+    found = scratch(platform, "tmp", "truth", "features", "candidate", "candidate-predictions", "candidate-tmp")
     if champion:
-        found += scratch("champion", "champion-predictions", "champion-tmp")
+        found += scratch(platform, "champion", "champion-predictions", "champion-tmp")
     if comparison.data and comparison.data.uri.startswith("pvc://"):
         claim = comparison.data.uri.removeprefix("pvc://").split("/", 1)[0]
         found.append({"name": "data", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
@@ -108,7 +113,7 @@ def validation_job(platform: Platform, version: ModelVersion, comparison: Compar
     Model code runs in the two score steps: they see features and their own predictions, never the truth.
     """
     champion = comparison.fetch.champion_digest is not None
-    volumes = _volumes(comparison, champion)
+    volumes = _volumes(platform, comparison, champion)
     present = {volume["name"] for volume in volumes}
     wanted = {
         "tmp": "/tmp",

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from ..api.base import ItemName, Value
+from ..api import tasks
+from ..api.base import ItemName, Size, Value
 from ..api.modelregistry import CABundle
 
 
@@ -37,9 +38,35 @@ class DefaultRegistry(Value):
 
 
 class StoreSettings(Value):
-    """The artifact store."""
+    """The artifact store: what pods read from, and what imports push to."""
 
     url: str
+    push_url: str | None = None  # default: the same
+    push_secret: str | None = None  # in the operator's namespace, with username and password; none: it asks for none
+
+    def for_imports(self) -> tasks.Store:
+        """The side that imports push to."""
+        return tasks.Store(url=self.push_url or self.url)
+
+
+_IMPORT_RESOURCES: dict[str, dict[str, str | int]] = {
+    "requests": {"cpu": "100m", "memory": "256Mi"},
+    "limits": {"memory": "1Gi"},
+}
+
+
+class ValidationSettings(Value):
+    """Limits of validations."""
+
+    max_concurrent: int = Field(16, ge=1, description="How many run at the same time, on all pools together.")
+
+
+class ImportSettings(Value):
+    """How large a model may be, and what the pods that import reserve."""
+
+    max_concurrent: int = Field(4, ge=1, description="How many run at the same time.")
+    max_model_size: Size = "20Gi"
+    resources: dict[str, dict[str, str | int]] = Field(default_factory=lambda: dict(_IMPORT_RESOURCES))
 
 
 class Platform(Value):
@@ -53,6 +80,8 @@ class Platform(Value):
     store: StoreSettings = Field(
         StoreSettings(url="http://slipway-store:5000"), description="The artifact store, as every pod reaches it."
     )
+    imports: ImportSettings = Field(ImportSettings(), description="What an import may take, and what it reserves.")
+    scratch_size: Size = Field("1Gi", description="Space for temporary files (/tmp) in each pod that Slipway makes.")
     ca_bundle: CABundle | None = Field(
         None, description="ConfigMap with certificates that pods trust beside the public ones, in each pod's namespace."
     )
@@ -61,8 +90,7 @@ class Platform(Value):
         True, description="Whether a ModelVersion without a RegisteredModel gets an implicit one, which has no gates."
     )
     default_pool: str = Field("cpu", description="Pool of models that name none.")
-    max_imports: int = Field(4, ge=1, description="How many imports run at the same time.")
-    max_validations: int = Field(16, ge=1, description="How many validations run at the same time, on all pools.")
+    validations: ValidationSettings = Field(ValidationSettings(), description="Limits of validations.")
     freeze: str = Field("", description="Why no rollout starts anywhere; empty: rollouts start.")
     pools: tuple[PoolSettings, ...] = Field((PoolSettings(name="cpu"),), description="The node pools.")
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ..api import tasks
-from ..api.base import Value
+from ..api.base import Value, size_bytes
 from ..api.modelregistry import ConfigMapKeyRef
 from .platform import Platform, PoolSettings
 
@@ -88,6 +88,25 @@ def _trusting(authorities: ConfigMapKeyRef, spec: dict[str, Any]) -> dict[str, A
     return spec | mounted | {"volumes": [*spec["volumes"], volume]}
 
 
-def scratch(*names: str) -> list[dict[str, Any]]:
-    """Empty volumes."""
-    return [{"name": name, "emptyDir": {}} for name in names]
+def scratch(platform: Platform, *names: str) -> list[dict[str, Any]]:
+    """Empty volumes, each with a limit: the kubelet ends a pod that exceeds one, before its node's disk is full."""
+    return [{"name": name, "emptyDir": {"sizeLimit": _limit(platform, name)}} for name in names]
+
+
+def _limit(platform: Platform, name: str) -> str:
+    # A volume's blocks and folders count, too: what holds files of a known size gets the scratch space on top.
+    model, spare = size_bytes(platform.imports.max_model_size), size_bytes(platform.scratch_size)
+    known = {
+        "model": model,
+        "candidate": model,
+        "champion": model,
+        "files": model + tasks.DATA_BYTES,
+        "features": 2 * tasks.DATA_BYTES,  # written anew as Parquet, which may be larger than what came
+        "truth": 2 * tasks.DATA_BYTES,
+    }
+    return _canonical((known.get(name, 0) + spare) >> 20)
+
+
+def _canonical(mebibytes: int) -> str:
+    """As the API server stores it, so that what is compared with it is the same."""
+    return f"{mebibytes}Mi" if mebibytes % 1024 else f"{mebibytes // 1024}Gi"

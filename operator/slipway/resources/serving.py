@@ -50,7 +50,7 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
     spec = {
         "initContainers": [fetch],
         "containers": [serve],
-        "volumes": scratch("model", "tmp"),
+        "volumes": scratch(platform, "model", "tmp"),
         "terminationGracePeriodSeconds": 60,
     }
     if extras and extras.priority_class_name:

@@ -12,20 +12,19 @@ import pandas
 import requests
 
 from slipway.api.tasks import DATA as CLAIM
-from slipway.api.tasks import DATA_CREDENTIALS, FEATURES, TRUTH, DataSource
+from slipway.api.tasks import DATA_BYTES, DATA_CREDENTIALS, FEATURES, TRUTH, DataSource
 
 from . import tree
 from .outcome import Refused, at, say, secret
 from .store import DATA, EXTENSION, StoreClient, tag
 
-MAX_BYTES = 4 * 1024**3
 _TIMEOUT = (5, 20)
 _PAUSES = (0.5, 1.0, 2.0)
 _S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _DISTRUST = "The certificate of its authority belongs into the ConfigMap that the chart's caBundle names."
 
 
-def bring(source: DataSource, store: StoreClient, max_bytes: int = MAX_BYTES) -> None:
+def bring(source: DataSource, store: StoreClient, max_bytes: int = DATA_BYTES) -> None:
     """Fetch the data, check it, and write the features and the truth into their folders."""
     truth = at(TRUTH)
     file = truth / "fetched"  # beside the truth, where no model's code can read it

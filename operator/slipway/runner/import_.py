@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from slipway.api.tasks import IMPORT, ImportResult, ImportTask
+from slipway.api.tasks import DATA_BYTES, IMPORT, ImportResult, ImportTask, Problem
 
 from . import tree
 from .mlflow_files import Registry, Remote
@@ -14,27 +14,35 @@ from .store import DATA, EXTENSION, MODELS, TITLE, Blob, StoreClient, blob_of, t
 
 
 def import_version(task: ImportTask) -> ImportResult:
-    """The whole program: download, check, push."""
+    """The whole program: download, check, push. Data that cannot be had does not undo the model's import."""
     registry, store = Registry(task.registry_uri), StoreClient(task.store)
     scratch = at(IMPORT)
-    files = _model(registry, task, _emptied(scratch / "model"))
+    if task.source is None:
+        return ImportResult(data_digest=_data(registry, store, task, _emptied(scratch / "data")))
+    files = _model(registry, task, task.source, _emptied(scratch / "model"))
     digest = tree.digest(files)
     _same("the model's files have", digest, task.expected_digest)
     _push_model(store, scratch / "model", files, digest)
-    data_digest = None
-    if task.data_uri:
+    result = ImportResult(digest=digest, size_bytes=sum(file.size for file in files))
+    if not task.data_uri:
+        return result
+    try:
         data_digest = _data(registry, store, task, _emptied(scratch / "data"))
-    return ImportResult(digest=digest, size_bytes=sum(file.size for file in files), data_digest=data_digest)
+    except Refused as refused:
+        say(f"the data was not imported: {refused.reason}: {refused}")
+        problem = Problem(reason=refused.reason, message=str(refused)[:1500])
+        return result.model_copy(update={"data_problem": problem})
+    return result.model_copy(update={"data_digest": data_digest})
 
 
-def _model(registry: Registry, task: ImportTask, folder: Path) -> tuple[tree.File, ...]:
-    root = registry.root(task.source)
+def _model(registry: Registry, task: ImportTask, source: str, folder: Path) -> tuple[tree.File, ...]:
+    root = registry.root(source)
     listed = registry.files(root)
     if not any(remote.path == "MLmodel" for remote in listed):
-        raise Refused("ArtifactMissing", f"{task.source} holds no MLmodel file")
+        raise Refused("ArtifactMissing", f"{source} holds no MLmodel file")
     announced = sum(remote.size or 0 for remote in listed)
     if announced > task.max_bytes:
-        raise Refused("ArtifactTooLarge", f"{task.source} is {announced} bytes; at most {task.max_bytes} are allowed")
+        raise Refused("ArtifactTooLarge", f"{source} is {announced} bytes; at most {task.max_bytes} are allowed")
     _download(registry, root, listed, folder, task.max_bytes)
     found = "sha256:" + tree.sha256_of(folder / "MLmodel")
     _same("the MLmodel file has", found, task.mlmodel_digest)
@@ -56,9 +64,9 @@ def _download(registry: Registry, root: str, listed: tuple[Remote, ...], folder:
 def _push_model(store: StoreClient, folder: Path, files: tuple[tree.File, ...], digest: str) -> None:
     began = time.monotonic()
     layer = blob_of(lambda: tree.pack(folder, files))
-    if store.holds(MODELS, tag(digest), layer):
+    notes = {TITLE: "model.tar", "dev.slipway.digest": digest}
+    if store.push(MODELS, tag(digest), layer, notes, image=True):
         return say(f"{digest} is in the store already")
-    store.push(MODELS, tag(digest), layer, {TITLE: "model.tar", "dev.slipway.digest": digest}, image=True)
     return say(f"pushed {digest}: {layer.size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s")
 
 
@@ -66,17 +74,18 @@ def _data(registry: Registry, store: StoreClient, task: ImportTask, folder: Path
     uri = task.data_uri or ""
     name, file = PurePosixPath(uri).name, folder / "data"
     try:
-        registry.download(registry.root(uri), file, task.max_bytes)
+        registry.download(registry.root(uri), file, DATA_BYTES)
     except Refused as refused:
+        if refused.reason == "ArtifactTooLarge":
+            raise Refused("DataTooLarge", f"the data at {uri} is larger than {DATA_BYTES} bytes") from refused
         if refused.reason != "ArtifactMissing":
             raise
         raise Refused("DataUnreadable", f"the registry has no evaluation data at {uri}: {refused}") from refused
     digest = "sha256:" + tree.sha256_of(file)
     _same("the data has", digest, task.data_digest)
     content = Blob(lambda: _read(file), file.stat().st_size, digest)
-    if not store.holds(DATA, tag(digest), content):
-        notes = {TITLE: name, EXTENSION: PurePosixPath(name).suffix}
-        store.push(DATA, tag(digest), content, notes, image=False)
+    notes = {TITLE: name, EXTENSION: PurePosixPath(name).suffix}
+    store.push(DATA, tag(digest), content, notes, image=False)
     say(f"the data is in the store: {digest}")
     return digest
 

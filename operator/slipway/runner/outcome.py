@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from slipway.api.base import Value
-from slipway.api.tasks import AUTHORITIES, CREDENTIALS, DATA_CREDENTIALS, VARIABLE, Problem
+from slipway.api.tasks import AUTHORITIES, CREDENTIALS, DATA_CREDENTIALS, PUSH, VARIABLE, Problem
 
 ROOT = "SLIPWAY_ROOT"  # tests put the pod's fixed folders below it
 TERMINATION_LOG = "SLIPWAY_TERMINATION_LOG"
@@ -91,7 +91,7 @@ def _last_words(value: Value) -> None:
 
 
 def _without_secrets(text: str) -> str:
-    for folder in (CREDENTIALS, DATA_CREDENTIALS):
+    for folder in (CREDENTIALS, DATA_CREDENTIALS, PUSH):
         for name in ("password", "token", "AWS_SECRET_ACCESS_KEY"):
             value = secret(folder, name)
             if value:

@@ -4,6 +4,7 @@ Plain `requests` rather than the `oras` package: oras reads a blob into memory t
 sets no timeouts, and packs folders into a tar that differs from run to run. `oras pull` reads what is pushed here.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -11,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from slipway.api.tasks import Store
+from slipway.api.tasks import PUSH, Store
 
-from .outcome import Refused, say
+from .outcome import Refused, say, secret
 
 MODELS, DATA = "models", "data"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -34,12 +35,17 @@ _PATIENCE = "SLIPWAY_PATIENCE_SECONDS"  # no progress for so long, and the store
 _PATIENCE_SECONDS = 18  # below 30 with the last timeout
 
 Got = TypeVar("Got")
+_REFUSED = {
+    401: ("StoreUnauthorized", "does not know the password"),
+    403: ("StoreUnauthorized", "does not let this user in"),
+    405: ("StoreReadOnly", "takes nothing: it is read-only"),
+}
 _PASSING = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
 
 
 @dataclass(frozen=True)
 class Blob:
-    """Content that can be read any number of times, and what it will turn out to be."""
+    """Re-readable content with its size and digest."""
 
     chunks: Callable[[], Iterator[bytes]]  # not `read`: requests would take it for a file
     size: int
@@ -66,39 +72,58 @@ def tag(digest: str) -> str:
     return digest.replace(":", "-")
 
 
+class _Password:
+    """The password of the import, for the store's own address and for no other that an answer may name."""
+
+    def __init__(self, url: str) -> None:
+        known = f"{secret(PUSH, 'username')}:{secret(PUSH, 'password')}"
+        self._header = f"Basic {base64.b64encode(known.encode()).decode()}"
+        self._origin = _origin(url)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if _origin(request.url or "") == self._origin:
+            request.headers["Authorization"] = self._header
+        return request
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
 class StoreClient:
-    """One OCI registry; every failure is a Refused: StoreUnreachable, StoreRejected."""
+    """One OCI registry; every failure is a Refused: StoreUnreachable, StoreUnauthorized, StoreReadOnly, StoreRejected.
+
+    A tag only finds. Whoever pulls compares what came with the digest that it was told, in any case.
+    """
 
     def __init__(self, store: Store) -> None:
         self._base = f"{store.url.rstrip('/')}/v2/{store.repository.strip('/')}"
         self._url = store.url
         self._session = requests.Session()
+        if secret(PUSH, "password"):
+            self._session.auth = _Password(store.url)
         self._patience_seconds = float(os.environ.get(_PATIENCE, _PATIENCE_SECONDS))
         self._progress = time.monotonic()
 
     def manifest(self, repository: str, reference: str) -> dict[str, Any] | None:
         """The manifest under a tag, None if the store has none."""
-        url = f"{self._base}/{repository}/manifests/{reference}"
-        answer = self._retried(lambda: self._ask("GET", url, headers={"Accept": _MANIFEST}))
-        if answer.status_code == 404:
+        content = self._manifest(repository, reference)
+        if content is None:
             return None
         try:
-            found = answer.json()
+            found = json.loads(content)
             (layer,) = found["layers"]
             layer.update(digest=str(layer["digest"]), size=int(layer["size"]))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Refused("StoreRejected", f"{url} is not a manifest that Slipway pushed") from error
+            where = f"{self._base}/{repository}/manifests/{reference}"
+            raise Refused("StoreRejected", f"{where} is not a manifest that Slipway pushed") from error
         return dict(found)
 
-    def holds(self, repository: str, reference: str, layer: Blob) -> bool:
-        """Whether the tag leads to just this content: anybody may have pushed something else under it."""
-        try:
-            found = self.manifest(repository, reference)
-        except Refused as refused:
-            if refused.reason != "StoreRejected":
-                raise
-            return False
-        return found is not None and found["layers"][0]["digest"] == layer.digest
+    def _manifest(self, repository: str, reference: str) -> bytes | None:
+        url = f"{self._base}/{repository}/manifests/{reference}"
+        answer = self._retried(lambda: self._ask("GET", url, headers={"Accept": _MANIFEST}))
+        return None if answer.status_code == 404 else answer.content
 
     def pull(self, repository: str, layer: Mapping[str, Any], take: Callable[[IO[bytes]], Got]) -> Got:
         """Hand a layer to `take` as a stream, checking its digest; `take` starts anew when the stream broke."""
@@ -115,34 +140,21 @@ class StoreClient:
 
         return self._retried(attempt)
 
-    def push(self, repository: str, name: str, content: Blob, annotations: Mapping[str, str], image: bool) -> None:
-        """Put content under a tag: as an image of one layer, or as a plain file."""
+    def push(self, repository: str, name: str, content: Blob, annotations: Mapping[str, str], image: bool) -> bool:
+        """Put content under a tag: as an image of one layer, or as a plain file. Whether it was there already.
+
+        Something is written in any case: a store that is read-only for a collection lets no import end meanwhile.
+        """
         config = _config(content, image)
         self._upload(repository, config)
         self._upload(repository, content)
-        manifest: dict[str, Any] = {
-            "schemaVersion": 2,
-            "mediaType": _MANIFEST,
-            "config": {
-                "mediaType": _IMAGE_CONFIG if image else _EMPTY_CONFIG,
-                "digest": config.digest,
-                "size": config.size,
-            },
-            "layers": [
-                {
-                    "mediaType": LAYER_TAR if image else LAYER_FILE,
-                    "digest": content.digest,
-                    "size": content.size,
-                    "annotations": {TITLE: annotations[TITLE]},
-                }
-            ],
-            "annotations": dict(annotations),
-        }
-        if not image:
-            manifest["artifactType"] = "application/vnd.slipway.data.v1"
-        url = f"{self._base}/{repository}/manifests/{name}"
-        body = json.dumps(manifest, sort_keys=True).encode()
+        body = _described(config, content, annotations, image)
+        there = self._manifest(repository, name) == body
+        # The same under the same tag is written by its digest, which a store with immutable tags takes, too.
+        reference = f"sha256:{hashlib.sha256(body).hexdigest()}" if there else name
+        url = f"{self._base}/{repository}/manifests/{reference}"
         self._retried(lambda: self._ask("PUT", url, data=body, headers={"Content-Type": _MANIFEST}))
+        return there
 
     def _upload(self, repository: str, content: Blob) -> None:
         blobs = f"{self._base}/{repository}/blobs"
@@ -163,6 +175,8 @@ class StoreClient:
         answer = self._session.request(method, url, timeout=_TIMEOUT, **options)
         if answer.status_code >= 500 or answer.status_code == 429:
             raise requests.ConnectionError(f"HTTP {answer.status_code}")
+        if reason := _REFUSED.get(answer.status_code):
+            raise Refused(reason[0], f"the store at {self._url} {reason[1]} (HTTP {answer.status_code} to {method})")
         if answer.status_code >= 400 and not (answer.status_code == 404 and method in ("GET", "HEAD")):
             raise Refused("StoreRejected", f"the store at {self._url} refused {method}: HTTP {answer.status_code}")
         self._advanced()
@@ -200,6 +214,31 @@ def _config(content: Blob, image: bool) -> Blob:
         }
     data = json.dumps(found, sort_keys=True).encode()
     return blob_of(lambda: iter([data]))
+
+
+def _described(config: Blob, content: Blob, annotations: Mapping[str, str], image: bool) -> bytes:
+    """The manifest, the same bytes for the same content."""
+    manifest: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": _MANIFEST,
+        "config": {
+            "mediaType": _IMAGE_CONFIG if image else _EMPTY_CONFIG,
+            "digest": config.digest,
+            "size": config.size,
+        },
+        "layers": [
+            {
+                "mediaType": LAYER_TAR if image else LAYER_FILE,
+                "digest": content.digest,
+                "size": content.size,
+                "annotations": {TITLE: annotations[TITLE]},
+            }
+        ],
+        "annotations": dict(annotations),
+    }
+    if not image:
+        manifest["artifactType"] = "application/vnd.slipway.data.v1"
+    return json.dumps(manifest, sort_keys=True).encode()
 
 
 class _Checked:

@@ -1,0 +1,169 @@
+"""Reads many models and versions of an MLflow server at once, in pages, and keeps of them what is wanted."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..core.snapshot import ModelListed, Sweep, VersionListed, Watermark, kept_tags
+from .errors import AdapterError, Rejected
+from .mlflow_answers import TooLarge
+from .mlflow_formats import records
+from .mlflow_http import API, Client, Request
+from .ports import silence
+
+MODELS = "registered-models/search"
+VERSIONS = "model-versions/search"
+WHOLE = "model-versions/search-whole"  # counted apart: it is rare, and slow
+MODELS_PAGE = 200  # MLflow reads every version of a page's models: half a second where each has a hundred
+NEWEST_PAGE = 100  # of the versions that changed last
+CHANGED_PAGE = 1000  # the second page, where the first was not enough
+WHOLE_PAGE = 1000
+NAMES_BYTES = 3000  # of one request's filter: servers and proxies take at least 8 KiB of URL
+PAGE_LIMIT_BYTES = 32 * 2**20
+Row = dict[str, Any]
+
+
+class Lists:
+    """The lists of one MLflow server."""
+
+    def __init__(self, http: Client) -> None:
+        self._http = http
+
+    async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+        """The wanted models, and their versions that have changed since; what fails after the first page ends it."""
+        found: dict[str, ModelListed] = {}
+        tops: list[VersionListed] = []
+        counted = 0
+        try:
+            async for page in self._pages(_Query(MODELS, "list models", ("name ASC",)), MODELS_PAGE):
+                counted += len(page)
+                for row in page:
+                    if (name := row.get("name")) in wanted:
+                        found[name] = _model(row)
+                        tops += _versions(row.get("latest_versions"))
+        except AdapterError as error:
+            if not counted:
+                raise
+            return Sweep((*found.values(),), (*tops,), watermark=since, counted=counted, broken_off=silence(error))
+        swept = Sweep((*found.values(),), (*tops,), listed=True, watermark=since, counted=counted)
+        try:
+            return await self._changed(swept, since, wanted)
+        except AdapterError as error:
+            return replace(swept, broken_off=silence(error))
+
+    async def versions(self, names: frozenset[str]) -> Sweep:
+        """Every version of the models; what fails after the first page ends it, and its models are not whole."""
+        found: list[VersionListed] = []
+        whole: set[str] = set()
+        try:
+            for batch in _batches(names):
+                of_batch: list[VersionListed] = []
+                purpose = f'list the versions of "{batch[0]}"' + (" and other models" if len(batch) > 1 else "")
+                where = f"name IN ({', '.join(map(_quoted, batch))})"
+                query = _Query(WHOLE, purpose, ("name ASC", "version_number ASC"), where)
+                async for page in self._pages(query, WHOLE_PAGE):
+                    of_batch += _versions(page)
+                found += of_batch
+                if len({(one.name, one.version) for one in of_batch}) == len(of_batch):
+                    whole |= set(batch)  # otherwise something was written between two pages, and a row may be missing
+        except AdapterError as error:
+            if not whole:
+                raise
+            return Sweep(versions=(*found,), whole=frozenset(whole), broken_off=silence(error))
+        return Sweep(versions=(*found,), whole=frozenset(whole))
+
+    async def _changed(self, swept: Sweep, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+        """The sweep with the versions that changed last: a page, and a larger one where that does not reach back."""
+        query = _Query(VERSIONS, "list the newest versions", order_by=("last_updated_timestamp DESC",))
+        rows, token = await self._page(query, NEWEST_PAGE)
+        newest = list(_versions(rows))
+        changed = newest
+        gap = since is not None and bool(token) and not since.reached(newest)
+        if gap and since is not None:
+            rows, token = await self._page(query, CHANGED_PAGE, token)
+            changed = [*newest, *_versions(rows)]
+            gap = bool(token) and not since.reached(changed)
+        return replace(
+            swept,
+            versions=(*swept.versions, *(row for row in changed if row.name in wanted)),
+            watermark=Watermark(frozenset(row.mark for row in newest)),
+            gap=gap,
+        )
+
+    async def _pages(self, query: "_Query", size: int) -> AsyncIterator[list[Row]]:
+        token = ""
+        while True:
+            rows, token = await self._page(query, size, token)
+            yield rows
+            if not token:
+                return
+
+    async def _page(self, query: "_Query", size: int, token: str = "") -> tuple[list[Row], str]:
+        """The rows of a page, and what asks for the next one; fewer rows where so many would be too large."""
+        while True:
+            try:
+                answer = await self._http.document(query.request(size, token))
+            except TooLarge:  # tags may hold 100,000 characters each
+                if size == 1:
+                    raise
+                size = max(1, size // 8)
+                continue
+            member = answer.get("registered_models" if query.operation == MODELS else "model_versions")
+            return list(records(member)), str(answer.get("next_page_token") or "")
+
+
+@dataclass(frozen=True)
+class _Query:
+    """What a list is of; `where` is a filter of MLflow's."""
+
+    operation: str
+    purpose: str
+    order_by: tuple[str, ...]
+    where: str = ""
+
+    def request(self, size: int, token: str) -> Request:
+        path = f"{API}/{VERSIONS if self.operation == WHOLE else self.operation}"
+        asked = {"max_results": str(size), "filter": self.where, "page_token": token}
+        given: dict[str, str | tuple[str, ...]] = {key: value for key, value in asked.items() if value}
+        given["order_by"] = self.order_by
+        return Request(self.operation, self.purpose, path, query=given, limit_bytes=PAGE_LIMIT_BYTES)
+
+
+def _model(row: Row) -> ModelListed:
+    aliases = {str(one.get("alias")): _integer(one.get("version")) for one in records(row.get("aliases"))}
+    return ModelListed(str(row.get("name")), _integer(row.get("last_updated_timestamp")), aliases)
+
+
+def _versions(rows: object) -> Iterator[VersionListed]:
+    for row in records(rows):
+        name, number, stage = row.get("name"), _integer(row.get("version")), row.get("current_stage")
+        if not isinstance(name, str) or number < 1:
+            raise Rejected("MLflow listed a version without a name or a number")
+        tags = {str(tag.get("key")): str(tag.get("value", "")) for tag in records(row.get("tags"))}
+        updated = _integer(row.get("last_updated_timestamp"))
+        yield VersionListed(name, number, updated, stage if isinstance(stage, str) else "None", kept_tags(tags))
+
+
+def _batches(names: frozenset[str]) -> Iterator[list[str]]:
+    """The names, in lists that a URL can carry."""
+    batch: list[str] = []
+    size = 0
+    for name in sorted(names):
+        length = len(name.encode()) * 3 + 12  # each byte may become three; quotes and a comma
+        if batch and size + length > NAMES_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(name)
+        size += length
+    if batch:
+        yield batch
+
+
+def _quoted(name: str) -> str:
+    """A string literal of MLflow's filters, which it reads as Python's after having split the filter at quotes."""
+    return "'" + name.replace("\\", "\\x5c").replace("'", "\\x27") + "'"
+
+
+def _integer(value: object) -> int:
+    """int64 is a number in MLflow's JSON, and a string in protobuf's."""
+    return int(value) if isinstance(value, int | str) and str(value).isdecimal() else 0

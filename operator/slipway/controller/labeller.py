@@ -1,0 +1,236 @@
+"""Writes labels into registries: by model, with workers and pauses of its own, so that no pass waits for a registry."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..adapters.errors import AdapterError, Rejected, Unreachable
+from ..adapters.ports import Registry, silence
+from ..core.reasons import Reason
+from ..core.registry import Absent, Labels, RegistryModel, Silent, Write
+from .cache import Place
+from .queue import Key, Queue
+from .registries import Registries
+from .sweeper import Sweeper
+from .telemetry import Telemetry
+
+log = logging.getLogger("slipway")
+WORKERS = 4
+FIRST_SECONDS = 2.0  # after a write that found nobody
+LONGEST_SECONDS = 120.0
+REFUSED_SECONDS = 300.0  # after one that was refused, unless something changes before
+DRAIN_SECONDS = 15.0  # for a write that runs when the operator ends
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What the registry should say of a model's versions."""
+
+    registry: Place
+    name: str
+    writes: tuple[Write, ...]
+
+
+@dataclass
+class _Model:
+    """One model's labels."""
+
+    wanted: _Wanted | None = None
+    refusals: dict[int, tuple[Write, Silent]] = field(default_factory=dict)  # by version: what, and why
+    failures: int = 0  # in a row
+    due: float = 0.0  # when what was refused is worth trying again
+    told: dict[int, tuple[Place, str, Write]] = field(default_factory=dict)  # what the registry was seen to say
+
+
+class Labeller:
+    """The newest set of writes that each model wants, and what became of it."""
+
+    def __init__(
+        self,
+        sweeper: Sweeper,
+        registries: Registries,
+        wake: Callable[[Key], None],
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._sweeper, self._registries, self._wake, self._telemetry = sweeper, registries, wake, telemetry
+        self._queue: Queue[Key] = Queue(clock)
+        self._clock, self._jitter = clock, jitter
+        self._models: dict[Key, _Model] = {}
+        self._trying: set[Place] = set()  # silent registries at which one worker tries
+        sweeper.listen(self.again)
+        registries.listen(self.again)
+
+    def want(self, model: Key, registry: Place, registered_name: str, writes: tuple[Write, ...]) -> None:
+        """The registry should say this of the model's versions; it replaces what was wanted before."""
+        if not writes:
+            if known := self._models.get(model):
+                known.wanted = None
+            return
+        known = self._models.setdefault(model, _Model())
+        wanted = _Wanted(registry, registered_name, writes)
+        if known.wanted == wanted:
+            return
+        known.wanted = wanted
+        others = {write.version for write in writes if known.refusals.get(write.version, (write,))[0] != write}
+        known.refusals = {number: why for number, why in known.refusals.items() if number not in others}
+        if all(write.version in known.refusals for write in writes):  # each was refused as it is
+            self._queue.wake(model, max(0.0, known.due - self._clock()))
+        else:
+            known.failures = 0
+            self._queue.wake(model)
+
+    def refusal(self, model: Key, version: int) -> Silent | None:
+        """Why the last write of a version did not come to be, until another is wanted."""
+        known = self._models.get(model)
+        refused = known.refusals.get(version) if known else None
+        return refused[1] if refused else None
+
+    def contested(self, model: Key, version: int) -> str | None:
+        """Who else writes Slipway's tags on a version: what they say now, against what was written and seen there."""
+        known = self._models.get(model)
+        if known is None or version not in known.told:
+            return None
+        registry, name, write = known.told[version]
+        seen = self._sweeper.model(registry, name)
+        labels = seen.labels.get(version) if isinstance(seen, RegistryModel) else None
+        for key, value in write.tags.items() if labels else ():
+            if labels and labels.tags.get(key, value) != value:
+                return (
+                    f'the tag "{key}" of version {version} says "{labels.tags[key][:100]}" and was written as '
+                    f'"{value[:100]}": another operator with the same clusterName writes into this registry, or a '
+                    "person does; give each operator a name of its own."
+                )
+        return None
+
+    def forget(self, model: Key) -> None:
+        """The model is gone."""
+        self._models.pop(model, None)
+
+    def again(self, registry: Place) -> None:
+        """The registry answers again, or has another credential: what waits for it is tried at once."""
+        for key, known in self._models.items():
+            known.due, known.failures = 0.0, 0
+            if known.wanted is not None and known.wanted.registry == registry:
+                self._queue.wake(key)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write until `stop`; a write that runs then is given time to end."""
+        stopping = asyncio.create_task(stop.wait())
+        workers = {asyncio.create_task(self._work()) for _ in range(WORKERS)}
+        while not stop.is_set():
+            ended, _ = await asyncio.wait({stopping, *workers}, return_when=asyncio.FIRST_COMPLETED)
+            for worker in workers & ended:
+                log.error("a worker of the labels broke and begins anew", exc_info=worker.exception())
+                workers = workers - {worker} | {asyncio.create_task(self._work())}
+        self._queue.close()
+        _, late = await asyncio.wait(workers, timeout=DRAIN_SECONDS)
+        for worker in late:
+            worker.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while (taken := await self._queue.take()) is not None:
+            key, pause = taken[0], REFUSED_SECONDS
+            try:
+                pause = await self.label(key)
+            except AdapterError as error:  # the API server, asked for the credential
+                log.warning("the labels of the model %s/%s wait: %s", key.namespace, key.name, error)
+                pause = FIRST_SECONDS
+            finally:
+                self._queue.done(key, pause or None)
+
+    async def label(self, model: Key) -> float:
+        """Write what the model wants; seconds until it is worth trying again, 0 when nothing is left."""
+        known = self._models.get(model)
+        if known is None or (wanted := known.wanted) is None:
+            return 0.0
+        found = await self._write_all(model, known, wanted)
+        if self._models.get(model) is not known or known.wanted != wanted:
+            return 0.0  # it wants something else since, and was woken for that
+        refusals = {write.version: (write, found[write.version]) for write in wanted.writes if write.version in found}
+        if refusals != known.refusals or not refusals:
+            self._wake(model)
+        known.refusals = refusals
+        if not refusals:
+            known.wanted, known.failures = None, 0
+            return 0.0
+        pause = REFUSED_SECONDS
+        if any(why.retry for _, why in refusals.values()):
+            pause = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** min(known.failures, 16)) * (0.75 + 0.5 * self._jitter())
+        known.failures += 1
+        known.due = self._clock() + pause
+        return pause
+
+    async def _write_all(self, model: Key, known: _Model, wanted: _Wanted) -> dict[int, Silent]:
+        """Write each; why what did not come to be, by version."""
+        versions = {write.version for write in wanted.writes}
+        reached = await self._registries.at(wanted.registry)
+        if isinstance(reached, Silent):
+            return dict.fromkeys(versions, reached)
+        state = self._sweeper.registry(wanted.registry)
+        silent = state.silence if state else None
+        if silent is not None and silent.retry:  # one worker is enough to find out whether it takes writes
+            if wanted.registry in self._trying:
+                return dict.fromkeys(versions, silent)
+            self._trying.add(wanted.registry)
+        try:
+            refusals = await self._write_each(model, known, wanted, reached.client)
+        finally:
+            self._trying.discard(wanted.registry)
+        if any(why.reason == Reason.RegistryUnauthorized for why in refusals.values()):
+            await self._registries.reach(reached.resource, anew=True)  # it may have been rotated; listeners are told
+        return refusals
+
+    async def _write_each(self, model: Key, known: _Model, wanted: _Wanted, client: Registry) -> dict[int, Silent]:
+        """One after the other; the first that finds nobody ends it."""
+        refusals: dict[int, Silent] = {}
+        for number, write in enumerate(wanted.writes):
+            told = known.told.get(write.version) == (wanted.registry, wanted.name, write)
+            if told and (said := self.contested(model, write.version)):  # two who insist would write for ever
+                refusals[write.version] = Silent("RegistryContested", said, False)
+                continue
+            try:
+                why = await self._write(known, wanted, write, client)
+            except Unreachable as error:
+                left = {one.version for one in wanted.writes[number:]}
+                return refusals | dict.fromkeys(left, silence(error))
+            if why is not None:
+                refusals[write.version] = why
+        return refusals
+
+    async def _write(self, known: _Model, wanted: _Wanted, write: Write, client: Registry) -> Silent | None:
+        """Write one and read it back; why it did not come to be."""
+        why: Silent | None = None
+        try:
+            await client.write(wanted.name, write)
+            self._telemetry.actions.labels("label").inc()
+        except Rejected as error:
+            why = silence(error)
+        try:
+            labels = await client.labels(wanted.name, write.version)
+        except Rejected as error:
+            return why or silence(error)
+        if isinstance(labels, Absent):
+            return Silent(labels.reason, labels.message, False)
+        self._sweeper.confirm(wanted.registry, wanted.name, write.version, labels)
+        if _tagged(labels, write):
+            known.told[write.version] = (wanted.registry, wanted.name, write)
+        if why is None and not _says(labels, write):
+            said = f"the registry took the labels of version {write.version} and does not show them: it says {labels}"
+            return Silent(Reason.RegistryRejected, said, False)
+        return why
+
+
+def _says(labels: Labels, write: Write) -> bool:
+    stage = write.stage is None or labels.stage.lower() == write.stage.lower()
+    alias = write.alias is None or write.alias in labels.aliases
+    return stage and alias and _tagged(labels, write)
+
+
+def _tagged(labels: Labels, write: Write) -> bool:
+    return all(labels.tags.get(key) == value for key, value in write.tags.items())

@@ -1,0 +1,227 @@
+"""Reads every registry at its interval, keeps what it says of the cluster's models, and wakes those that differ.
+
+One task per ModelRegistry. A sweep costs the pages of one search and one or two requests; a model of which something
+cannot be explained is read whole, and all of them rarely, since only that finds a tag of an older version.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+
+from ..adapters.cluster import MODEL, REGISTRY, VERSION, Object
+from ..adapters.errors import AdapterError
+from ..adapters.ports import silence
+from ..api.base import seconds
+from ..core.registry import Absent, Labels, RegistryModel, RegistryState, Silent
+from .cache import Cache, Place
+from .queue import Key
+from .registries import Registries
+from .swept import Swept
+from .telemetry import Telemetry
+
+log = logging.getLogger("slipway")
+SILENT_SECONDS = 30.0  # between two tries at most, while a registry is silent
+HURRY_SECONDS = 2.0  # between two sweeps, whoever waits for them
+LOOK_SECONDS = 5.0  # until a ModelRegistry that nobody has asked about is noticed
+Wanted = Mapping[str, tuple[Key, ...]]  # the models of the cluster, by their name in the registry
+
+
+class Sweeper:
+    """What the registries say, as last swept. Its answers come at once and ask nobody."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        registries: Registries,
+        wake: Callable[[Key], None],
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._cache, self._registries, self._wake, self._telemetry = cache, registries, wake, telemetry
+        self._clock, self._now, self._jitter = clock, now, jitter
+        self._swept: dict[Place, Swept] = {}
+        self._tasks: dict[Place, asyncio.Task[None]] = {}
+        self._asked = asyncio.Event()  # about a registry that is not swept yet
+        self._back: list[Callable[[Place], None]] = []
+
+    def listen(self, back: Callable[[Place], None]) -> None:
+        """Call this with a registry that answers again."""
+        self._back.append(back)
+
+    def model(self, registry: Place, name: str) -> RegistryModel | Absent | Silent | None:
+        """What the registry says of a registered model; None: not swept yet, and a name that is new soon will be.
+
+        What is known stays known while the registry is silent.
+        """
+        swept = self._swept.get(registry)
+        if swept is None or swept.state is None:
+            self._asked.set()
+            return None
+        labels = swept.snapshot.labels(name)
+        if labels is not None:
+            return RegistryModel(labels, swept.state.swept_at or "")
+        if name in swept.snapshot.absent:
+            said = (
+                f'The model "{name}" is not registered in the MLflow at {swept.uri}, or the credential may not read '
+                "it: register it, or correct the name, which is case-sensitive."
+            )
+            return Absent("VersionNotFound", said)
+        if swept.state.silence is None:
+            swept.hurry.set()
+        return swept.state.silence
+
+    def registry(self, registry: Place) -> RegistryState | None:
+        """What the sweeps have learned of a registry; None before the first. One that was edited is swept at once."""
+        swept = self._swept.get(registry)
+        if swept is None:
+            self._asked.set()
+            return None
+        found = self._cache.get(REGISTRY, *registry)
+        if found is not None and found["metadata"].get("generation") != swept.generation:
+            swept.hurry.set()
+        return swept.state
+
+    def confirm(self, registry: Place, name: str, version: int, labels: Labels) -> None:
+        """A version was read by itself: a sweep that began before does not know better."""
+        swept = self._swept.get(registry)
+        if swept is not None:
+            swept.confirmed[name, version] = labels
+            swept.snapshot, _ = swept.snapshot.confirmed(name, version, labels)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Sweep every ModelRegistry of the cache until `stop`."""
+        while not stop.is_set():
+            self._asked.clear()
+            there = {_place(one) for one in self._cache.all(REGISTRY) if not one["metadata"].get("deletionTimestamp")}
+            for place, task in list(self._tasks.items()):
+                if task.done() and not task.cancelled() and (error := task.exception()):
+                    log.error("the sweeps of the registry %s/%s broke and begin anew", *place, exc_info=error)
+                if place not in there:
+                    task.cancel()
+                    self._swept.pop(place, None)
+                    await self._registries.forget(place)
+                    self._wake_all(place)
+                if task.done() or place not in there:
+                    del self._tasks[place]
+            for place in there - self._tasks.keys():
+                self._tasks[place] = asyncio.create_task(self._keep_sweeping(place))
+            await _first(LOOK_SECONDS, stop, self._asked)
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def sweep(self, registry: Place) -> float:
+        """One sweep; seconds until the next. Raises what the API server says when it is asked for the credential."""
+        swept = self._swept.setdefault(registry, Swept())
+        swept.hurry.clear()
+        wanted = self._wanted(registry)
+        resource = self._registries.resource(registry)
+        if isinstance(resource, Silent):
+            swept.usable = False
+            self._tell(registry, swept, wanted, resource)
+            return SILENT_SECONDS
+        edited = swept.begin(resource)
+        interval = float(seconds(resource.spec.sync.interval))
+        reached = await self._registries.reach(resource, anew=True)
+        began = self._clock()
+        silent = reached if isinstance(reached, Silent) else None
+        if edited or (swept.usable is False and silent is None):  # who may use it is another matter now
+            self._wake_all(registry)
+        swept.usable = silent is None
+        if not isinstance(reached, Silent):
+            try:
+                silent = await swept.read(reached.client, frozenset(wanted), began)
+            except AdapterError as error:
+                silent = silence(error)
+        self._tell(registry, swept, wanted, silent, self._clock() - began)
+        return interval if silent is None else min(interval, SILENT_SECONDS)
+
+    async def _keep_sweeping(self, registry: Place) -> None:
+        while True:
+            began = self._clock()
+            try:
+                pause = await self.sweep(registry)
+            except AdapterError as error:
+                log.warning("the registry %s/%s could not be swept: %s", *registry, error)
+                pause = SILENT_SECONDS
+            await _first(pause * (0.9 + 0.2 * self._jitter()), self._swept[registry].hurry)
+            await asyncio.sleep(max(0.0, began + HURRY_SECONDS - self._clock()))
+
+    def _tell(
+        self, registry: Place, swept: Swept, wanted: Wanted, silent: Silent | None, took_seconds: float = 0.0
+    ) -> None:
+        """The registry's state is this; whom it concerns is woken."""
+        before, now = swept.state, self._now()
+        swept_at = before.swept_at if before else None
+        if silent is None:
+            swept_at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._telemetry.swept.labels(*registry).set(now.timestamp())
+        swept.state = RegistryState(
+            silence=silent,
+            version=swept.version,
+            swept_at=swept_at,
+            models=swept.counted,
+            versions=sum(len(known.labels) for known in swept.snapshot.models.values()),
+            latency_seconds=took_seconds,
+        )
+        reason, was = silent and silent.reason, before and before.silence and before.silence.reason
+        turned = before is None or reason != was
+        if turned:  # what was swept before is not taken back by silence; what was not, was told the reason
+            swept.changed |= {name for name in wanted if silent is not None and swept.snapshot.labels(name) is None}
+        if turned or swept.whole_at >= self._clock() - took_seconds:  # the rare reading is the beat of the status
+            self._wake(Key("registry", *registry))
+        for name in swept.changed:
+            for key in wanted.get(name, ()):
+                self._wake(key)
+        swept.changed.clear()
+        if turned and silent is None:
+            for key in self._waiting(registry):
+                self._wake(key)
+            for back in self._back if before is not None else ():
+                back(registry)
+
+    def _wake_all(self, registry: Place) -> None:
+        """Whatever names the registry: it may be used now, or no longer, or otherwise."""
+        for keys in self._wanted(registry).values():
+            for key in keys:
+                self._wake(key)
+        for key in self._waiting(registry):
+            self._wake(key)
+
+    def _wanted(self, registry: Place) -> Wanted:
+        found: dict[str, tuple[Key, ...]] = {}
+        for model in self._cache.all(MODEL):
+            if self._registries.place(model) == registry:
+                meta = model["metadata"]
+                name = ((model.get("spec") or {}).get("source") or {}).get("name") or meta["name"]
+                found[name] = (*found.get(name, ()), Key("model", meta.get("namespace", ""), meta["name"]))
+        return found
+
+    def _waiting(self, registry: Place) -> Iterator[Key]:
+        """Versions that need the registry for what comes next: they are not resolved, or their files not imported."""
+        for version in self._cache.all(VERSION):
+            conditions = (version.get("status") or {}).get("conditions") or []
+            passed = {one.get("type") for one in conditions if one.get("status") == "True"}
+            meta = version["metadata"]
+            model = self._cache.get(MODEL, meta.get("namespace", ""), (version.get("spec") or {}).get("model", ""))
+            if not passed >= {"Resolved", "Imported"} and model and self._registries.place(model) == registry:
+                yield Key("version", meta.get("namespace", ""), meta["name"])
+
+
+async def _first(pause_seconds: float, *events: asyncio.Event) -> None:
+    """Wait until one of the events is set, and no longer than so many seconds."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=pause_seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+def _place(found: Object) -> Place:
+    return found["metadata"].get("namespace", ""), found["metadata"]["name"]

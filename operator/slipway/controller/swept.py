@@ -1,0 +1,69 @@
+"""One registry between two sweeps: what is known of it, and how it is read."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from ..adapters.ports import Registry
+from ..api.modelregistry import ModelRegistry
+from ..core.registry import Labels, RegistryState, Silent
+from ..core.snapshot import Snapshot, Sweep, Watermark
+
+WHOLE_SECONDS = 600.0  # between two readings of every version
+GAP_SECONDS = 60.0  # between two of them that a gap asks for
+
+
+@dataclass
+class Swept:
+    """One registry between two sweeps."""
+
+    uri: str = ""
+    generation: int | None = None
+    usable: bool | None = None  # whether it and its credential could be read
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    watermark: Watermark | None = None
+    whole_at: float = float("-inf")
+    gap: bool = False
+    counted: int = 0
+    version: str | None = None
+    changed: set[str] = field(default_factory=set)  # names whose models are to be woken
+    confirmed: dict[tuple[str, int], Labels] = field(default_factory=dict)  # since the request that runs began
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    state: RegistryState | None = None  # None: not asked yet
+
+    def begin(self, resource: ModelRegistry) -> bool:
+        """Whether the ModelRegistry was edited. What another server said says nothing of this one."""
+        uri = resource.spec.backend.mlflow.uri if resource.spec.backend.mlflow else ""
+        if self.uri != uri:
+            self.uri, self.snapshot, self.watermark, self.version = uri, Snapshot(), None, None
+            self.whole_at = float("-inf")
+        before, self.generation = self.generation, resource.metadata.generation
+        return before not in (None, self.generation)
+
+    def merge(self, sweep: Sweep, names: frozenset[str]) -> None:
+        """The snapshot knows what the sweep brought, but for what was confirmed after the sweep began."""
+        self.snapshot, changed = self.snapshot.after(sweep, names)
+        for (name, version), labels in self.confirmed.items():
+            self.snapshot, _ = self.snapshot.confirmed(name, version, labels)
+        self.changed |= changed
+
+    async def read(self, client: Registry, names: frozenset[str], now: float) -> Silent | None:
+        """Read what has changed, and whole what needs it; why it broke off, if it did."""
+        self.confirmed.clear()
+        swept = await client.sweep(self.watermark, names)
+        self.watermark, self.counted, self.gap = swept.watermark, swept.counted, self.gap or swept.gap
+        self.merge(swept, names)
+        if swept.broken_off is not None:
+            return swept.broken_off
+        every = now - self.whole_at >= (GAP_SECONDS if self.gap else WHOLE_SECONDS)
+        unread = frozenset(self.snapshot.models) if every else self.snapshot.unread
+        if unread:
+            self.confirmed.clear()
+            read = await client.versions(unread)
+            self.merge(read, names)
+            if read.broken_off is not None:
+                return read.broken_off
+        if every or self.version is None:
+            self.version = await client.server_version()
+        if every:
+            self.whole_at, self.gap = now, False
+        return None

@@ -1,0 +1,184 @@
+"""What is known of a registry's models: each sweep is merged into what the sweeps before it have found.
+
+A sweep adds and updates. What two reads in a row do not list is gone: one answer may be short, because pages are
+offsets that shift under writes, because it broke off, or because a permission was lost for a moment.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from ..api.base import GROUP
+from .registry import Labels, Silent
+
+TAG_LIMIT = 1024  # characters of a tag that are kept; what Slipway writes is shorter
+_NO_TAGS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelListed:
+    """A registered model in a list."""
+
+    name: str
+    updated: int  # milliseconds, by the registry's clock
+    aliases: Mapping[str, int]  # of every alias, the version
+
+
+@dataclass(frozen=True, slots=True)
+class VersionListed:
+    """A version in a list; a list of versions says nothing about aliases."""
+
+    name: str
+    version: int
+    updated: int  # milliseconds, by the registry's clock; a changed tag or alias does not move it
+    stage: str
+    tags: Mapping[str, str]  # those of Slipway
+
+    @property
+    def mark(self) -> tuple[str, int, int]:
+        """Changes with the version's stage, not with its tags."""
+        return self.name, self.version, self.updated
+
+
+@dataclass(frozen=True)
+class Watermark:
+    """How far the last sweep has read: the versions that had changed last."""
+
+    marks: frozenset[tuple[str, int, int]]
+
+    def reached(self, page: Iterable[VersionListed]) -> bool:
+        """Whether the page, newest first, goes back to what was read before."""
+        oldest = min((updated for _, _, updated in self.marks), default=0)
+        return any(one.mark in self.marks or one.updated < oldest for one in page)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What one reading of the registry brought, about the models that were asked for."""
+
+    models: tuple[ModelListed, ...] = ()
+    versions: tuple[VersionListed, ...] = ()  # a later one of the same number is the newer
+    listed: bool = False  # `models` are all that the registry has
+    whole: frozenset[str] = frozenset()  # models of which `versions` are all that the registry has
+    counted: int = 0  # registered models, also those that were not asked for
+    watermark: Watermark | None = None
+    gap: bool = False  # more has changed than was read: only a whole read finds it
+    broken_off: Silent | None = None  # why it ended early
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was to be read was read."""
+        return not self.gap and self.broken_off is None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of one registered model."""
+
+    updated: int
+    aliases: Mapping[str, int]
+    labels: Mapping[int, Labels] = field(default_factory=dict)
+    whole: bool = False  # every version was read
+    doubtful: bool = False  # it has changed, and no version that was listed explains it: one may be deleted
+    missing: frozenset[int] = frozenset()  # versions that the last whole read did not list
+    unlisted: bool = False  # the last list of models did not have it
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The models of one registry that are named in the cluster."""
+
+    models: Mapping[str, Known] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()  # names that are wanted, and that the registry does not have
+
+    def after(self, sweep: Sweep, wanted: frozenset[str]) -> tuple["Snapshot", frozenset[str]]:
+        """What is known after a sweep, and the names of which something else is known than before."""
+        models = {name: known for name, known in self.models.items() if name in wanted}
+        absent = set(self.absent & wanted)
+        rows: dict[str, list[VersionListed]] = {}
+        for row in sweep.versions:
+            rows.setdefault(row.name, []).append(row)
+        for listed in sweep.models:
+            if listed.name in wanted:
+                models[listed.name] = _listed(models.get(listed.name), listed, rows.get(listed.name, []))
+                absent.discard(listed.name)
+        for name in (rows.keys() | sweep.whole) & models.keys():
+            models[name] = _read(models[name], rows.get(name, []), name in sweep.whole)
+        if sweep.listed:
+            for name in wanted - {one.name for one in sweep.models}:
+                known = models.get(name)
+                if known is None or known.unlisted:
+                    models.pop(name, None)
+                    absent.add(name)
+                else:
+                    models[name] = replace(known, unlisted=True)
+        after = Snapshot(models, frozenset(absent))
+        return after, frozenset(name for name in wanted if self._said(name) != after._said(name))
+
+    def confirmed(self, name: str, version: int, labels: Labels) -> tuple["Snapshot", bool]:
+        """What is known once a version was read by itself, and whether that is something else than before."""
+        known = self.models.get(name)
+        if known is None:
+            return self, False
+        others = {alias: number for alias, number in known.aliases.items() if number != version}
+        aliases = others | dict.fromkeys(labels.aliases, version)
+        stage_and_tags = {**known.labels, version: Labels(labels.stage, (), kept_tags(labels.tags))}
+        after = replace(known, aliases=aliases, labels=_with_aliases(stage_and_tags, aliases))
+        return replace(self, models={**self.models, name: after}), after.labels != known.labels
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Models of which every version has to be read."""
+        return frozenset(
+            name for name, known in self.models.items() if not known.whole or known.doubtful or known.missing
+        )
+
+    def labels(self, name: str) -> Mapping[int, Labels] | None:
+        """The labels of a model's versions; None until all were read."""
+        known = self.models.get(name)
+        return known.labels if known and known.whole else None
+
+    def _said(self, name: str) -> object:
+        return name in self.absent, self.labels(name)
+
+
+def kept_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
+    """The tags that Slipway writes; others would only take memory."""
+    found = {key: value[:TAG_LIMIT] for key, value in tags.items() if key.startswith(f"{GROUP}/")}
+    return found or _NO_TAGS
+
+
+def _listed(before: Known | None, listed: ModelListed, rows: list[VersionListed]) -> Known:
+    if before is None:
+        return Known(listed.updated, listed.aliases)
+    explained = listed.updated <= before.updated or any(row.updated >= listed.updated for row in rows)
+    after = replace(before, updated=listed.updated, doubtful=before.doubtful or not explained, unlisted=False)
+    if before.aliases == listed.aliases:
+        return after
+    return replace(after, aliases=listed.aliases, labels=_with_aliases(before.labels, listed.aliases))
+
+
+def _read(before: Known, rows: list[VersionListed], whole: bool) -> Known:
+    labels = dict(before.labels)
+    for row in rows:
+        known = labels.get(row.version)
+        if known is None or (known.stage, known.tags) != (row.stage, row.tags):
+            labels[row.version] = Labels(row.stage, (), row.tags)
+    if not whole and labels == before.labels:  # so it is for nearly every model at every tick
+        return before
+    if whole:
+        unlisted = frozenset(labels) - {row.version for row in rows}
+        for gone in unlisted & before.missing:
+            del labels[gone]
+        before = replace(before, whole=True, doubtful=False, missing=unlisted - before.missing)
+    return replace(before, labels=_with_aliases(labels, before.aliases))
+
+
+def _with_aliases(labels: Mapping[int, Labels], aliases: Mapping[str, int]) -> Mapping[int, Labels]:
+    named: dict[int, list[str]] = {}
+    for alias, number in aliases.items():
+        named.setdefault(number, []).append(alias)
+    found = {}
+    for number, one in labels.items():
+        its = tuple(sorted(named.get(number, ())))
+        found[number] = one if one.aliases == its else Labels(one.stage, its, one.tags)
+    return found

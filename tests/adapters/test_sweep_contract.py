@@ -1,0 +1,186 @@
+"""What a sweep of a registry promises: the one in memory and the real MLflow alike."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from slipway.adapters.errors import Unreachable
+from slipway.core.registry import Labels, Write
+from slipway.core.snapshot import Snapshot, Watermark
+
+from tests.adapters.registry_shelf import MLMODEL, MemoryShelf, Shelf
+from tests.memory_registry import MemoryRegistry, Model
+
+STATE = "slipway.dev/test/ml/state"
+NOTHING_SAID = Labels("None", (), {})
+
+
+@dataclass
+class Reader:
+    """Somebody who sweeps again and again, as the operator does."""
+
+    shelf: Shelf
+    wanted: frozenset[str]
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    watermark: Watermark | None = None
+
+    async def tick(self) -> frozenset[str]:
+        """One sweep and what it asks to be read whole; the names of which something else is known."""
+        swept = await self.shelf.registry.sweep(self.watermark, self.wanted)
+        self.watermark = swept.watermark
+        self.snapshot, changed = self.snapshot.after(swept, self.wanted)
+        if self.snapshot.unread:
+            read = await self.shelf.registry.versions(self.snapshot.unread)
+            self.snapshot, more = self.snapshot.after(read, self.wanted)
+            changed |= more
+        return changed
+
+    def labels(self, name: str) -> dict[int, Labels]:
+        return dict(self.snapshot.labels(name) or {})
+
+
+@pytest.fixture
+async def reader(shelf: Shelf, name: str) -> Reader:
+    """A reader who has seen a model with three versions."""
+    model = shelf.log(Model(MLMODEL))
+    for _ in range(3):
+        shelf.register(name, model)
+    reader = Reader(shelf, frozenset({name}))
+    assert await reader.tick() == {name}
+    assert reader.labels(name) == dict.fromkeys((1, 2, 3), NOTHING_SAID)
+    return reader
+
+
+async def test_where_nothing_happens_nothing_has_changed(reader: Reader) -> None:
+    assert await reader.tick() == set()
+
+
+async def test_a_stage_that_moved_is_seen_with_those_that_it_archived(reader: Reader, name: str) -> None:
+    for version in (1, 2):
+        await reader.shelf.registry.write(name, Write(version, "Production", archive_others=True))
+    assert await reader.tick() == {name}
+    assert [reader.labels(name)[number].stage for number in (1, 2, 3)] == ["Archived", "Production", "None"]
+
+
+async def test_an_alias_that_moved_is_seen(reader: Reader, name: str) -> None:
+    for version in (1, 3):
+        await reader.shelf.registry.write(name, Write(version, alias="champion"))
+        assert await reader.tick() == {name}
+        assert [number for number, one in reader.labels(name).items() if one.aliases == ("champion",)] == [version]
+
+
+async def test_a_tag_of_the_newest_version_in_a_stage_is_seen_at_the_next_sweep(reader: Reader, name: str) -> None:
+    await reader.shelf.registry.write(name, Write(2, "Production", tags={STATE: "Serving"}))
+    await reader.tick()
+    await reader.shelf.registry.write(name, Write(2, tags={STATE: "of somebody else", "their/own": "x"}))
+    assert await reader.tick() == {name}
+    assert reader.labels(name)[2] == Labels("Production", (), {STATE: "of somebody else"})
+
+
+async def test_a_tag_of_an_older_version_is_seen_when_all_are_read(reader: Reader, name: str) -> None:
+    await reader.shelf.registry.write(name, Write(1, tags={STATE: "Replaced"}))
+    read = await reader.shelf.registry.versions(reader.wanted)
+    reader.snapshot, changed = reader.snapshot.after(read, reader.wanted)
+    assert changed == {name} and reader.labels(name)[1].tags == {STATE: "Replaced"}
+
+
+async def test_a_new_version_is_seen(reader: Reader, name: str) -> None:
+    reader.shelf.register(name, reader.shelf.log(Model(MLMODEL)))
+    assert await reader.tick() == {name}
+    assert reader.labels(name)[4] == NOTHING_SAID
+
+
+@pytest.mark.parametrize("version", [1, 3])
+async def test_a_deleted_version_is_gone_once_two_sweeps_miss_it(reader: Reader, name: str, version: int) -> None:
+    reader.shelf.delete(name, version)
+    assert await reader.tick() == set() and version in reader.labels(name)
+    assert await reader.tick() == {name} and version not in reader.labels(name)
+    assert await reader.tick() == set()
+
+
+async def test_a_deleted_model_is_absent_once_two_sweeps_miss_it(reader: Reader, name: str) -> None:
+    reader.shelf.delete_model(name)
+    assert await reader.tick() == set() and name not in reader.snapshot.absent
+    assert await reader.tick() == {name} and name in reader.snapshot.absent
+
+
+async def test_a_model_that_is_not_there_is_absent_and_seen_when_it_comes(shelf: Shelf, name: str) -> None:
+    reader = Reader(shelf, frozenset({name}))
+    assert await reader.tick() == {name} and reader.snapshot.absent == {name}
+    shelf.register(name, shelf.log(Model(MLMODEL)))
+    assert await reader.tick() == {name} and reader.snapshot.absent == set()
+    assert reader.labels(name) == {1: NOTHING_SAID}
+
+
+async def test_only_what_is_wanted_is_kept(reader: Reader, name: str) -> None:
+    other = f"{name} of others"
+    reader.shelf.register(other, reader.shelf.log(Model(MLMODEL)))
+    assert await reader.tick() == set() and set(reader.snapshot.models) == {name}
+    reader.wanted = frozenset({other})
+    assert await reader.tick() == {other} and set(reader.snapshot.models) == {other}
+
+
+async def test_more_changes_than_a_page_holds_are_all_seen(reader: Reader, name: str) -> None:
+    model = reader.shelf.log(Model(MLMODEL))
+    for _ in range(3):  # a page in memory holds two
+        reader.shelf.register(name, model)
+    assert await reader.tick() == {name} and len(reader.labels(name)) == 6
+
+
+@pytest.mark.parametrize("odd", ["back\\slash\\", 'both "quotes" o\'clock', "a, b) OR (c", "semi;colon -- x", "100%_"])
+async def test_any_legal_name_can_be_read(shelf: Shelf, name: str, odd: str) -> None:
+    name = f"{name} {odd}"
+    shelf.register(name, shelf.log(Model(MLMODEL)))
+    assert (await shelf.registry.versions(frozenset({name}))).whole == {name}
+    reader = Reader(shelf, frozenset({name}))
+    assert await reader.tick() == {name} and reader.labels(name) == {1: NOTHING_SAID}
+
+
+class TestBrokenOff:
+    """What only a registry in memory can be told to do."""
+
+    @pytest.fixture
+    async def many(self) -> Reader:
+        """A reader who knows five models on three pages."""
+        registry = MemoryRegistry()
+        names = [f"m{number}" for number in range(5)]
+        for one in names:
+            registry.register(one, Model(MLMODEL))
+        reader = Reader(MemoryShelf(registry), frozenset(names))
+        await reader.tick()
+        return reader
+
+    def registry(self, reader: Reader) -> MemoryRegistry:
+        assert isinstance(reader.shelf, MemoryShelf)
+        return reader.shelf.registry
+
+    @pytest.mark.parametrize("good", [1, 2])
+    async def test_a_sweep_that_breaks_off_adds_and_never_removes(self, many: Reader, good: int) -> None:
+        registry = self.registry(many)
+        await registry.write("m0", Write(1, alias="champion"))
+        registry.delete_model("m4")
+        registry.trouble, registry.good_requests = Unreachable("no answer"), good
+        for _ in range(3):
+            registry.good_requests = good
+            swept = await registry.sweep(many.watermark, many.wanted)
+            assert swept.broken_off is not None and not swept.complete
+            many.snapshot, _ = many.snapshot.after(swept, many.wanted)
+        assert many.labels("m0")[1].aliases == ("champion",)
+        assert ("m4" in many.snapshot.absent) is (good == 2), "all models were listed before it broke off"
+
+    async def test_a_sweep_that_cannot_begin_brings_nothing(self, many: Reader) -> None:
+        self.registry(many).trouble = Unreachable("no answer")
+        with pytest.raises(Unreachable):
+            await many.tick()
+
+    async def test_one_empty_answer_removes_nothing(self, many: Reader) -> None:
+        registry = self.registry(many)
+        models, registry._models = registry._models, {}
+        assert await many.tick() == set() and len(many.snapshot.models) == 5
+        registry._models = models
+        assert await many.tick() == set()
+
+    async def test_more_changes_than_two_pages_hold_are_a_gap(self, many: Reader) -> None:
+        registry = self.registry(many)
+        for _ in range(6):
+            registry.register("m0", Model(MLMODEL))
+        assert (await registry.sweep(many.watermark, many.wanted)).gap

@@ -1,0 +1,220 @@
+"""Sweeps: a difference wakes the model that it is about, silence takes nothing back, and answers ask nobody."""
+
+import asyncio
+
+import pytest
+from slipway.adapters.cluster import REGISTRY
+from slipway.adapters.errors import Unauthorized, Unreachable
+from slipway.core.registry import Absent, Labels, RegistryModel, RegistryState, Silent, Write
+from slipway.core.snapshot import Sweep, Watermark
+
+from tests.controller.registry_world import FLIGHTS, PLACE, REGISTRY_KEY, STATE, World
+from tests.memory_registry import MemoryRegistry
+
+
+@pytest.fixture
+def world() -> World:
+    """A registry with two versions of `flights`, and a RegisteredModel of that name."""
+    world = World()
+    world.registry()
+    world.model()
+    world.register(count=2)
+    return world
+
+
+def labels(world: World, name: str = "flights") -> dict[int, Labels]:
+    seen = world.sweeper.model(PLACE, name)
+    assert isinstance(seen, RegistryModel)
+    return dict(seen.labels)
+
+
+async def test_before_the_first_sweep_nothing_is_known(world: World) -> None:
+    assert world.sweeper.model(PLACE, "flights") is None
+    assert world.sweeper.registry(PLACE) is None
+
+
+async def test_the_first_sweep_tells_its_registry_and_its_models(world: World) -> None:
+    assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
+    assert set(labels(world)) == {1, 2}
+    assert world.sweeper.registry(PLACE) == RegistryState(None, "3.17.2", "2026-03-06T17:00:30Z", 1, 2, 0.0)
+
+
+async def test_where_nothing_happens_nobody_is_woken(world: World) -> None:
+    await world.sweep()
+    assert await world.sweep() == set()
+
+
+async def test_a_difference_wakes_the_models_that_it_is_about(world: World) -> None:
+    other, elsewhere = world.model("other"), world.model("copy", "team", name="flights")
+    world.register("other")
+    await world.sweep()
+    await world.server.write("flights", Write(2, alias="champion"))
+    assert await world.sweep() == {FLIGHTS, elsewhere}
+    assert labels(world)[2].aliases == ("champion",)
+    await world.server.write("other", Write(1, "Staging"))
+    assert await world.sweep() == {other}
+
+
+async def test_a_model_that_is_not_registered_is_absent(world: World) -> None:
+    key = world.model("later")
+    assert key in await world.sweep()
+    seen = world.sweeper.model(PLACE, "later")
+    assert isinstance(seen, Absent) and '"later" is not registered' in seen.message
+    world.register("later")
+    assert await world.sweep() == {key} and set(labels(world, "later")) == {1}
+
+
+async def test_a_model_that_is_new_in_the_cluster_is_swept_soon(world: World) -> None:
+    stop = asyncio.Event()
+    world.register("new", 3)
+    running = asyncio.create_task(world.sweeper.run(stop))
+    await world.until_woken(FLIGHTS)
+    key = world.model("new")
+    assert world.sweeper.model(PLACE, "new") is None
+    world.now += 10
+    await world.until_woken(key)
+    assert set(labels(world, "new")) == {1, 2, 3}
+    stop.set()
+    await running
+
+
+class TestSilence:
+    async def test_what_is_known_stays_known(self, world: World) -> None:
+        await world.sweep()
+        world.server.trouble = Unreachable("no connection")
+        assert await world.sweep() == {REGISTRY_KEY}, "models are not asked to look at what they know already"
+        assert set(labels(world)) == {1, 2}
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and state.swept_at == "2026-03-06T17:00:30Z"
+        assert state.silence == Silent("RegistryUnreachable", "no connection")
+        assert await world.sweep() == set()
+
+    async def test_a_registry_that_never_answered_is_silent_to_its_models(self, world: World) -> None:
+        world.server.trouble = Unreachable("no connection")
+        assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
+        assert world.sweeper.model(PLACE, "flights") == Silent("RegistryUnreachable", "no connection")
+        world.server.trouble = Unauthorized("wrong password")
+        assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
+        world.server.trouble = None
+        assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
+        assert set(labels(world)) == {1, 2}
+
+    async def test_versions_that_wait_for_it_are_woken_when_it_comes_back(self, world: World) -> None:
+        waiting, importing = world.version(1), world.version(2, "Resolved")
+        world.version(3, "Resolved", "Imported")
+        back: list[tuple[str, str]] = []
+        world.sweeper.listen(back.append)
+        await world.sweep()
+        world.server.trouble = Unreachable("no connection")
+        await world.sweep()
+        world.server.trouble = None
+        assert await world.sweep() == {REGISTRY_KEY, waiting, importing}
+        assert back == [PLACE]
+
+    async def test_a_sweep_that_breaks_off_keeps_what_it_brought(self, world: World) -> None:
+        await world.sweep()
+        await world.server.write("flights", Write(1, alias="champion"))
+        world.server.trouble, world.server.good_requests = Unreachable("it went away"), 1
+        assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
+        assert labels(world)[1].aliases == ("champion",)
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and state.silence == Silent("RegistryUnreachable", "it went away")
+
+    async def test_another_server_is_another_registry(self, world: World) -> None:
+        await world.sweep()
+        world.server._models.clear()
+        world.registry("http://other:5000", generation=2)
+        assert FLIGHTS in await world.sweep()
+        assert isinstance(world.sweeper.model(PLACE, "flights"), Absent)
+
+
+class TestUse:
+    """Whether a registry may be used is seen in every pass: who was told that it may not looks again."""
+
+    async def test_an_edit_of_it_wakes_all_that_name_it(self, world: World) -> None:
+        waiting = world.version(1)
+        elsewhere = world.model("copy", "team", name="flights")
+        await world.sweep()
+        world.registry(generation=2, allowedNamespaces={"selector": {"matchLabels": {"a": "b"}}})
+        assert await world.sweep() == {FLIGHTS, elsewhere, waiting}
+        assert await world.sweep() == set()
+
+    async def test_a_credential_that_is_there_again_wakes_all_that_name_it(self, world: World) -> None:
+        world.registry(mlflow={"auth": {"basic": {"secretRef": {"name": "credential"}}}})
+        world.api.secret(username="slipway", password="one")
+        await world.sweep()
+        world.api.objects.clear()
+        assert await world.sweep() == {REGISTRY_KEY}
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and state.silence is not None and state.silence.reason == "SecretNotFound"
+        world.api.secret(username="slipway", password="one")
+        assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
+
+
+class TestCost:
+    async def test_a_quiet_sweep_reads_the_pages_of_one_search_and_one_page_of_versions(self, world: World) -> None:
+        await world.sweep()
+        world.server.requests = 0
+        await world.sweep()
+        assert world.server.requests == 2
+
+    async def test_every_version_is_read_rarely_and_finds_tags_of_older_ones(self, world: World) -> None:
+        world.register(count=3)
+        await world.sweep()
+        await world.server.write("flights", Write(1, tags={STATE: "Replaced"}))
+        assert await world.sweep() == set()
+        assert await world.sweep(600) == {REGISTRY_KEY, FLIGHTS}
+        assert labels(world)[1].tags == {STATE: "Replaced"}
+
+    async def test_more_changes_than_are_listed_are_found_a_minute_later(self, world: World) -> None:
+        world.model("other")
+        world.register("other", 2)
+        await world.sweep()
+        world.register("other", 3)
+        await world.server.write("flights", Write(1, "Archived"))
+        for _ in range(3):
+            world.register("other")
+        await world.sweep(40)
+        await world.sweep(40)
+        assert labels(world)[1].stage == "Archived"
+
+
+class TestConfirmed:
+    async def test_what_was_written_is_seen_at_once(self, world: World) -> None:
+        await world.sweep()
+        world.sweeper.confirm(PLACE, "flights", 1, Labels("Production", ("champion",), {STATE: "Serving", "x": "y"}))
+        assert labels(world)[1] == Labels("Production", ("champion",), {STATE: "Serving"})
+        world.sweeper.confirm(PLACE, "flights", 2, Labels("Staging", ("champion",), {}))
+        assert (labels(world)[1].aliases, labels(world)[2].aliases) == ((), ("champion",))
+
+    async def test_a_sweep_that_began_before_does_not_know_better(self) -> None:
+        class Slow(MemoryRegistry):
+            """Somebody writes and confirms while its answer is on the way."""
+
+            async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+                answer = await super().sweep(since, wanted)
+                world.sweeper.confirm(PLACE, "flights", 2, Labels("Production", (), {STATE: "Serving"}))
+                return answer
+
+        world = World(server=Slow())
+        world.registry()
+        world.model()
+        world.register(count=2)
+        for _ in range(2):
+            await world.sweep()
+        assert labels(world)[2] == Labels("Production", (), {STATE: "Serving"})
+
+
+async def test_the_task_of_a_registry_ends_with_it(world: World) -> None:
+    stop = asyncio.Event()
+    running = asyncio.create_task(world.sweeper.run(stop))
+    await world.until_woken(FLIGHTS)
+    task = world.sweeper._tasks[PLACE]
+    world.cache.remove(REGISTRY, *PLACE)
+    assert world.sweeper.registry(("ml", "another")) is None, "whoever asks makes it look"
+    world.woken.clear()
+    await asyncio.wait({task}, timeout=10)
+    await world.until_woken(FLIGHTS)
+    stop.set()
+    await running
+    assert world.sweeper.registry(PLACE) is None and world.server.closed

@@ -1,0 +1,258 @@
+"""A model registry in memory that keeps the contract of `adapters.ports` as MLflow's does."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from slipway.adapters.errors import AdapterError, NotFound, Rejected
+from slipway.adapters.mlflow_formats import Unreadable, digest, read_mlmodel
+from slipway.adapters.ports import silence
+from slipway.core.registry import Absent, Entry, Labels, Write
+from slipway.core.snapshot import ModelListed, Sweep, VersionListed, Watermark, kept_tags
+
+STAGES = ("None", "Staging", "Production", "Archived")
+ALIAS = re.compile(r"[\w-]{1,255}")
+RESERVED_ALIAS = re.compile(r"latest|v[0-9]+", re.IGNORECASE)
+TAG = re.compile(r"[/\w.\- :]{1,250}")
+TAG_LIMIT = 100_000
+PAGE = 2  # models and versions of a page
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is logged and then registered. A file that is None is missing."""
+
+    mlmodel: bytes | None
+    model_id: str | None = None
+    run_id: str | None = None
+
+
+class MemoryRegistry:
+    """A `Registry`; `trouble`, when set, is what every call raises, or every request after `good_requests` more.
+
+    `refused` says what a write is refused for: a stage, an alias or a tag, word for word. `requests` counts pages.
+    """
+
+    def __init__(self, version: str = "3.17.2") -> None:
+        self.trouble: AdapterError | None = None
+        self.good_requests = 0
+        self.refused: dict[str, AdapterError] = {}
+        self.requests = 0
+        self.closed = False
+        self._ticks = 0
+        self.kept: dict[tuple[str, str], bytes] = {}
+        self.runs: set[str] = set()
+        self._server_version = version
+        self._models: dict[str, dict[int, tuple[Model, Labels]]] = {}
+        self._created: dict[str, int] = {}
+        self._updated: dict[tuple[str, int], int] = {}  # the model itself is version 0
+
+    def register(self, name: str, model: Model) -> int:
+        """The model is the newest version of `name`; returns its number, which is never used again."""
+        number = self._created[name] = self._created.get(name, 0) + 1
+        self._models.setdefault(name, {})[number] = (model, Labels("None", (), {}))
+        if model.run_id:
+            self.runs.add(model.run_id)
+        self._touch(name, number)
+        return number
+
+    def delete(self, name: str, version: int) -> None:
+        """The version is gone, and its labels with it."""
+        del self._models[name][version]
+        self._touch(name)
+
+    def delete_model(self, name: str) -> None:
+        """The model is gone, and all its versions."""
+        del self._models[name]
+
+    def lose_files(self, name: str, version: int) -> None:
+        """The version is registered, and its files are gone."""
+        model, labels = self._models[name][version]
+        self._models[name][version] = (replace(model, mlmodel=None), labels)
+
+    async def server_version(self) -> str:
+        """The version given to the constructor."""
+        self._check()
+        return self._server_version
+
+    async def resolve(self, name: str, version: int) -> Entry | Absent:
+        """What was registered, read from the MLmodel file as the real adapter does."""
+        self._check()
+        found = self._find(name, version)
+        if isinstance(found, Absent):
+            return found
+        model, _ = found
+        shown = f'version {version} of the model "{name}" in memory'
+        if model.mlmodel is None:
+            return Absent("ArtifactMissing", f"{shown} has no MLmodel file")
+        try:
+            mlmodel = read_mlmodel(model.mlmodel)
+        except Unreadable as error:
+            return Absent("ModelInvalid", f"{shown} cannot be used, its MLmodel file {error}")
+        return Entry(
+            name=name,
+            version=version,
+            source=f"models:/{model.model_id}" if model.model_id else f"memory:/{name}/{version}",
+            model_id=model.model_id,
+            run_id=model.run_id,
+            mlmodel_digest=digest(model.mlmodel),
+            mlflow_version=mlmodel.mlflow_version,
+            flavors=mlmodel.flavors,
+            size_bytes=mlmodel.size_bytes,
+        )
+
+    async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+        """The wanted models, page after page, and what has changed since."""
+        found: list[ModelListed] = []
+        tops: list[VersionListed] = []
+        names = sorted(self._models)
+        for start in range(0, max(1, len(names)), PAGE):
+            try:
+                self._check()
+            except AdapterError as error:
+                if start == 0:
+                    raise
+                return Sweep((*found,), (*tops,), watermark=since, counted=start, broken_off=silence(error))
+            for name in wanted.intersection(names[start : start + PAGE]):
+                aliases = {a: n for n, (_, labels) in self._models[name].items() for a in labels.aliases}
+                found.append(ModelListed(name, self._updated[name, 0], aliases))
+                newest = {labels.stage: n for n, (_, labels) in sorted(self._models[name].items())}
+                tops += [self._row(name, n) for n in newest.values()]
+        swept = Sweep((*found,), (*tops,), listed=True, watermark=since, counted=len(names))
+        try:
+            self._check()
+            rows = sorted((self._row(n, v) for n in names for v in self._models[n]), key=lambda row: -row.updated)
+            page, gap = rows[:PAGE], False
+            if since is not None and not since.reached(page) and len(rows) > PAGE:
+                self._check()
+                page = rows[: 2 * PAGE]
+                gap = len(rows) > 2 * PAGE and not since.reached(page)
+        except AdapterError as error:
+            return replace(swept, broken_off=silence(error))
+        watermark = Watermark(frozenset(row.mark for row in rows[:PAGE]))
+        changed = tuple(row for row in page if row.name in wanted)
+        return replace(swept, versions=(*tops, *changed), watermark=watermark, gap=gap)
+
+    async def versions(self, names: frozenset[str]) -> Sweep:
+        """Every version of the models, a model a page."""
+        found: list[VersionListed] = []
+        whole: set[str] = set()
+        for name in sorted(names):
+            try:
+                self._check()
+            except AdapterError as error:
+                if not whole:
+                    raise
+                return Sweep(versions=(*found,), whole=frozenset(whole), broken_off=silence(error))
+            found += [self._row(name, number) for number in self._models.get(name, {})]
+            whole.add(name)
+        return Sweep(versions=(*found,), whole=frozenset(whole))
+
+    async def labels(self, name: str, version: int) -> Labels | Absent:
+        """The labels as last written."""
+        self._check()
+        found = self._find(name, version)
+        return found if isinstance(found, Absent) else found[1]
+
+    async def write(self, name: str, write: Write) -> None:
+        """The labels are as given; the alias has left other versions, and entering a stage archived others."""
+        self._check()
+        found = self._find(name, write.version)
+        if isinstance(found, Absent):
+            raise NotFound(found.message)
+        refusals: list[Rejected] = []
+        for step in self._steps(name, write):
+            try:
+                step()
+            except Rejected as error:
+                refusals.append(error)
+        if refusals:
+            raise refusals[0]
+
+    async def keep(self, run_id: str, path: str, content: bytes) -> None:
+        """The document is in `kept`, under the run and the path."""
+        self._check()
+        if not path or {"", ".", ".."} & set(path.split("/")):
+            raise Rejected(f'"{path}" is no path inside the artifacts of a run')
+        if run_id not in self.runs:
+            raise NotFound(f"there is no run {run_id}")
+        self.kept[run_id, path] = content
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+        self.closed = True
+
+    def _check(self) -> None:
+        if self.trouble is not None:
+            if self.good_requests == 0:
+                raise self.trouble
+            self.good_requests -= 1
+        self.requests += 1
+
+    def _touch(self, name: str, version: int = 0) -> None:
+        self._ticks += 1
+        self._updated[name, version] = self._updated[name, 0] = self._ticks
+
+    def _row(self, name: str, number: int) -> VersionListed:
+        labels = self._models[name][number][1]
+        return VersionListed(name, number, self._updated[name, number], labels.stage, kept_tags(labels.tags))
+
+    def _steps(self, name: str, write: Write) -> Iterator[Callable[[], None]]:
+        number = write.version
+        if write.stage is not None:
+            yield partial(self._enter, name, number, write.stage, write.archive_others)
+        if write.alias is not None:
+            yield partial(self._name, name, number, write.alias)
+        for key, value in write.tags.items():
+            yield partial(self._tag, name, number, key, value)
+
+    def _refuse(self, what: str) -> None:
+        if what in self.refused:
+            raise self.refused[what]
+
+    def _tag(self, name: str, version: int, key: str, value: str) -> None:
+        if self._models[name][version][1].tags.get(key) == value:
+            return
+        self._refuse(key)
+        if not TAG.fullmatch(key) or len(value) > TAG_LIMIT:
+            raise Rejected(f'refused to set the tag "{key[:250]}"')
+        labels = self._models[name][version][1]
+        self._relabel(name, version, replace(labels, tags={**labels.tags, key: value}))
+
+    def _find(self, name: str, version: int) -> tuple[Model, Labels] | Absent:
+        if name not in self._models:
+            return Absent("VersionNotFound", f'the model "{name}" is not registered in memory (version {version})')
+        found = self._models[name].get(version)
+        if found is None:
+            return Absent("VersionNotFound", f'version {version} of the model "{name}" is not registered in memory')
+        return found
+
+    def _enter(self, name: str, version: int, wanted: str, archive_others: bool) -> None:
+        stage = next((one for one in STAGES if one.lower() == wanted.lower()), None)
+        if stage is None:
+            raise Rejected(f'"{wanted}" is no stage: it is one of {", ".join(STAGES)}')
+        labels = self._models[name][version][1]
+        if labels.stage == stage:
+            return
+        self._refuse(stage)
+        if archive_others and stage in ("Staging", "Production"):
+            for other, (_, theirs) in list(self._models[name].items()):
+                if theirs.stage == stage:
+                    self._relabel(name, other, replace(theirs, stage="Archived"))
+                    self._touch(name, other)
+        self._relabel(name, version, replace(labels, stage=stage))
+        self._touch(name, version)
+
+    def _name(self, name: str, version: int, alias: str) -> None:
+        if alias in self._models[name][version][1].aliases:
+            return
+        self._refuse(alias)
+        if not ALIAS.fullmatch(alias) or RESERVED_ALIAS.fullmatch(alias):
+            raise Rejected(f'the alias "{alias}" is reserved or not legal')
+        for other, (_, labels) in list(self._models[name].items()):
+            aliases = set(labels.aliases) - {alias} | ({alias} if other == version else set())
+            self._relabel(name, other, replace(labels, aliases=tuple(sorted(aliases))))
+
+    def _relabel(self, name: str, version: int, labels: Labels) -> None:
+        self._models[name][version] = (self._models[name][version][0], labels)
