@@ -19,9 +19,12 @@ class World:
     def __init__(self) -> None:
         self.cache = Cache()
         self.jobs: dict[str, tuple[int, int]] = {}
+        self.queued: dict[str, int] = {}
         self.leads = True
         self.telemetry = Telemetry()
-        self.telemetry.registry.register(Gauges(Known(self.cache, lambda: self.jobs, lambda: self.leads)))
+        self.telemetry.registry.register(
+            Gauges(Known(self.cache, lambda: self.jobs, lambda: self.queued, lambda: self.leads))
+        )
         self._versions = 0
 
     def has(self, kind: Kind, name: str, **more: Any) -> None:
@@ -159,6 +162,11 @@ def test_jobs_by_queue(world: World) -> None:
     }
 
 
+def test_what_waits_for_a_pass(world: World) -> None:
+    world.queued = {"urgent": 1, "usual": 40}
+    assert world.read() == {'queue_depth{lane="urgent"}': 1, 'queue_depth{lane="usual"}': 40}
+
+
 def test_how_often_registries_are_read(world: World) -> None:
     world.has(REGISTRY, "mlflow", spec={"sync": {"interval": "2m"}})
     world.has(REGISTRY, "usual", spec={})
@@ -168,8 +176,9 @@ def test_how_often_registries_are_read(world: World) -> None:
     }
 
 
-def test_a_standby_says_nothing_of_objects(world: World) -> None:
+def test_a_standby_says_nothing_of_objects_and_of_work(world: World) -> None:
     world.model()
+    world.queued = {"usual": 40}
     world.leads = False
     assert world.read() == {}
 
@@ -189,7 +198,7 @@ def test_a_scrape_and_its_metrics_have_the_labels_that_the_reference_page_says(w
     world.has(VERSION, "flights-v1")
     world.has(REGISTRY, "mlflow")
     world.jobs = {"import": (0, 0), "validate cpu": (0, 0)}
-    gauges = Gauges(Known(world.cache, lambda: world.jobs))
+    gauges = Gauges(Known(world.cache, lambda: world.jobs, lambda: {"usual": 3}))
     found = {metric.name: metric for metric in gauges.collect()}
     assert found.keys() == {metric.name for metric in gauges.describe()} == {one.name for one in FAMILIES.values()}
     for family in FAMILIES.values():

@@ -50,6 +50,7 @@ FAMILIES = {
         Family("slipway_models", "RegisteredModels by the reason, the status and the Stalled of their Ready "
                "condition.", _STATE),
         Family("slipway_versions", "ModelVersions, by the same.", _STATE),
+        Family("slipway_queue_depth", "Keys that wait for a pass.", ("lane",)),
         Family("slipway_imports_running", "Import Jobs at work."),
         Family("slipway_imports_waiting", "Imports that wait for their turn."),
         Family("slipway_validations_running", "Validation Jobs at work.", ("pool",)),
@@ -66,7 +67,10 @@ class Known:
 
     cache: Cache
     jobs: Jobs
-    leads: Callable[[], bool] = lambda: True  # a standby's cache may be empty or old: it says nothing
+    queued: Callable[[], Mapping[str, int]]  # keys that wait for a pass, by lane
+    leads: Callable[[], bool] = lambda: (
+        True
+    )  # a standby's view may be empty or old, and it does no work: it says nothing
 
 
 class Gauges(Collector):
@@ -87,6 +91,8 @@ class Gauges(Collector):
             self._count_models(found)
             _count_states(found["versions"], "versions", self._known.cache.all(VERSION))
             _count_jobs(found, self._known.jobs())
+            queued = self._known.queued()
+            found["queue_depth"] = [_sample("queue_depth", {"lane": lane}, count) for lane, count in queued.items()]
             self._count_registries(found["registry_sweep_interval_seconds"])
         for name, samples in found.items():
             metric = Metric(FAMILIES[name].name, FAMILIES[name].about, "gauge")

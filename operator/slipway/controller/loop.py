@@ -29,7 +29,6 @@ class Loop:
         """Pass after pass until the queue is closed. The one broad `except`: a failed pass is logged and retried."""
         while (taken := await self._queue.take()) is not None:
             key, late = taken
-            self._telemetry.depth.labels("usual").set(self._queue.depth)
             self._telemetry.waited.observe(late)
             started = time.monotonic()
             result = "done"

@@ -19,7 +19,6 @@ class Telemetry:
         self.build.labels(__version__, platform.python_version()).set(1)
         self.leader = self._gauge("slipway_leader", "1 while this operator acts, 0 while it stands by.")
         self.frozen = self._gauge("slipway_frozen", "1 while the platform has frozen promotions, otherwise 0.")
-        self.depth = self._gauge("slipway_queue_depth", "Keys that wait for a pass.", "lane")
         self.waited = self._histogram("slipway_queue_wait_seconds", "How long a due key waited for a worker.")
         self.passes = self._counter(
             "slipway_passes", "Passes that were done, failed, or met a conflict.", "reconciler", "result"
