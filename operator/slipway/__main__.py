@@ -12,6 +12,7 @@ from .adapters.mlflow import MLflowRegistry
 from .controller import health, loop
 from .controller.apply import Applier
 from .controller.cache import Cache
+from .controller.gauges import Gauges, Known
 from .controller.labeller import Labeller
 from .controller.observe import Observer, Outside
 from .controller.queue import Key, Queue
@@ -46,6 +47,9 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     observer = Observer(cluster, cache, outside, refusals, chosen)
     applier = Applier(cluster, cache, refusals, telemetry)
     slots = Slots(queues_of(chosen), chosen.validations.max_concurrent, lambda: running_in(cache))
+    telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: {"usual": queue.depth})))
+    telemetry.frozen.set(bool(chosen.freeze))
+    telemetry.leader.set(1)
     hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget)
     reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry)
     watch = Watch(cluster, cache, queue.wake, telemetry)

@@ -419,6 +419,7 @@ def test_settings() -> None:
         "relistInterval": "10m",
         "implicitModels": True,
     }
+    assert config(rendered({"freeze": "Black Friday"}))["freeze"] == "Black Friday"
     assert config(rendered({"runner": {"imagePullSecrets": [{"name": "pull"}]}}))["imagePullSecrets"] == ["pull"]
     chosen = {"name": "mlflow", "namespace": "platform"}
     assert config(rendered({"defaultRegistry": chosen}))["defaultRegistry"] == chosen

@@ -210,6 +210,13 @@ def test_its_metrics_tell_what_it_did(world: World) -> None:
         'slipway_actions_total{verb="status"}',
         "slipway_registry_calls_total{",
         "slipway_registry_call_seconds_bucket{",
+        "slipway_registry_last_sweep_timestamp_seconds{",
+        'slipway_model_ready{model="flights"',
+        "slipway_versions{ready=",
+        "slipway_imports_running 1.0",
+        "slipway_last_relist_timestamp_seconds 1.",
+        "slipway_leader 1.0",
+        "slipway_frozen 0.0",
     ):
         assert name in text
     assert 'result="failed"' not in text
