@@ -39,8 +39,8 @@ def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any:
 class ControlPlane:
     """Real programs on free ports of 127.0.0.1, with all their state in one folder."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self.programs, self.folder = programs, folder
+    def __init__(self, programs: Path, folder: Path, *flags: str) -> None:
+        self.programs, self.folder, self._flags = programs, folder, flags  # flags: more of them for the API server
         self.etcd, self.peer, self.api = free_port(), free_port(), free_port()
         self.kubeconfig = folder / "kubeconfig"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -88,7 +88,7 @@ class ControlPlane:
             "--token-auth-file=tokens.csv", "--authorization-mode=RBAC", "--service-account-key-file=sa.key",
             "--service-account-signing-key-file=sa.key", "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.97.0.0/24", "--disable-admission-plugins=ServiceAccount",
-            "--allow-privileged=true",
+            "--allow-privileged=true", *self._flags,
         )  # fmt: skip
         until("the API server is ready", self._ready, START_SECONDS)
 
@@ -167,6 +167,23 @@ class Operator:
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def acts(self) -> bool:
+        """Whether it says that it holds the Lease."""
+        return "slipway_leader 1.0" in self.get("metrics")[1]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def ended(self, seconds: float) -> int:
+        """Its exit code, once it has ended; TimeoutExpired if it has not by then."""
+        assert self._process is not None
+        code = self._process.wait(timeout=seconds)
+        self._process = None
+        return code
 
     def stop(self) -> int:
         """Its exit code after SIGTERM."""

@@ -11,6 +11,9 @@ class Telemetry:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.leader = Gauge(
+            "slipway_leader", "1 while this operator acts, 0 while it stands by.", registry=self.registry
+        )
         self.depth = Gauge("slipway_queue_depth", "Keys that wait for a pass.", registry=self.registry)
         self.waited = self._histogram("slipway_queue_wait_seconds", "How long a due key waited for a worker.")
         self.passes = self._counter(
