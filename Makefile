@@ -50,7 +50,7 @@ generate: venv ## Write CRDs and reference documents anew from the types
 golden: venv ## Write the golden manifests anew; review the difference
 	@GOLDEN=write $(VENV) -m pytest -q tests/resources
 
-bench: images ## Measure the operator and write the report
+bench: images ## Measure the operator, on the cluster and on simulated nodes, and write the report
 	@$(VENV) bench
 
 lock: venv ## Resolve requirements/*.in into pinned, hashed lists

@@ -1,8 +1,9 @@
-"""Makes `python bench` run this folder as the package `bench`."""
+"""Makes `python bench` run this folder as the package `bench`, with the operator's own code beside it."""
 
 import importlib
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0:1] = [str(ROOT), str(ROOT / "operator")]
 sys.exit(importlib.import_module("bench.program").main())

@@ -4,47 +4,54 @@ import argparse
 import json
 import os
 import platform
-import sys
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import footprint, promotion
+from bench import footprint, promotion, scale
 from bench.cluster import reader
+from bench.figures import Figure, figure
+from bench.world import Sizes
 from dev.demo import install, manifests
 from dev.demo.console import Console
 
 RESULTS = Path(__file__).parent / "results" / "local"
 
 
-@dataclass(frozen=True)
-class Bound:
-    """A figure and what it may be at most."""
-
-    what: str
-    value: float
-    at_most: float
-    unit: str
-
-    @property
-    def holds(self) -> bool:
-        """Whether it holds."""
-        return self.value <= self.at_most
-
-    def __str__(self) -> str:
-        """One line of the report."""
-        word = "holds" if self.holds else "DOES NOT HOLD"
-        return f"{self.what}: {self.value:.2f}{self.unit}, at most {self.at_most:g}{self.unit}: {word}"
-
-
 def main() -> int:
     """0 if every bound holds, 1 if one does not."""
+    options = _options()
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    figures: list[Figure] = []
+    if options.which in ("promotion", "all"):
+        figures += _promotions(options, stamp)
+    if options.which in ("scale", "all"):
+        figures += _scale(options, stamp)
+    print()
+    for one in figures:
+        print(one)
+    return 0 if all(one.holds for one in figures) else 1
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="promotions on each side (default: 3)")
+    parser.add_argument("which", nargs="?", choices=("all", "promotion", "scale"), default="all")
+    parser.add_argument("--promotions", type=int, default=3, help="promotions on each side (default: 3)")
     parser.add_argument("--idle-minutes", type=float, default=10.0, help="how long the operator rests (default: 10)")
-    options = parser.parse_args()
+    usual = Sizes()
+    for name, text in {
+        "models": "models that serve", "versions": "versions of each", "fresh": "new models of a round",
+        "rounds": "runs of what is cheap", "rest_minutes": "how long they rest",
+    }.items():  # fmt: skip
+        default = getattr(usual, name)
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(default), default=default, help=f"{text} (default: {default:g})")
+    return parser.parse_args()
+
+
+def _promotions(options: argparse.Namespace, stamp: str) -> list[Figure]:
     console, kube = Console(steps=3), install.cluster()
     with console.step("Slipway, MLflow and a registered model"):
         images = install.Images()
@@ -52,23 +59,32 @@ def main() -> int:
         install.deploy_mlflow(kube, console, images)
         story = install.train_versions(kube, console)
         kube.apply(manifests.model_registry())
-    with console.step(f"{options.rounds} promotions by Slipway and by hand, in turns"), reader(kube) as api:
-        rounds = promotion.compare(promotion.Stage(kube, api, story), console, options.rounds)
+    with console.step(f"{options.promotions} promotions by Slipway and by hand, in turns"), reader(kube) as api:
+        rounds = promotion.compare(promotion.Stage(kube, api, story), console, options.promotions)
     with console.step(f"the operator at rest for {options.idle_minutes:g} minutes"), reader(kube) as api:
         memory = footprint.at_rest(api, console, options.idle_minutes * 60)
     found = summary(rounds, memory)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    (RESULTS / f"{stamp}.json").write_text(json.dumps(found, indent=2) + "\n")
-    bounds = [
-        Bound("time to the first prediction, by Slipway against by hand", found["ratio"], 1.2, ""),
-        Bound("operator's writes per promotion", found["writes_per_promotion"], 15, ""),
-        Bound("operator's memory at rest", found["memory_mib"], 120, " MiB"),
+    _write(f"{stamp}.json", json.dumps(found, indent=2))
+    return [
+        figure("time to the first prediction, by Slipway against by hand", found["ratio"], "", 1.2),
+        figure("operator's writes per promotion", [one.writes for one in rounds], "", 12),
+        figure("operator's memory at rest", found["memory_mib"], " MiB", 120),
     ]
-    print("\n" + json.dumps(found, indent=2) + "\n")
-    for bound in bounds:
-        print(bound)
-    return 0 if all(bound.holds for bound in bounds) else 1
+
+
+def _scale(options: argparse.Namespace, stamp: str) -> list[Figure]:
+    sizes = Sizes(options.models, options.versions, options.fresh, options.rounds, options.rest_minutes)
+    found = scale.measure(sizes, RESULTS / f"{stamp}-logs")
+    told = {"when": time.strftime("%Y-%m-%d"), "conditions": scale.conditions(sizes), "details": found.details}
+    told["figures"] = {one.what: one.told() for one in found.figures}
+    _write(f"{stamp}-scale.json", json.dumps(told, indent=2))
+    _write(f"{stamp}-profile.txt", found.profile)
+    return found.figures
+
+
+def _write(name: str, text: str) -> None:
+    (RESULTS / name).write_text(text + "\n")
+    print(f"\n{RESULTS / name}", flush=True)
 
 
 def summary(rounds: list[promotion.Round], memory_mib: float) -> dict[str, Any]:
@@ -85,10 +101,5 @@ def summary(rounds: list[promotion.Round], memory_mib: float) -> dict[str, Any]:
         "slipway_seconds": by_slipway[middle],
         "by_hand_seconds": by_hand[middle],
         "ratio": round(by_slipway[middle] / by_hand[middle], 3),
-        "writes_per_promotion": max(one.writes for one in rounds),
         "memory_mib": round(memory_mib, 1),
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -25,6 +25,7 @@ NODES = (
     *("containerd", "containerd-shim-runc-v2", "ctr", "coredns", "registry"),
 )
 S3 = "versitygw"  # of tests; no cluster waits for its build
+SIMULATED_NODES = "kwok"  # of the benchmarks; nor for this one
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ MODULE_LIST = (
     Module("distribution", {"registry": "."}),
     Module("kind", {"kind": "sigs.k8s.io/kind"}),
     Module("versitygw", {S3: "github.com/versity/versitygw/cmd/versitygw"}),
+    Module("kwok", {SIMULATED_NODES: "sigs.k8s.io/kwok/cmd/kwok"}),
 )
 
 

@@ -128,6 +128,29 @@ class TestSilence:
         assert isinstance(world.sweeper.model(PLACE, "flights"), Absent)
 
 
+class TestUse:
+    """Whether a registry may be used is seen in every pass: who was told that it may not looks again."""
+
+    async def test_an_edit_of_it_wakes_all_that_name_it(self, world: World) -> None:
+        waiting = world.version(1)
+        elsewhere = world.model("copy", "team", name="flights")
+        await world.sweep()
+        world.registry(generation=2, allowedNamespaces={"selector": {"matchLabels": {"a": "b"}}})
+        assert await world.sweep() == {FLIGHTS, elsewhere, waiting}
+        assert await world.sweep() == set()
+
+    async def test_a_credential_that_is_there_again_wakes_all_that_name_it(self, world: World) -> None:
+        world.registry(mlflow={"auth": {"basic": {"secretRef": {"name": "credential"}}}})
+        world.api.secret(username="slipway", password="one")
+        await world.sweep()
+        world.api.objects.clear()
+        assert await world.sweep() == {REGISTRY_KEY}
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and state.silence is not None and state.silence.reason == "SecretNotFound"
+        world.api.secret(username="slipway", password="one")
+        assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
+
+
 class TestCost:
     async def test_a_quiet_sweep_reads_the_pages_of_one_search_and_one_page_of_versions(self, world: World) -> None:
         await world.sweep()
@@ -189,7 +212,9 @@ async def test_the_task_of_a_registry_ends_with_it(world: World) -> None:
     task = world.sweeper._tasks[PLACE]
     world.cache.remove(REGISTRY, *PLACE)
     assert world.sweeper.registry(("ml", "another")) is None, "whoever asks makes it look"
+    world.woken.clear()
     await asyncio.wait({task}, timeout=10)
+    await world.until_woken(FLIGHTS)
     stop.set()
     await running
     assert world.sweeper.registry(PLACE) is None and world.server.closed

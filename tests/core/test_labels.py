@@ -76,6 +76,13 @@ def test_labels_that_the_registry_refuses_say_so_and_are_tried_on() -> None:
     assert [one.version for one in promotion.decide(refused).labels] == [1]
 
 
+def test_a_stage_that_the_registry_refused_is_no_drift() -> None:
+    done, labels = written(labelled(model_seen((version(1),), serves(1), (pods_of(1),)), 1, NOTHING), 1)
+    half = labelled(done, 1, replace(labels, stage="None"))
+    refused = replace(half, label_refusals={1: Silent("RegistryRejected", "stages are switched off", False)})
+    assert told(refused, 1) == ("False", "RegistryRejected")
+
+
 def test_another_operator_of_the_same_name_is_named_and_not_written_over() -> None:
     seen = labelled(model_seen((version(1),), serves(1), (pods_of(1),)), 1, NOTHING)
     contested = replace(seen, contested={1: "the tag state says 'Serving since yesterday'"})

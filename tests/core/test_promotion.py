@@ -150,11 +150,16 @@ def test_the_record_of_a_rollback_holds_who_when_and_why() -> None:
     }
 
 
-def test_a_rollback_brings_up_nothing_that_was_waiting() -> None:
+def test_what_was_waiting_at_a_rollback_goes_on_waiting_and_is_free_after_resume() -> None:
     asked = model(rollback="friday-1")
-    seen = model_seen((version(1), proven(2, champion=A), version(3)), serves(3, 1), (V1, pods_of(3)), asked)
-    ledger = ledger_after(promotion.decide(seen))
-    assert ledger is not None and [one.version for one in ledger.rolled_back] == [2, 3]
+    waiting = proven(4, champion=digest("a"))
+    seen = model_seen((version(1), version(3), waiting), serves(3, 1), (V1, pods_of(3), pods_of(4)), asked)
+    seen = replace(seen, ledger=serves(3, 1, released=(release(1), release(3))))
+    after = with_ledger(seen, ledger_after(promotion.decide(seen)))
+    assert after.ledger is not None and [one.version for one in after.ledger.rolled_back] == [3]
+    assert (champion_after(promotion.decide(after)), released_of(after, 4)) == (1, ("False", "Held"))
+    resumed = replace(after, model=model(rollback="friday-1", resume="1"))
+    assert champion_after(promotion.decide(resumed)) == 4
 
 
 def test_two_rollbacks_in_a_row_go_back_two_releases_and_keep_to_one_history_limit() -> None:

@@ -39,8 +39,9 @@ def until(what: str, check: Callable[[], Any], seconds: float = 60) -> Any:
 class ControlPlane:
     """Real programs on free ports of 127.0.0.1, with all their state in one folder."""
 
-    def __init__(self, programs: Path, folder: Path, *flags: str) -> None:
-        self.programs, self.folder, self._flags = programs, folder, flags  # flags: more of them for the API server
+    def __init__(self, programs: Path, folder: Path, flags: tuple[str, ...] = ()) -> None:
+        self.programs, self.folder = programs, folder
+        self._flags = flags  # more of the API server's; of a flag that is given twice, the last one counts
         self.etcd, self.peer, self.api = free_port(), free_port(), free_port()
         self.kubeconfig = folder / "kubeconfig"
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -88,7 +89,8 @@ class ControlPlane:
             "--token-auth-file=tokens.csv", "--authorization-mode=RBAC", "--service-account-key-file=sa.key",
             "--service-account-signing-key-file=sa.key", "--service-account-issuer=https://kubernetes.default.svc",
             "--service-cluster-ip-range=10.97.0.0/24", "--disable-admission-plugins=ServiceAccount",
-            "--allow-privileged=true", *self._flags,
+            "--allow-privileged=true",
+            *self._flags,
         )  # fmt: skip
         until("the API server is ready", self._ready, START_SECONDS)
 
@@ -146,11 +148,12 @@ class Operator:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, python: str) -> None:
-        """It runs and says that it is ready."""
+    def start(self, python: str, *program: str, seconds: float = 30) -> None:
+        """It runs and says that it is ready; `program` is what runs it, if not Python itself."""
+        command = [python, *(program or ("-m", "slipway"))]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen([python, "-m", "slipway"], env=self._environment, stdout=log, stderr=log)
-        until("the operator is ready", lambda: self.get("readyz") == (200, "ok"), 30)
+            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+        until("the operator is ready", lambda: self.get("readyz") == (200, "ok"), seconds)
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and text of one of its own pages; (0, "") while it does not answer."""
@@ -162,6 +165,12 @@ class Operator:
         except (urllib.error.URLError, OSError):
             assert self._process is None or self._process.poll() is None, self.log.read_text()[-3000:]
             return 0, ""
+
+    @property
+    def pid(self) -> int:
+        """Its process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def alive(self) -> bool:

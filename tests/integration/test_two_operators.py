@@ -83,7 +83,7 @@ class Two:
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     folder = tmp_path_factory.mktemp("plane")
-    found = ControlPlane(programs(), folder, "--audit-policy-file=policy.yaml", "--audit-log-path=audit.log")
+    found = ControlPlane(programs(), folder, ("--audit-policy-file=policy.yaml", "--audit-log-path=audit.log"))
     (folder / "policy.yaml").write_text(POLICY)
     users = [f"token-of-{name},{name},{name},system:masters\n" for name in NAMES]
     (folder / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n{''.join(users)}")

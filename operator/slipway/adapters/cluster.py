@@ -73,6 +73,7 @@ class Cluster:
     async def connect(cls, may_write: Callable[[], float] = lambda: math.inf) -> "Cluster":
         """Connected as the pod's ServiceAccount, or by $KUBECONFIG outside a cluster."""
         settings = client.Configuration()
+        settings.client_session_kwargs = {"trust_env": False}  # it reads the whole environment for every request
         try:
             config.load_incluster_config(client_configuration=settings)
         except config.ConfigException:

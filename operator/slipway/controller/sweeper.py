@@ -105,6 +105,7 @@ class Sweeper:
                     task.cancel()
                     self._swept.pop(place, None)
                     await self._registries.forget(place)
+                    self._wake_all(place)
                 if task.done() or place not in there:
                     del self._tasks[place]
             for place in there - self._tasks.keys():
@@ -121,13 +122,17 @@ class Sweeper:
         wanted = self._wanted(registry)
         resource = self._registries.resource(registry)
         if isinstance(resource, Silent):
+            swept.usable = False
             self._tell(registry, swept, wanted, resource)
             return SILENT_SECONDS
-        swept.begin(resource)
+        edited = swept.begin(resource)
         interval = float(seconds(resource.spec.sync.interval))
         reached = await self._registries.reach(resource, anew=True)
         began = self._clock()
         silent = reached if isinstance(reached, Silent) else None
+        if edited or (swept.usable is False and silent is None):  # who may use it is another matter now
+            self._wake_all(registry)
+        swept.usable = silent is None
         if not isinstance(reached, Silent):
             try:
                 silent = await swept.read(reached.client, frozenset(wanted), began)
@@ -179,6 +184,14 @@ class Sweeper:
                 self._wake(key)
             for back in self._back if before is not None else ():
                 back(registry)
+
+    def _wake_all(self, registry: Place) -> None:
+        """Whatever names the registry: it may be used now, or no longer, or otherwise."""
+        for keys in self._wanted(registry).values():
+            for key in keys:
+                self._wake(key)
+        for key in self._waiting(registry):
+            self._wake(key)
 
     def _wanted(self, registry: Place) -> Wanted:
         found: dict[str, tuple[Key, ...]] = {}

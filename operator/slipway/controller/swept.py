@@ -18,6 +18,7 @@ class Swept:
 
     uri: str = ""
     generation: int | None = None
+    usable: bool | None = None  # whether it and its credential could be read
     snapshot: Snapshot = field(default_factory=Snapshot)
     watermark: Watermark | None = None
     whole_at: float = float("-inf")
@@ -29,13 +30,14 @@ class Swept:
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     state: RegistryState | None = None  # None: not asked yet
 
-    def begin(self, resource: ModelRegistry) -> None:
-        """What another server said says nothing of this one."""
+    def begin(self, resource: ModelRegistry) -> bool:
+        """Whether the ModelRegistry was edited. What another server said says nothing of this one."""
         uri = resource.spec.backend.mlflow.uri if resource.spec.backend.mlflow else ""
         if self.uri != uri:
             self.uri, self.snapshot, self.watermark, self.version = uri, Snapshot(), None, None
             self.whole_at = float("-inf")
-        self.generation = resource.metadata.generation
+        before, self.generation = self.generation, resource.metadata.generation
+        return before not in (None, self.generation)
 
     def merge(self, sweep: Sweep, names: frozenset[str]) -> None:
         """The snapshot knows what the sweep brought, but for what was confirmed after the sweep began."""

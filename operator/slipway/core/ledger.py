@@ -96,12 +96,9 @@ def move(ledger: ModelLedgerSpec, to: Release, history_limit: int, now: datetime
 
 
 def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Command) -> ModelLedgerSpec:
-    """The traffic goes back to a version. What was above it stays out, and no rollout starts until `resume`."""
+    """The traffic goes back to a version. What served after it stays out, and no rollout starts until `resume`."""
     now, limit = seen.now, seen.model.spec.rollout.history_limit
-    left = {
-        one.spec.version for one in seen.versions if one.spec.stage == "Production" and one.spec.version > to.version
-    }
-    out = left | ({ledger.champion} if ledger.champion else set())
+    out = ({one.version for one in ledger.released if one.version > to.version} | {ledger.champion or 0}) - {0}
     rolled_back = _rolled_back(seen, ledger, out - {to.version}, asked, to.version)
     returned = seen.version(to.version)
     stays_out = {one.version for one in rolled_back}

@@ -184,14 +184,14 @@ class Reason(StrEnum):
     RegistryNotAllowed = (
         "RegistryNotAllowed",
         "Stuck",
-        "The ModelRegistry does not allow this namespace.",
+        "The ModelRegistry does not allow this namespace, or this model to it.",
         "Have its owner extend spec.allowedNamespaces.",
     )
     RegistryUnauthorized = (
         "RegistryUnauthorized",
         "Stuck",
         "The registry refuses the credential.",
-        "Correct the Secret that the ModelRegistry names; it is read again at each poll.",
+        "Correct the Secret that the ModelRegistry names; it is read again at each sweep.",
     )
     RegistryRejected = (
         "RegistryRejected",
