@@ -130,9 +130,10 @@ def _helm(kube: Kube, console: Console, values: Path) -> None:
 
 def _last_words(kube: Kube) -> str:
     """The end of the operator's log, or of the one before it crashed."""
+    pods = ["-l", "app.kubernetes.io/component=operator", "--prefix"]
     for before in (["--previous"], []):
         try:
-            said = kube.run("kubectl", "logs", "-n", SYSTEM, "deployment/slipway", "--tail=2", *before)
+            said = kube.run("kubectl", "logs", "-n", SYSTEM, *pods, "--tail=2", *before)
         except Broken:
             continue
         return said.strip()[-600:]

@@ -97,11 +97,13 @@ class Kube:
 
     @contextmanager
     def forwarded(self, namespace: str, service: str, port: int) -> Iterator[str]:
-        """A local URL that leads to a Service for as long as the context lasts, over restarts of its pod too."""
+        """A local URL that leads to a Service for as long as the context lasts, over restarts of its pod too; or to a
+        pod, as `pod/name`."""
         with socket.socket() as chosen:
             chosen.bind(("127.0.0.1", 0))
             local = chosen.getsockname()[1]
-        command = self.command(["kubectl", "port-forward", "-n", namespace, f"service/{service}", f"{local}:{port}"])
+        target = service if "/" in service else f"service/{service}"
+        command = self.command(["kubectl", "port-forward", "-n", namespace, target, f"{local}:{port}"])
         over = threading.Event()
         keeper = threading.Thread(target=self._keep, args=(command, over), daemon=True)
         keeper.start()

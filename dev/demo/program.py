@@ -86,7 +86,7 @@ where to look
   kubectl describe mv -n {MODELS}                      # what was checked, and why one was refused
   kubectl describe rmodel {MODEL} -n {MODELS}
   kubectl get events -n {MODELS} --sort-by=.lastTimestamp
-  kubectl logs -n {SYSTEM} deployment/slipway          # the operator
+  kubectl logs -n {SYSTEM} -l app.kubernetes.io/component=operator --prefix --tail=50
   kubectl port-forward -n {MLFLOW} service/mlflow 5000:5000   # then http://127.0.0.1:5000
 """
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 import sys
 import time
+import uuid
 
 from . import __version__, logs, settings
 from .adapters.cluster import Cluster
@@ -14,6 +17,7 @@ from .controller.apply import Applier
 from .controller.cache import Cache
 from .controller.gauges import Gauges, Known
 from .controller.labeller import Labeller
+from .controller.lease import Lease
 from .controller.observe import Observer, Outside
 from .controller.queue import Key, Queue
 from .controller.reconcile import Hands, Reconciler
@@ -30,14 +34,14 @@ log = logging.getLogger("slipway")
 
 async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     """Run until `stop`; False if the watches broke."""
-    telemetry, cache, cluster = Telemetry(), Cache(), await Cluster.connect()
+    telemetry, cache = Telemetry(), Cache()
+    lease = Lease(await Cluster.connect(), (chosen.namespace, chosen.lease), chosen.identity or _nameless())
+    cluster = await Cluster.connect(lambda: lease.seconds_left)
     queue: Queue[Key] = Queue(time.monotonic)
 
-    def called(operation: str, result: str, seconds: float) -> None:
-        telemetry.calls.labels(operation, result).inc()
-        telemetry.called.labels(operation).observe(seconds)
-
-    registries = Registries(cluster, cache, chosen, lambda connection: MLflowRegistry(connection, called))
+    registries = Registries(
+        cluster, cache, chosen, lambda connection: MLflowRegistry(connection, telemetry.observe_call)
+    )
     refusals = Refusals()
     sweeper = Sweeper(cache, registries, queue.wake, telemetry)
     labeller = Labeller(sweeper, registries, queue.wake, telemetry)
@@ -47,9 +51,9 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     observer = Observer(cluster, cache, outside, refusals, chosen)
     applier = Applier(cluster, cache, refusals, telemetry)
     slots = Slots(queues_of(chosen), chosen.validations.max_concurrent, lambda: running_in(cache))
-    telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: {"usual": queue.depth})))
+    acts = asyncio.Event()
+    telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: {"usual": queue.depth}, acts.is_set)))
     telemetry.frozen.set(bool(chosen.freeze))
-    telemetry.leader.set(1)
     hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget)
     reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry)
     watch = Watch(cluster, cache, queue.wake, telemetry)
@@ -66,20 +70,33 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     server = await health.serve(chosen.port, telemetry, alive, ready)
     where = ", ".join(chosen.watch_namespaces) or "all namespaces"
     log.info("Slipway %s works in %s, imports in %s", __version__, where, chosen.namespace)
-    background = [asyncio.create_task(one.run(stop)) for one in (sweeper, labeller, resolver, keeper)]
+
+    async def act() -> None:
+        log.info("%s acts", lease.me)
+        acts.set()
+        telemetry.leader.set(1)
+        workers = loop.Loop(queue, reconciler, telemetry).run(chosen.concurrency, stop)
+        await asyncio.gather(workers, *(one.run(stop) for one in (sweeper, labeller, resolver, keeper)))
+        telemetry.leader.set(0)
+
+    relists = loop.Relists(chosen.watch_namespaces, chosen.namespace, chosen.relist_seconds)
     try:
-        await loop.run(
-            watch, queue, loop.Loop(queue, reconciler, telemetry), kopf, chosen.watch_namespaces, chosen.namespace,
-            chosen.concurrency, chosen.relist_seconds, stop,
-        )  # fmt: skip
+        if lost := await loop.run(watch, kopf, relists, lease, act, stop):
+            log.error("%s: this operator ends, since another one may act", lost)
+            os._exit(1)  # at once, whatever still runs or hangs
     finally:
-        await asyncio.gather(*background)
         await registries.close()
         await cluster.close()
+        await lease.close()
         await server.cleanup()
     if kopf.failure:
         log.error("the watches broke: %r", kopf.failure)
     return kopf.failure is None
+
+
+def _nameless() -> str:
+    """Who a process outside a pod is."""
+    return f"{socket.gethostname()}_{uuid.uuid4()}"
 
 
 async def main() -> int:

@@ -25,6 +25,8 @@ class Settings(ConfigFile):
     """Everything that can be set."""
 
     watch_namespaces: tuple[str, ...] = ()
+    lease: str = "slipway"
+    identity: str = ""
     log_format: Literal["json", "text"] = "text"
     log_level: str = "INFO"
     port: int = 8080
@@ -39,6 +41,8 @@ VARIABLES: dict[str, str] = {
     "SLIPWAY_CONFIG": "Path of the configuration file (YAML), which must name the cluster.",
     "SLIPWAY_NAMESPACE": "The operator's own namespace, where imports run.",
     "SLIPWAY_WATCH_NAMESPACES": "Namespaces to work in, separated by commas; empty: the whole cluster.",
+    "SLIPWAY_LEASE": "Name of the Lease in that namespace, by which one of several operators acts; default: slipway.",
+    "SLIPWAY_IDENTITY": "Who holds it, unlike anybody else; default: the host's name and a random number.",
     "SLIPWAY_LOG_FORMAT": "json or text; default: text on a terminal, otherwise json.",
     "SLIPWAY_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR.",
     "SLIPWAY_LISTEN_PORT": "Port of /metrics, /healthz and /readyz.",
@@ -56,6 +60,8 @@ def load(environment: Mapping[str, str] | None = None, on_terminal: bool = False
     found = _file(Path(path)) if path else {}
     direct = {
         "namespace": given.get("SLIPWAY_NAMESPACE"),
+        "lease": given.get("SLIPWAY_LEASE"),
+        "identity": given.get("SLIPWAY_IDENTITY"),
         "log_format": given.get("SLIPWAY_LOG_FORMAT") or ("text" if on_terminal else "json"),
         "log_level": given.get("SLIPWAY_LOG_LEVEL"),
         "port": given.get("SLIPWAY_LISTEN_PORT"),

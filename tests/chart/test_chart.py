@@ -15,7 +15,7 @@ import pytest
 import yaml
 from slipway import settings
 from slipway.api import names
-from slipway.resources import serving
+from slipway.resources import naming
 from slipway.runner.network import NEVER
 
 from tests import worlds
@@ -365,8 +365,44 @@ def test_every_pod_is_restricted(manifests: list[Manifest]) -> None:
             }
             assert container["resources"]["requests"]
             assert container["livenessProbe"] and container["readinessProbe"]
-        assert deployment["spec"]["replicas"] == 1
-        assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_one_store_and_two_operators_of_which_one_is_always_there(manifests: list[Manifest]) -> None:
+    store = one(manifests, "Deployment", "slipway-store")["spec"]
+    assert (store["replicas"], store["strategy"]) == (1, {"type": "Recreate"}), "one volume, one writer"
+    operator = one(manifests, "Deployment", "slipway")["spec"]
+    assert operator["replicas"] == 2
+    assert operator["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    labels = operator["template"]["metadata"]["labels"]
+    (spread,) = operator["template"]["spec"]["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    budget = one(manifests, "PodDisruptionBudget", "slipway")["spec"]
+    assert budget["maxUnavailable"] == 1
+    for chosen in (spread["labelSelector"], budget["selector"]):
+        assert chosen["matchLabels"] == operator["selector"]["matchLabels"]
+        assert chosen["matchLabels"].items() <= labels.items()
+
+
+def test_one_operator_has_no_budget_that_would_hold_up_a_drain() -> None:
+    assert not of_kind(rendered({"replicas": 1}), "PodDisruptionBudget")
+    assert not of_kind(rendered({"podDisruptionBudget": {"enabled": False}}), "PodDisruptionBudget")
+
+
+def test_a_spread_of_ones_own_replaces_the_charts() -> None:
+    own = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    pod = one(rendered({"topologySpreadConstraints": [own]}), "Deployment", "slipway")["spec"]["template"]["spec"]
+    assert pod["topologySpreadConstraints"] == [own]
+
+
+def test_the_operator_may_hold_the_lease_that_it_is_told_of(manifests: list[Manifest]) -> None:
+    pod = one(manifests, "Deployment", "slipway")["spec"]["template"]["spec"]
+    said = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+    assert said["SLIPWAY_LEASE"] == "slipway"
+    assert said["SLIPWAY_IDENTITY"] == "$(POD_NAME)_$(POD_UID)"
+    role = one(manifests, "Role", "slipway-own")
+    (rule,) = [each for each in role["rules"] if each["resources"] == ["leases"]]
+    assert {"get", "create", "update"} <= set(rule["verbs"])
+    assert role["metadata"]["namespace"] == "platform"
 
 
 def test_the_operators_pod() -> None:
@@ -375,6 +411,10 @@ def test_the_operators_pod() -> None:
     said = {each["name"]: each.get("value") for each in container["env"]}
     assert said == {
         "SLIPWAY_NAMESPACE": None,  # the downward API's
+        "POD_NAME": None,
+        "POD_UID": None,
+        "SLIPWAY_LEASE": "slipway",
+        "SLIPWAY_IDENTITY": "$(POD_NAME)_$(POD_UID)",
         "SLIPWAY_WATCH_NAMESPACES": "ml,vision",
         "SLIPWAY_CONFIG": "/etc/slipway/config.yaml",
         "SLIPWAY_LOG_FORMAT": "json",
@@ -533,7 +573,7 @@ def test_model_code_reaches_dns_the_store_and_what_is_allowed() -> None:
 def test_the_policies_choose_the_pods_that_slipway_makes() -> None:
     found = confining({"egress": EGRESS})
     model = worlds.model()
-    of_version = serving.selector(model, 1)
+    of_version = naming.selector(model.metadata.name, 1)
     (key,) = found["ml/slipway-serve"]["spec"]["podSelector"]["matchExpressions"]
     assert key == {"key": names.TRACK, "operator": "Exists"} and names.TRACK in of_version
     chosen = found["ml/slipway-validate"]["spec"]["podSelector"]["matchLabels"]
@@ -606,6 +646,7 @@ REFUSED = [
     Refused("a writer with a quote", "it would end the expression", {"admission": {"writers": ["a'b"]}},
             "/admission/writers/0'"),
     Refused("no concurrency", "nothing would be done", {"concurrency": 0}, "/concurrency': minimum: got 0, want 1"),
+    Refused("replicas without end", "one acts", {"replicas": 50}, "/replicas': maximum: got 50, want 5"),
     Refused("interval in words", "h, m and s", {"relistInterval": "often"}, "/relistInterval': 'often' does not match"),
     Refused("pool without a name", "it is asked for by name", {"pools": [{}]}, "/pools/0': missing property 'name'"),
     Refused("pool in capitals", "models could not ask for it", {"pools": [{"name": "GPU"}]}, "/pools/0/name'"),

@@ -110,7 +110,7 @@ class Place:
             ["get", "pods,jobs,deployments", "-n", self.namespace, "-o", "wide"],
             ["get", "events", "-n", self.namespace, "--sort-by=.lastTimestamp"],
             ["get", "pods", "-n", SYSTEM],
-            ["logs", "-n", SYSTEM, "deployment/slipway", "--tail=25"],
+            ["logs", "-n", SYSTEM, "-l", "app.kubernetes.io/component=operator", "--prefix", "--tail=25"],
         ):
             try:
                 lines += self.kube.run("kubectl", *arguments).splitlines()[-40:]

@@ -24,6 +24,13 @@ class Work:
     failed: float  # passes that failed or met a conflict
 
 
+def acting(kube: Kube) -> tuple[str, str]:
+    """Name and uid of the operator's pod that acts; both "" while none does."""
+    lease = kube.get("lease", SYSTEM, "slipway") or {"spec": {}}
+    name, _, uid = (lease["spec"].get("holderIdentity") or "").partition("_")
+    return name, uid
+
+
 def restarts(kube: Kube) -> dict[str, int]:
     """How often each pod of the operator was started anew, by name."""
     return {
@@ -34,7 +41,8 @@ def restarts(kube: Kube) -> dict[str, int]:
 
 def rest(kube: Kube) -> Work:
     """What the operator did in the first stretch of so many seconds in which it wrote nothing."""
-    with kube.forwarded(SYSTEM, "slipway", METRICS_PORT) as url:
+    name = poll("an operator acts", PATIENCE_SECONDS, lambda: acting(kube)[0])
+    with kube.forwarded(SYSTEM, f"pod/{name}", METRICS_PORT) as url:
         began, before = time.monotonic(), _counted(url)
 
         def rested() -> Work | None:

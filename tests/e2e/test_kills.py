@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from dev.demo.kube import Object
 from dev.demo.manifests import SYSTEM
 from dev.demo.progress import condition
 
@@ -24,6 +23,7 @@ from . import audit
 from .audit import Write
 from .conftest import World, places_of
 from .place import Place, model_version, poll
+from .rest import acting
 
 MODEL = "minutes"
 ROLES = {1: "fair", 2: "worse", 3: "good", 4: "fine", 5: "better"}
@@ -33,7 +33,7 @@ KILLS_PER_LEG = 2  # of three legs of five versions: thirty
 # Most die young: a new operator does all the work that waits at once, an old one waits.
 USUAL_SECONDS, OLDEST_SECONDS = 2.0, 6.0
 SEED = int(os.environ.get("SLIPWAY_KILLS_SEED") or random.randrange(10_000))
-LABELS, USER = "app.kubernetes.io/component=operator", f"system:serviceaccount:{SYSTEM}:slipway"
+USER = f"system:serviceaccount:{SYSTEM}:slipway"
 VERSION, NOBODY = "slipway.dev/version", "none"
 
 
@@ -116,7 +116,7 @@ class Killer:
     def kill(self, number: int, leg: str) -> None:
         """One operator dies: at a random age, or right behind a random one of its first writes, since between two
         writes is where something could be forgotten or done again."""
-        pid = poll("the operator's process", 60, self._process, self.place.told)
+        pid, pod = poll("the process of the operator that acts", 60, self._process, self.place.told)
         if self.chance.random() < 0.5:
             age = self.chance.triangular(0, OLDEST_SECONDS, USUAL_SECONDS)
             time.sleep(age)  # the moment is a time and nothing else: there is nothing to wait for
@@ -128,22 +128,20 @@ class Killer:
         # A pod that is only deleted would be asked to end, and finish its passes.
         os.kill(pid, signal.SIGKILL)
         print(f"{datetime.now(UTC):%H:%M:%S.%f} killed {moment}, after version {number} {leg}")
-        # A container that ended is started again later and later; a pod that is gone is replaced at once. Sometimes
-        # the container comes back before its pod is gone: two operators for a moment, which must do no harm either.
-        names = [pod["metadata"]["name"] for pod in self._pods()]
-        self.place.kube.run("kubectl", "delete", "pod", "-n", SYSTEM, *names, "--grace-period=0", "--force")
+        # Sometimes the other one takes over at once, and sometimes the container comes back before its pod is gone. A
+        # container that ended is started again later and later; a pod that is gone is replaced at once.
+        kubectl = ("kubectl", "-n", SYSTEM, "delete", "--ignore-not-found")
+        self.place.kube.run(*kubectl, "lease", "slipway")
+        self.place.kube.run(*kubectl, "pod", pod, "--grace-period=0", "--force")
 
-    def _pods(self) -> list[Object]:
-        return self.place.kube.list("pods", SYSTEM, LABELS)
-
-    def _process(self) -> int | None:
-        """The operator's process on this machine, which is every node of the local cluster."""
-        uids = [pod["metadata"]["uid"] for pod in self._pods()]
+    def _process(self) -> tuple[int, str] | None:
+        """The process of the operator that acts on this machine, which is every node of the local cluster; its pod."""
+        pod, uid = acting(self.place.kube)
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended
                 program, group = (entry / "cmdline").read_bytes().split(b"\0"), (entry / "cgroup").read_text()
-                if program[1:3] == [b"-m", b"slipway"] and any(f"/pod{uid}/" in group for uid in uids):
-                    return int(entry.name)
+                if program[1:3] == [b"-m", b"slipway"] and uid and f"/pod{uid}/" in group:
+                    return int(entry.name), pod
         return None
 
 

@@ -140,7 +140,7 @@ def no_operator(world: World) -> Iterator[None]:
         poll("no operator runs", 60, lambda: not world.kube.list("pods", SYSTEM, OPERATOR))
         yield
     finally:
-        world.kube.run("kubectl", "scale", "deployment/slipway", "-n", SYSTEM, "--replicas=1")
+        world.kube.run("kubectl", "scale", "deployment/slipway", "-n", SYSTEM, "--replicas=2")
         world.kube.rollout(SYSTEM, "slipway", 120)
 
 

@@ -16,7 +16,7 @@ from dev.demo.progress import condition
 from .conftest import World, places_of
 from .place import Place, model_registry, model_version, poll
 from .refusing import BYSTANDER, CASES, CHEAT, LOCKED, Case
-from .rest import REST_SECONDS, rest, restarts
+from .rest import OPERATOR, REST_SECONDS, rest, restarts
 
 SECONDS = 300  # for all of them together: they run at the same time
 STATUS_BYTES = 16 * 1024
@@ -244,7 +244,7 @@ def test_a_password_that_is_wrong_is_shown_nowhere(refused: Refused) -> None:
     refused.settled(case)
     run, shown = refused.world.kube.run, refused.place(case).kubectl("get", "mv,rmodel,mreg,pods,events", "-o", "yaml")
     shown += run("kubectl", "get", "mreg,jobs,pods,events", "-n", SYSTEM, "-o", "yaml")
-    shown += run("kubectl", "logs", "deployment/slipway", "-n", SYSTEM)
+    shown += run("kubectl", "logs", "-l", OPERATOR, "-n", SYSTEM, "--tail=-1")
     assert "refused the username and password" in shown
     assert PASSWORD not in shown
     assert base64.b64encode(f"importer:{PASSWORD}".encode()).decode() not in shown

@@ -177,6 +177,23 @@ class Operator:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def acts(self) -> bool:
+        """Whether it says that it holds the Lease."""
+        return "slipway_leader 1.0" in self.get("metrics")[1]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def ended(self, seconds: float) -> int:
+        """Its exit code, once it has ended; TimeoutExpired if it has not by then."""
+        assert self._process is not None
+        code = self._process.wait(timeout=seconds)
+        self._process = None
+        return code
+
     def stop(self) -> int:
         """Its exit code after SIGTERM."""
         if self._process is None:

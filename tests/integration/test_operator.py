@@ -188,14 +188,21 @@ def test_the_operator_goes_on_after_the_api_server_was_killed(world: World) -> N
     world.plane.kill()
     world.plane.start()
     until("kubectl answers", lambda: world.kubectl.ask("get", "mv").code == 0)
+    until("the operator acts again", lambda: acts_again(world.operator), 60)
     world.apply(2)
     world.says("flights-v2", "Imported", "ImportRunning", seconds=60)
-    assert world.operator.alive, "it was never restarted"
     assert len(world.jobs()) == 2
 
 
+def acts_again(operator: Operator) -> bool:
+    """Without the API server it loses its Lease after ten seconds and ends; the kubelet would start it again."""
+    if not operator.alive:
+        operator.start(sys.executable)
+    return operator.acts
+
+
 def test_it_ends_when_it_is_asked_to(world: World) -> None:
-    world.apply(1)
+    until("it acts", lambda: world.operator.acts)
     assert world.operator.stop() == 0
     assert "stopping" in world.operator.log.read_text()
 

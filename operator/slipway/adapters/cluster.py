@@ -1,7 +1,8 @@
 """The Kubernetes API as the operator uses it: plain dicts in and out, server-side apply, three kinds of errors."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from ..api.base import API_VERSION
-from .errors import AdapterError, Conflict, NotFound, Rejected, Unauthorized, Unreachable
+from .errors import AdapterError, Conflict, NotActing, NotFound, Rejected, Unauthorized, Unreachable
 
 FIELD_MANAGER = "slipway"
 TIMEOUT_SECONDS = 15
@@ -48,8 +49,10 @@ SECRET = Kind("v1", "Secret", "secrets")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 NAMESPACE = Kind("v1", "Namespace", "namespaces")
 EVENT = Kind("v1", "Event", "events")
+LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
+BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OURS)
 WATCHED = (REGISTRY, MODEL, VERSION, LEDGER, JOB, POD, DEPLOYMENT, SERVICE, RECORD)
-_KINDS = {(one.api_version, one.kind): one for one in (*WATCHED, SECRET, CONFIG_MAP, NAMESPACE, EVENT)}
+_KINDS = {(one.api_version, one.kind): one for one in (*WATCHED, SECRET, CONFIG_MAP, NAMESPACE, EVENT, LEASE, BUDGET)}
 
 
 def kind_of(manifest: Mapping[str, Any]) -> Kind:
@@ -58,13 +61,16 @@ def kind_of(manifest: Mapping[str, Any]) -> Kind:
 
 
 class Cluster:
-    """A connection to the API server. Every method raises only errors of `adapters.errors`."""
+    """A connection to the API server. Every method raises only errors of `adapters.errors`.
 
-    def __init__(self, api: client.ApiClient) -> None:
-        self._api = api
+    `may_write` says for how many seconds this process may write: no write begins later, and none lasts longer.
+    """
+
+    def __init__(self, api: client.ApiClient, may_write: Callable[[], float] = lambda: math.inf) -> None:
+        self._api, self._may_write = api, may_write
 
     @classmethod
-    async def connect(cls) -> "Cluster":
+    async def connect(cls, may_write: Callable[[], float] = lambda: math.inf) -> "Cluster":
         """Connected as the pod's ServiceAccount, or by $KUBECONFIG outside a cluster."""
         settings = client.Configuration()
         settings.client_session_kwargs = {"trust_env": False}  # it reads the whole environment for every request
@@ -72,7 +78,7 @@ class Cluster:
             config.load_incluster_config(client_configuration=settings)
         except config.ConfigException:
             await config.load_kube_config(client_configuration=settings)
-        return cls(client.ApiClient(settings))
+        return cls(client.ApiClient(settings), may_write)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -138,11 +144,14 @@ class Cluster:
     ) -> bytes:
         headers = {"Accept": "application/json", "Content-Type": media or "application/json"}
         given = [(key, value) for key, value in query or [] if value]
+        left = math.inf if method == "GET" else self._may_write()
+        if left <= 0:
+            raise NotActing("another operator acts, or may act: this one writes nothing")
         try:
             request = await self._api.param_serialize(
                 method, path, query_params=given, header_params=headers, body=body, auth_settings=["BearerToken"]
             )
-            answer = await self._api.call_api(*request, _request_timeout=TIMEOUT_SECONDS)
+            answer = await self._api.call_api(*request, _request_timeout=min(TIMEOUT_SECONDS, left))
             content: bytes = await answer.response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"the API server does not answer: {type(error).__name__}") from error

@@ -6,7 +6,8 @@ AdapterError
 │   ├── Unauthorized   the credential is wrong or missing
 │   ├── NotFound       it does not exist
 │   └── Occupied       something of that name is there, and it is not ours
-└── Conflict      somebody else wrote first: observe again
+├── Conflict      somebody else wrote first: observe again
+└── NotActing     this operator does not hold the Lease: it writes nothing
 """
 
 
@@ -36,3 +37,7 @@ class Occupied(Rejected):
 
 class Conflict(AdapterError):
     """Somebody else wrote first: observe again."""
+
+
+class NotActing(AdapterError):
+    """This operator does not hold the Lease: it writes nothing."""

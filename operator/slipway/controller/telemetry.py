@@ -59,6 +59,11 @@ class Telemetry:
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(name, help_text, labels, registry=self.registry)
 
+    def observe_call(self, operation: str, result: str, seconds: float) -> None:
+        """A registry was called."""
+        self.calls.labels(operation, result).inc()
+        self.called.labels(operation).observe(seconds)
+
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         return Counter(name, help_text, labels, registry=self.registry)
 
