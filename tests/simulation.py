@@ -125,7 +125,7 @@ class Simulation:
         """The result of a coroutine."""
         return self.loop.run_until_complete(call)
 
-    def wake(self, key: Key, *_: Any) -> None:
+    def wake(self, key: Key, *_: Any, urgent: bool = False) -> None:
         """The key is looked at before long."""
         if key.reconciler != "registry":
             self.dirty.setdefault(key)

@@ -52,7 +52,7 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     applier = Applier(cluster, cache, refusals, telemetry)
     slots = Slots(queues_of(chosen), chosen.validations.max_concurrent, lambda: running_in(cache))
     acts = asyncio.Event()
-    telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: {"usual": queue.depth}, acts.is_set)))
+    telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: queue.depths, acts.is_set)))
     telemetry.frozen.set(bool(chosen.freeze))
     hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget)
     reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry)

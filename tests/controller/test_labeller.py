@@ -107,6 +107,7 @@ class TestRefused:
         """A pass that stops asking because of the refusal, and asks again because of nothing, makes no loop."""
         world.server.refused["Production"] = Rejected("there are no stages here")
         want(world, SERVES)
+        assert await world.labeller._queue.take() is not None
         world.labeller._queue.done(FLIGHTS, await world.labeller.label(FLIGHTS))
         want(world)
         assert world.labeller.refusal(FLIGHTS, 2) is not None

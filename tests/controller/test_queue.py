@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipway.controller.queue import FIRST_SECONDS, LEAST_SECONDS, LONGEST_SECONDS, Queue
+from slipway.controller.queue import FIRST_SECONDS, LEAST_SECONDS, LONGEST_SECONDS, URGENT_SECONDS, Queue
 
 
 class Clock:
@@ -141,3 +141,38 @@ def test_no_key_is_lost_and_none_runs_twice_at_once(script: list[tuple[str, str,
         assert woken <= left
 
     asyncio.run(play())
+
+
+async def test_what_is_urgent_comes_first_also_if_it_waited_in_the_usual_lane(queue: Queue[str]) -> None:
+    for name in "abc":
+        queue.wake(name)
+    queue.wake("c", urgent=True)
+    queue.wake("d", urgent=True)
+    assert [await taken(queue) for _ in range(4)] == ["c", "d", "a", "b"]
+
+
+async def test_usual_work_never_takes_every_worker(clock: Clock) -> None:
+    queue: Queue[str] = Queue(clock, usual_at_once=2)
+    for name in "abc":
+        queue.wake(name)
+    assert [await taken(queue), await taken(queue), await taken(queue)] == ["a", "b", None]
+    queue.wake("rollback", urgent=True)
+    assert await taken(queue) == "rollback"
+    queue.done("a")
+    assert await taken(queue) == "c"
+
+
+async def test_a_person_does_not_wait_for_the_pause_after_a_failure(queue: Queue[str], clock: Clock) -> None:
+    queue.wake("a")
+    assert await taken(queue) == "a"
+    queue.failed("a", 100)
+    clock.now = URGENT_SECONDS
+    queue.wake("a", urgent=True)
+    assert await taken(queue) == "a"
+
+
+async def test_each_lane_has_its_depth(queue: Queue[str]) -> None:
+    queue.wake("a")
+    queue.wake("b", 60)
+    queue.wake("c", urgent=True)
+    assert (queue.depths, queue.depth) == ({"urgent": 1, "usual": 1}, 2)

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from slipway.adapters.cluster import DEPLOYMENT, JOB, MODEL, POD, REGISTRY, SERVICE, VERSION, Kind
+from slipway.adapters.cluster import DEPLOYMENT, JOB, LEDGER, MODEL, POD, REGISTRY, SERVICE, VERSION, Kind
 from slipway.adapters.errors import Unreachable
 from slipway.controller.cache import Cache
 from slipway.controller.queue import Key
@@ -44,17 +44,36 @@ def woken() -> set[Key]:
 
 @pytest.fixture
 def watch(cluster: Cluster, woken: set[Key]) -> Watch:
-    return Watch(cluster, Cache(), woken.add, Telemetry(), patience_seconds=0)  # type: ignore[arg-type]
+    def wake(key: Key, *, urgent: bool = False) -> None:
+        woken.add(key)
+
+    return Watch(cluster, Cache(), wake, Telemetry(), patience_seconds=0)  # type: ignore[arg-type]
 
 
 OF_V1 = {"slipway.dev/model": "flights", "slipway.dev/version": "1"}
+
+
+def test_a_model_that_was_edited_wakes_its_versions_and_one_whose_status_was_written_does_not(
+    watch: Watch, woken: set[Key]
+) -> None:
+    watch.saw(VERSION, None, thing(VERSION, "flights-v1"))
+    first = thing(MODEL, "flights")
+    watch.saw(MODEL, None, first)
+    woken.clear()
+    watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 2) | {"status": {"url": "somewhere"}})
+    assert {key.reconciler for key in woken} == {"model"}
+    edited = thing(MODEL, "flights", 3)
+    edited["metadata"]["generation"] = 2
+    watch.saw(MODEL, "MODIFIED", edited)
+    assert {key.reconciler for key in woken} == {"model", "version"}
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "labels", "want"),
     [
         (VERSION, "flights-v1", {}, {"version flights-v1", "model flights"}),
-        (MODEL, "flights", {}, {"model flights", "version flights-v1", "version flights-v2"}),
+        (MODEL, "flights", {}, {"model flights"}),
+        (LEDGER, "flights", {}, {"model flights"}),
         (JOB, "flights-v1-import", OF_V1, {"version flights-v1"}),
         (POD, "flights-v1-x", OF_V1 | {"slipway.dev/track": "production"}, {"model flights"}),
         (DEPLOYMENT, "flights-v1", OF_V1, {"model flights"}),

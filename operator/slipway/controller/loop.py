@@ -19,6 +19,7 @@ from .watch import Kopf, Watch
 log = logging.getLogger("slipway")
 Pass = Callable[[Key], Awaitable[float | None]]
 DRAIN_SECONDS = 30.0
+CONFLICT_SECONDS = 0.2  # before the first look after somebody else wrote; later and later if it goes on
 
 
 class Loop:
@@ -39,7 +40,7 @@ class Loop:
                 self._queue.done(key, await self._reconcile(key))
             except Conflict:
                 result = "conflict"
-                self._queue.done(key, 0.2)
+                self._queue.failed(key, CONFLICT_SECONDS)
             except AdapterError as error:
                 result = "failed"
                 delay = self._queue.failed(key)

@@ -5,13 +5,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import kopf
 
 from ..adapters.cluster import (
+    BUDGET,
     DEPLOYMENT,
     JOB,
+    LEDGER,
     MODEL,
     POD,
     RECORD,
@@ -25,12 +27,22 @@ from ..adapters.cluster import (
 )
 from ..adapters.errors import AdapterError
 from ..api import names
-from .cache import Cache, Place, family_of, version_of
+from .cache import Cache, Family, Place, family_of, version_of
 from .queue import Key
 from .telemetry import Telemetry
 
 log = logging.getLogger("slipway")
-Wake = Callable[[Key], None]
+COMMANDS = {names.ROLLBACK, names.RESUME}
+
+
+class Wake(Protocol):
+    """Has a key looked at."""
+
+    def __call__(self, item: Key, /, *, urgent: bool = False) -> None:
+        """Before the others, where it is urgent."""
+        ...
+
+
 IDENTITY: Any = "slipway"  # given, since kopf would look the user up, and a pod's has no name
 ON_ITS_WAY_SECONDS = 5.0
 STALE_RELISTS = 2  # so many relists in a row that found what a watch should have told: the watch is dead
@@ -50,6 +62,7 @@ class Watch:
         self._patience_seconds = patience_seconds
         self._cluster, self._cache, self._wake, self._telemetry = cluster, cache, wake, telemetry
         self._missed: dict[str, int] = {}
+        self._asked: dict[tuple[str, str, str], object] = {}  # of models and registries: what was asked of them last
         cache.listen(self.wake)
         self.listed_at: float | None = None
 
@@ -62,30 +75,49 @@ class Watch:
             self._cache.put(kind, found)
 
     def wake(self, kind: Kind, found: Object) -> None:
-        """Wake every key whose decision may depend on the object."""
+        """Wake every key whose decision may depend on the object; what moves traffic, or a person asked for, first."""
         meta = found["metadata"]
-        namespace, name = meta.get("namespace", ""), meta["name"]
+        place = (meta.get("namespace", ""), meta["name"])
         if kind is REGISTRY:
-            self._wake(Key("registry", namespace, name))
-            for model in self._cache.all(MODEL):
-                self.wake(MODEL, model)
+            self._wake(Key("registry", *place))
+            for model in self._cache.all(MODEL) if self._is_edited(kind, found) else ():
+                self._wake_family((model["metadata"]["namespace"], model["metadata"]["name"]))
             return
         family = family_of(kind, found)
         if family is None:
             return
         labels = meta.get("labels") or {}
-        serves = kind in (SERVICE, DEPLOYMENT, RECORD) or (kind is POD and names.TRACK in labels)
-        if serves or kind not in (JOB, POD):
+        if kind is MODEL:
+            self._wake(Key("model", *family), urgent=bool(COMMANDS & (meta.get("annotations") or {}).keys()))
+            if self._is_edited(kind, found):
+                self._wake_versions(family)
+        elif kind in (LEDGER, SERVICE, DEPLOYMENT, RECORD, BUDGET) or (kind is POD and names.TRACK in labels):
+            self._wake(Key("model", *family), urgent=kind in (LEDGER, SERVICE, DEPLOYMENT))
+        elif kind is VERSION:
             self._wake(Key("model", *family))
-        if serves:
-            return  # versions hear of it by their model's status, and not a moment before that is told
-        # On our own resources it would be somebody else's label.
-        number = labels.get(names.MODEL_VERSION) if kind in (JOB, POD) else None
+            self._wake(Key("version", *place))
+        else:
+            self._wake_versions(family, labels.get(names.MODEL_VERSION))
+
+    def _wake_family(self, family: Family) -> None:
+        self._wake(Key("model", *family))
+        self._wake_versions(family)
+
+    def _wake_versions(self, family: Family, number: str | None = None) -> None:
         for version in self._cache.family(*family, VERSION):
-            if kind is VERSION and version["metadata"]["name"] != name:
-                continue
             if number is None or str(version["spec"]["version"]) == number:
                 self._wake(Key("version", version["metadata"]["namespace"], version["metadata"]["name"]))
+
+    def _is_edited(self, kind: Kind, found: Object) -> bool:
+        """Whether somebody changed what is asked of the object, since it was seen last."""
+        meta = found["metadata"]
+        asked = (meta["uid"], meta.get("generation"), meta.get("annotations"), meta.get("deletionTimestamp"))
+        place = (kind.plural, meta.get("namespace", ""), meta["name"])
+        known = self._cache.get(kind, meta.get("namespace", ""), meta["name"]) is not None
+        before = self._asked.pop(place, None)
+        if known:
+            self._asked[place] = asked
+        return before != asked or not known
 
     async def relist(self, namespaces: tuple[str, ...], operator_namespace: str) -> None:
         """The cache is as the API server has it, deletions too; what the watch had not told in time is counted."""
@@ -182,6 +214,7 @@ class Kopf:
         settings.posting.enabled = False
         settings.watching.chunk_size = 500
         settings.peering.standalone = True
+        settings.persistence.diffbase_storage = _NoEssence()
         for kind in WATCHED:
             if kind.selector:
                 settings.watching.label_selectors[_qualified(kind)] = kind.selector
@@ -202,6 +235,21 @@ class Kopf:
             self.failure = error
         finally:
             ended()
+
+
+class _NoEssence(kopf.DiffBaseStorage):
+    """Nothing is remembered of an object between two events. kopf would copy each one in order to compare them."""
+
+    def build(self, *, body: kopf.Body, extra_fields: Any = None) -> Any:
+        """No essence."""
+        return {}
+
+    def fetch(self, *, body: kopf.Body) -> Any:
+        """None was stored."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
+        """None is."""
 
 
 def _qualified(kind: Kind) -> Any:
