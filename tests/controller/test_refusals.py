@@ -1,7 +1,7 @@
 """What the API server refuses is a fact: named by its cause, asked again later and later, at once when it changes."""
 
 import pytest
-from slipway.adapters.errors import Occupied, Rejected, Unauthorized
+from slipway.adapters.errors import Occupied, Rejected, TakenInHand, Unauthorized
 from slipway.controller.queue import Key
 from slipway.controller.refusals import FIRST_SECONDS, Refusals, refusal_of
 from slipway.core.decision import Ref, Refusal
@@ -30,6 +30,7 @@ class Clock:
         (Unauthorized("pods \"a\" is forbidden: violates PodSecurity \"restricted:latest\""), "AdmissionDenied"),
         (Rejected("ValidatingAdmissionPolicy 'no-friday' with binding 'all' denied request: not today"), "AdmissionDenied"),
         (Rejected('Deployment.apps "a" is invalid: spec.template.spec.containers[0].resources.requests: must be less than'), "InvalidSpec"),
+        (TakenInHand("Deployment ml/flights-v2 is in a person's hands: INC-1"), "TakenInHand"),
         (Occupied("a Deployment ml/flights-v2 is there that Slipway did not make"), "NameTaken"),
     ],
 )  # fmt: skip

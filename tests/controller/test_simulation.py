@@ -30,6 +30,26 @@ SERVING = [
 ]
 
 
+def test_what_a_person_has_taken_in_hand_is_left_alone_until_they_let_go() -> None:
+    of = Simulation()
+    model = {"apiVersion": "slipway.dev/v1alpha1", "kind": "RegisteredModel", "metadata": _meta("flights"), "spec": {}}
+    spec = {"model": "flights", "version": 1, "stage": "Production"}
+    of.cluster.put(model)
+    of.cluster.put({**model, "kind": "ModelVersion", "metadata": _meta("flights-v1"), "spec": spec})
+    of.settle()
+    service = of.cluster.objects[("Service", "ml", "flights")]
+    by_hand = {**service["spec"], "selector": {**service["spec"]["selector"], "slipway.dev/version": "7"}}
+    held = {**service["metadata"], "annotations": {"slipway.dev/break-glass": "INC-4711"}}
+    of.cluster.put({**service, "metadata": held, "spec": by_hand})
+    of.settle()
+    assert of.route() == "7"
+    ready = of.condition("RegisteredModel", "flights", "Ready")
+    assert (ready["reason"], "INC-4711" in ready["message"]) == ("TakenInHand", True)
+    of.cluster.put({**of.cluster.objects[("Service", "ml", "flights")], "metadata": {**held, "annotations": {}}})
+    of.settle()
+    assert of.route() == "1"
+
+
 class Friday(RuleBasedStateMachine):
     """One model, and everything that may happen to it."""
 

@@ -5,7 +5,8 @@ AdapterError
 ├── Rejected      it understood and refused: wait for a change
 │   ├── Unauthorized   the credential is wrong or missing
 │   ├── NotFound       it does not exist
-│   └── Occupied       something of that name is there, and it is not ours
+│   ├── Occupied       something of that name is there, and it is not ours
+│   └── TakenInHand    a person has broken the glass: the object is theirs for now
 ├── Conflict      somebody else wrote first: observe again
 └── NotActing     this operator does not hold the Lease: it writes nothing
 """
@@ -33,6 +34,10 @@ class NotFound(Rejected):
 
 class Occupied(Rejected):
     """Something of that name is there, and it is not ours."""
+
+
+class TakenInHand(Rejected):
+    """A person has broken the glass: the object is theirs for now."""
 
 
 class Conflict(AdapterError):

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..adapters.cluster import DEPLOYMENT, JOB, LEDGER, SECRET, SERVICE, Cluster, Kind, Object, kind_of
-from ..adapters.errors import NotFound, Occupied, Rejected
+from ..adapters.errors import NotFound, Occupied, Rejected, TakenInHand
+from ..api import names
 from ..api.base import API_VERSION
 from ..core.decision import Act, Apply, Decision, Delete, Event, Ref
 from ..core.statuses import fit
@@ -129,6 +130,7 @@ class Applier:
             known = await self._there(kind, meta)
         if known is not None:
             _check_owner(kind, manifest, known)
+            _check_glass(kind, known)
         if kind is JOB and known is not None:
             return  # a Job's template never changes: it is there, or it is made
         mark = _mark(known) if known is not None else ""
@@ -161,6 +163,13 @@ def _check_owner(kind: Kind, manifest: Mapping[str, Any], known: Object) -> None
     if wanted and not wanted & there:
         meta = manifest["metadata"]
         raise Occupied(f"a {kind.kind} {meta['namespace']}/{meta['name']} is there that Slipway did not make")
+
+
+def _check_glass(kind: Kind, known: Object) -> None:
+    """What a person holds is not written over: they have said why, and the API server has checked that they may."""
+    meta = known["metadata"]
+    if why := (meta.get("annotations") or {}).get(names.BREAK_GLASS):
+        raise TakenInHand(f"{kind.kind} {meta['namespace']}/{meta['name']} is in a person's hands: {why[:200]}")
 
 
 def _mark(found: Mapping[str, Any]) -> str:

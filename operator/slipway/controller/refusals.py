@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ..adapters.errors import Occupied, Rejected, Unauthorized
+from ..adapters.errors import Occupied, Rejected, TakenInHand, Unauthorized
 from ..core.decision import Ref, Refusal
 from ..core.reasons import Reason
 from .queue import Key
@@ -39,7 +39,9 @@ class Refusals:
     def standing(self, key: Key, ref: Ref, asked: str) -> Refusal | None:
         """The refusal of just this, while it is too early to ask again."""
         one = self._noted.get(key, {}).get(ref)
-        return one.refusal if one and one.asked == asked and self._clock() < one.again_at else None
+        if one is None or one.refusal.reason == Reason.TakenInHand:  # nobody was asked: the object itself says so
+            return None
+        return one.refusal if one.asked == asked and self._clock() < one.again_at else None
 
     def note(self, key: Key, refusal: Refusal, asked: str) -> bool:
         """Remember it; True if it says something new."""
@@ -74,6 +76,8 @@ def refusal_of(ref: Ref, error: Rejected) -> Refusal:
     said = str(error)
     if isinstance(error, Occupied):
         reason = Reason.NameTaken
+    elif isinstance(error, TakenInHand):
+        reason = Reason.TakenInHand
     elif "exceeded quota" in said:
         reason = Reason.QuotaExceeded
     elif any(words in said for words in _ADMISSION):

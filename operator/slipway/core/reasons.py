@@ -157,6 +157,12 @@ class Reason(StrEnum):
         "The platform has frozen promotions: no rollout starts.",
         "Wait until the platform team empties the chart's value freeze.",
     )
+    TakenInHand = (
+        "TakenInHand",
+        "Stuck",
+        "A person has broken the glass on it; Slipway leaves it alone.",
+        "Remove the annotation slipway.dev/break-glass from the object once it may be Slipway's again.",
+    )
     OperatorForbidden = (
         "OperatorForbidden",
         "Stuck",
