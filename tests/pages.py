@@ -22,6 +22,7 @@ FOLLOWED = (
     "README.md",
     "docs/concepts.md",
     "docs/troubleshooting.md",
+    "docs/runbooks.md",
     "docs/operating.md",
 )
 SHELL = ("sh", "console")

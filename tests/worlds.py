@@ -18,7 +18,7 @@ from slipway.core.pods import Trouble, VersionPods
 from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Silent
 from slipway.core.released import released
 from slipway.core.revisions import revision_of
-from slipway.resources import serving
+from slipway.resources import naming, serving
 from slipway.resources.platform import DefaultRegistry, Platform, PoolSettings
 
 NOW = datetime(2026, 3, 6, 17, 0, tzinfo=UTC)
@@ -198,7 +198,7 @@ def model_seen(
         registry=registry,
         ledger=ledger,
         ledger_version="1" if ledger else "",
-        route=str(known.champion or serving.NOBODY) if known.since else "",
+        route=str(known.champion or naming.NOBODY) if known.since else "",
         records={(one.version, one.hash): one for one in records},
         pods={one.version: one for one in pods},
         labels=RegistryModel(labels or {}),
@@ -239,4 +239,4 @@ def released_of(seen: ModelSeen, number: int) -> tuple[str, str]:
 def with_ledger(seen: ModelSeen, ledger: ModelLedgerSpec | None) -> ModelSeen:
     """The world in which the ledger was written and the route follows it."""
     assert ledger is not None
-    return replace(seen, ledger=ledger, ledger_version="2", route=str(ledger.champion or serving.NOBODY))
+    return replace(seen, ledger=ledger, ledger_version="2", route=str(ledger.champion or naming.NOBODY))

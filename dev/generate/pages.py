@@ -1,12 +1,13 @@
 """The reference pages: fields, reasons, metrics and settings, as tables for a reader."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from slipway import settings as operator
 from slipway.api import base
+from slipway.controller import gauges
 from slipway.controller.telemetry import Telemetry
 from slipway.core.reasons import Reason
 
@@ -27,7 +28,7 @@ def all_pages() -> Iterator[tuple[str, str]]:
     """Every page, as (file name, text)."""
     yield "resources.md", resources()
     yield "reasons.md", reasons(Reason)
-    yield "metrics.md", metrics(Telemetry())
+    yield "metrics.md", metrics(Telemetry(), gauges.FAMILIES.values())
     yield "settings.md", settings(operator.VARIABLES, operator.ConfigFile)
 
 
@@ -53,20 +54,29 @@ def reasons(catalogue: Any) -> str:
     return text
 
 
-def metrics(telemetry: Telemetry) -> str:
-    """What Prometheus is told."""
-    rows = ""
+def metrics(telemetry: Telemetry, families: Iterable[gauges.Family]) -> str:
+    """What Prometheus is told: of models and versions, then of the operator's own work."""
+    head = "| metric | type | labels | what |\n|---|---|---|---|\n"
+    of_objects = "".join(_metric(one.name, "gauge", one.labels, one.about) for one in families)
+    of_work = ""
     for one in vars(telemetry).values():
         if isinstance(one, MetricWrapperBase):
             (family,) = one.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            labels = ", ".join(f"`{label}`" for label in one._labelnames)  # the client has no other way to ask
-            rows += f"| `{name}` | {family.type} | {labels} | {cell(family.documentation)} |\n"
+            of_work += _metric(name, family.type, one._labelnames, family.documentation)  # no other way to ask for them
     return (
         f"# Metrics\n\n{NOTICE}\nPort 8080 of the operator's pod and Service, `/metrics`; beside these, the usual "
-        "`process_…` of the Prometheus client. What to do when they alarm: [Operating](../operating.md#alerts).\n\n"
-        f"| metric | type | labels | what |\n|---|---|---|---|\n{rows}"
+        "`process_…` of the Prometheus client. What to do when they alarm: [Runbooks](../runbooks.md).\n\n"
+        "A label `namespace` is that of the object. Prometheus calls it `exported_namespace` where the target has such "
+        "a label too, as with the chart's ServiceMonitor.\n\n"
+        "## Models, versions and registries\n\nCounted from the operator's view of the cluster when they are asked "
+        f"for; a standby has none of them.\n\n{head}{of_objects}\n"
+        f"## The operator's work\n\n{head}{of_work}"
     )
+
+
+def _metric(name: str, kind: str, labels: Iterable[str], about: str) -> str:
+    return f"| `{name}` | {kind} | {', '.join(f'`{label}`' for label in labels)} | {cell(about)} |\n"
 
 
 def settings(variables: Mapping[str, str], kind: type[BaseModel]) -> str:

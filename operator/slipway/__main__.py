@@ -15,6 +15,7 @@ from .adapters.mlflow import MLflowRegistry
 from .controller import health, loop
 from .controller.apply import Applier
 from .controller.cache import Cache
+from .controller.gauges import Gauges, Known
 from .controller.labeller import Labeller
 from .controller.lease import Lease
 from .controller.observe import Observer, Outside
@@ -38,11 +39,9 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     cluster = await Cluster.connect(lambda: lease.seconds_left)
     queue: Queue[Key] = Queue(time.monotonic)
 
-    def called(operation: str, result: str, seconds: float) -> None:
-        telemetry.calls.labels(operation, result).inc()
-        telemetry.called.labels(operation).observe(seconds)
-
-    registries = Registries(cluster, cache, chosen, lambda connection: MLflowRegistry(connection, called))
+    registries = Registries(
+        cluster, cache, chosen, lambda connection: MLflowRegistry(connection, telemetry.observe_call)
+    )
     refusals = Refusals()
     sweeper = Sweeper(cache, registries, queue.wake, telemetry)
     labeller = Labeller(sweeper, registries, queue.wake, telemetry)
@@ -52,6 +51,9 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     observer = Observer(cluster, cache, outside, refusals, chosen)
     applier = Applier(cluster, cache, refusals, telemetry)
     slots = Slots(queues_of(chosen), chosen.validations.max_concurrent, lambda: running_in(cache))
+    acts = asyncio.Event()
+    telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: {"usual": queue.depth}, acts.is_set)))
+    telemetry.frozen.set(bool(chosen.freeze))
     hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget)
     reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry)
     watch = Watch(cluster, cache, queue.wake, telemetry)
@@ -71,6 +73,7 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
 
     async def act() -> None:
         log.info("%s acts", lease.me)
+        acts.set()
         telemetry.leader.set(1)
         workers = loop.Loop(queue, reconciler, telemetry).run(chosen.concurrency, stop)
         await asyncio.gather(workers, *(one.run(stop) for one in (sweeper, labeller, resolver, keeper)))

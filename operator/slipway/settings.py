@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from .api.base import Duration, seconds
 from .resources.platform import Platform
@@ -37,7 +38,7 @@ class Settings(ConfigFile):
 
 
 VARIABLES: dict[str, str] = {
-    "SLIPWAY_CONFIG": "Path of the configuration file (YAML); none: defaults.",
+    "SLIPWAY_CONFIG": "Path of the configuration file (YAML), which must name the cluster.",
     "SLIPWAY_NAMESPACE": "The operator's own namespace, where imports run.",
     "SLIPWAY_WATCH_NAMESPACES": "Namespaces to work in, separated by commas; empty: the whole cluster.",
     "SLIPWAY_LEASE": "Name of the Lease in that namespace, by which one of several operators acts; default: slipway.",
@@ -72,8 +73,14 @@ def load(environment: Mapping[str, str] | None = None, on_terminal: bool = False
     try:
         return Settings.model_validate(found)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(str(p) for p in one['loc'])}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(_said(".".join(str(part) for part in one["loc"]), one) for one in error.errors())
         raise SettingsError(f"the settings cannot be used: {wrong}") from None
+
+
+def _said(field: str, error: ErrorDetails) -> str:
+    if field == "clusterName" and error["type"] in ("missing", "string_too_short"):
+        return "clusterName is not set; give this cluster a name of its own, such as prod: the registry's tags carry it"
+    return f"{field}: {error['msg']}"
 
 
 def _file(path: Path) -> dict[str, object]:

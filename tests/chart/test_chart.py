@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,11 @@ import pytest
 import yaml
 from slipway import settings
 from slipway.api import names
+from slipway.resources import naming
+from slipway.runner.network import NEVER
+
+from tests import worlds
+from tests.pages import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "slipway"
@@ -44,9 +50,8 @@ def helm(*arguments: str, values: dict[str, Any] | None = None) -> subprocess.Co
     if not program:
         pytest.skip("helm is neither in the cache nor in PATH; run `dev/cluster up`")
     words = [program, *arguments, "--kube-version", "1.31.0", "--values", "-"]
-    return subprocess.run(
-        words, check=False, input=json.dumps(values or {}), capture_output=True, text=True, timeout=60
-    )
+    given = {"clusterName": "test"} | (values or {})
+    return subprocess.run(words, check=False, input=json.dumps(given), capture_output=True, text=True, timeout=60)
 
 
 def template(values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
@@ -422,7 +427,7 @@ def test_the_operators_pod() -> None:
 
 def test_settings() -> None:
     assert config(rendered()) == {
-        "clusterName": "default",
+        "clusterName": "test",
         "runnerImage": "slipway-runner:0.1.0",
         "imagePullPolicy": "IfNotPresent",
         "imagePullSecrets": [],
@@ -439,11 +444,22 @@ def test_settings() -> None:
         },
         "scratchSize": "1Gi",
         "defaultPool": "cpu",
-        "pools": [{"name": "cpu", "nodeSelector": {}, "tolerations": [], "resources": {}, "servingResources": {}}],
+        "pools": [
+            {
+                "name": "cpu",
+                "nodeSelector": {},
+                "tolerations": [],
+                "runtimeClassName": "",
+                "hostUsers": True,
+                "resources": {},
+                "servingResources": {},
+            }
+        ],
         "concurrency": 8,
         "relistInterval": "10m",
         "implicitModels": True,
     }
+    assert config(rendered({"freeze": "Black Friday"}))["freeze"] == "Black Friday"
     assert config(rendered({"runner": {"imagePullSecrets": [{"name": "pull"}]}}))["imagePullSecrets"] == ["pull"]
     chosen = {"name": "mlflow", "namespace": "platform"}
     assert config(rendered({"defaultRegistry": chosen}))["defaultRegistry"] == chosen
@@ -453,13 +469,17 @@ GPU = {
     "name": "gpu",
     "nodeSelector": {"pool": "gpu"},
     "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "runtimeClassName": "gvisor",
+    "hostUsers": False,
     "resources": {"limits": {"nvidia.com/gpu": 1}},
     "servingResources": {"requests": {"cpu": "2"}, "limits": {"nvidia.com/gpu": "1"}},
 }
 
 
 def test_the_operator_reads_what_the_chart_writes(tmp_path: Path) -> None:
+    data = {"allowedHosts": ["minio.storage.svc", "*.example.com", "fd00::7"], "deniedCidrs": ["10.96.0.0/12"]}
     values = {**NAMESPACED, "pools": [GPU], "defaultPool": "gpu", "defaultRegistry": {"name": "r", "namespace": "ml"}}
+    values |= {"data": data, "clusterName": "prod"}
     found = rendered(values)
     file = tmp_path / "config.yaml"
     file.write_text(one(found, "ConfigMap", "slipway")["data"]["config.yaml"])
@@ -471,6 +491,7 @@ def test_the_operator_reads_what_the_chart_writes(tmp_path: Path) -> None:
     assert read.default_registry is not None and read.default_registry.namespace == "ml"
     pool = read.pool(None)
     assert pool is not None and pool.wire() == GPU
+    assert (read.cluster_name, read.data.wire()) == ("prod", data)
 
 
 def test_other_settings_restart_the_operator_and_not_the_store() -> None:
@@ -501,7 +522,123 @@ def test_uninstalling_keeps_models_and_artifacts(manifests: list[Manifest]) -> N
     assert all(each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep" for each in kept)
 
 
+EGRESS = {"enabled": True, "namespaces": ["ml"]}
+RULES = [{"to": [{"ipBlock": {"cidr": "10.1.0.0/24"}}], "ports": [{"port": 443}]}]
+INTERNET = [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0", "except": ["2001:db8::/32"]}}]}]
+DNS_AND_STORE = [
+    {
+        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+        "ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}],
+    },
+    {
+        "to": [
+            {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "platform"}},
+                "podSelector": {
+                    "matchLabels": {
+                        "app.kubernetes.io/name": "slipway",
+                        "app.kubernetes.io/instance": "slipway",
+                        "app.kubernetes.io/component": "store",
+                    }
+                },
+            }
+        ],
+        "ports": [{"port": 5000, "protocol": "TCP"}],
+    },
+]
+
+
+def confining(values: dict[str, Any]) -> dict[str, Manifest]:
+    """The policies for model code, by their place."""
+    found = of_kind(rendered(values), "NetworkPolicy")
+    return {
+        "/".join((each["metadata"]["namespace"], each["metadata"]["name"])): each
+        for each in found
+        if each["spec"]["policyTypes"] == ["Egress"]
+    }
+
+
+def test_model_code_reaches_dns_the_store_and_what_is_allowed() -> None:
+    found = confining({"egress": EGRESS | {"allow": RULES}})
+    assert set(found) == {"ml/slipway-validate", "ml/slipway-serve"}
+    for each in found.values():
+        assert each["spec"]["egress"] == [*DNS_AND_STORE, *RULES]
+    store = one(rendered({}), "Deployment", "slipway-store")["spec"]
+    peer = DNS_AND_STORE[1]["to"][0]["podSelector"]
+    assert peer == store["selector"]
+    (port,) = store["template"]["spec"]["containers"][0]["ports"]
+    assert port["containerPort"] == 5000
+
+
+def test_the_policies_choose_the_pods_that_slipway_makes() -> None:
+    found = confining({"egress": EGRESS})
+    model = worlds.model()
+    of_version = naming.selector(model.metadata.name, 1)
+    (key,) = found["ml/slipway-serve"]["spec"]["podSelector"]["matchExpressions"]
+    assert key == {"key": names.TRACK, "operator": "Exists"} and names.TRACK in of_version
+    chosen = found["ml/slipway-validate"]["spec"]["podSelector"]["matchLabels"]
+    assert chosen == {names.PURPOSE: "validate"}
+
+
+def test_models_that_serve_do_not_reach_the_evaluation_data() -> None:
+    found = confining({"egress": EGRESS | {"allowValidation": RULES}})
+    assert found["ml/slipway-validate"]["spec"]["egress"] == [*DNS_AND_STORE, *RULES]
+    assert found["ml/slipway-serve"]["spec"]["egress"] == DNS_AND_STORE
+
+
+def test_the_whole_internet_has_no_metadata_service_and_no_denied_range_in_it() -> None:
+    denied = {"deniedCidrs": ["10.96.0.0/12", "fd00:1::/48"]}
+    found = confining({"egress": EGRESS | {"allow": INTERNET}, "data": denied})
+    four, six = (peer["ipBlock"] for peer in found["ml/slipway-serve"]["spec"]["egress"][-1]["to"])
+    left_out = {ip_network(cidr) for block in (four, six) for cidr in block["except"]}
+    assert all(
+        any(metadata in cidr for cidr in left_out)
+        for metadata in map(ip_address, ("169.254.169.254", "100.100.100.200", "fd00:ec2::254"))
+    )
+    assert {ip_network("10.96.0.0/12"), ip_network("fd00:1::/48"), ip_network("2001:db8::/32")} <= left_out
+    metadata = {cidr for cidr, kind in NEVER.items() if kind.startswith(("a cloud", "a link-local"))}
+    assert metadata <= left_out, "what the fetch never reads, the policy never opens"
+
+
+def test_the_policies_are_where_the_models_are() -> None:
+    served = confining({**NAMESPACED, "egress": {"enabled": True}})
+    assert {place.partition("/")[0] for place in served} == {"ml", "vision"}
+    assert not confining({})
+
+
+def test_the_page_has_the_manifest_for_namespaces_that_come_later() -> None:
+    shown = [
+        yaml.safe_load(text)
+        for block in blocks(ROOT / "docs" / "operating.md")
+        if "kind: NetworkPolicy" in block.text
+        for text in block.text.split("---\n")
+    ]
+    made = confining({"egress": EGRESS | {"namespaces": [shown[0]["metadata"]["namespace"]]}})
+    assert {"/".join((each["metadata"]["namespace"], each["metadata"]["name"])) for each in shown} == set(made)
+    for each in shown:
+        assert each["apiVersion"] == "networking.k8s.io/v1"
+        same = made["/".join((each["metadata"]["namespace"], each["metadata"]["name"]))]
+        there = json.loads(json.dumps(same["spec"]).replace('"platform"', '"slipway-system"'))
+        assert each["spec"] == there
+
+
 REFUSED = [
+    Refused("no name of the cluster", "two clusters would overwrite each other's tags", {"clusterName": ""},
+            "clusterName is not set: give this cluster a name of its own, such as `--set clusterName=prod`"),
+    Refused("a name that is no part of a tag", "tags are keys", {"clusterName": "our cluster"}, "/clusterName'"),
+    Refused("a URL as a host", "hosts are names", {"data": {"allowedHosts": ["http://a"]}}, "/data/allowedHosts/0'"),
+    Refused("everything allowed", "then there is no rule", {"data": {"allowedHosts": ["*"]}}, "/data/allowedHosts/0'"),
+    Refused("an address as a range", "how long is it?", {"data": {"deniedCidrs": ["10.0.0.1"]}},
+            "/data/deniedCidrs/0'"),
+    Refused("egress nowhere", "policies are of namespaces", {"egress": {"enabled": True}},
+            "egress.enabled needs to know where models are"),
+    Refused("egress to no store", "no pod would start",
+            {"egress": EGRESS, "store": {"enabled": False, "externalUrl": "https://harbor.example.com"}},
+            "egress.enabled keeps pods from the store at store.externalUrl: allow its address in egress.allow"),
+    Refused("egress to everybody by mistake", "a rule without `to` means everywhere",
+            {"egress": EGRESS | {"allow": [{"ports": [{"port": 443}]}]}}, "/egress/allow/0': missing property 'to'"),
+    Refused("runtime class in capitals", "no such name", {"pools": [{"name": "cpu", "runtimeClassName": "Kata"}]},
+            "/pools/0/runtimeClassName'"),
     Refused("misspelt value", "a typo is not silently dropped", {"concurency": 4}, "'concurency' not allowed"),
     Refused("namespaces as text", "a list is meant", {"watch": {"namespaces": "ml"}}, "/watch/namespaces': got string"),
     Refused("the control plane's namespace", "nobody asks for a model there", {"watch": {"namespaces": ["kube-system"]}},

@@ -78,6 +78,18 @@ async def test_a_model_that_is_new_in_the_cluster_is_swept_soon(world: World) ->
     await running
 
 
+async def test_prometheus_is_told_what_a_sweep_saw(world: World) -> None:
+    place = dict(zip(("namespace", "name"), PLACE, strict=True))
+    told = world.telemetry.registry.get_sample_value
+    await world.sweep()
+    assert told("slipway_registry_models", place) == 1
+    assert told("slipway_registry_versions", place) == 2
+    swept = told("slipway_registry_last_sweep_timestamp_seconds", place)
+    world.server.trouble = Unreachable("no connection")
+    await world.sweep()
+    assert told("slipway_registry_last_sweep_timestamp_seconds", place) == swept, "silence is no sweep"
+
+
 class TestSilence:
     async def test_what_is_known_stays_known(self, world: World) -> None:
         await world.sweep()

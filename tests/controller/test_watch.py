@@ -1,9 +1,11 @@
 """What wakes which key, and when a watch is called dead."""
 
+import time
 from typing import Any
 
 import pytest
 from slipway.adapters.cluster import DEPLOYMENT, JOB, MODEL, POD, REGISTRY, SERVICE, VERSION, Kind
+from slipway.adapters.errors import Unreachable
 from slipway.controller.cache import Cache
 from slipway.controller.queue import Key
 from slipway.controller.telemetry import Telemetry
@@ -11,12 +13,15 @@ from slipway.controller.watch import Watch
 
 
 class Cluster:
-    """An API server that lists what it is told to hold."""
+    """An API server that lists what it is told to hold, unless it is away."""
 
     def __init__(self) -> None:
         self.holds: dict[str, list[dict[str, Any]]] = {}
+        self.away = False
 
     async def every(self, kind: Kind, namespace: str = "", fields: str = "") -> list[dict[str, Any]]:
+        if self.away:
+            raise Unreachable("no answer")
         return list(self.holds.get(kind.kind, []))
 
 
@@ -102,3 +107,18 @@ async def test_a_watch_that_tells_in_time_is_alive(watch: Watch, cluster: Cluste
         watch.saw(VERSION, "MODIFIED", newer)
         await watch.relist((), "slipway-system")
     assert watch.stale == []
+
+
+async def test_prometheus_is_told_when_everything_was_listed_and_how_often_it_could_not_be(cluster: Cluster) -> None:
+    telemetry = Telemetry()
+    watch = Watch(cluster, Cache(), lambda _: None, telemetry, patience_seconds=0)  # type: ignore[arg-type]
+    told = telemetry.registry.get_sample_value
+    cluster.away = True
+    with pytest.raises(Unreachable):
+        await watch.relist((), "slipway-system")
+    assert told("slipway_last_relist_timestamp_seconds") == 0
+    assert told("slipway_relist_failures_total") == 1
+    cluster.away = False
+    await watch.relist((), "slipway-system")
+    assert told("slipway_last_relist_timestamp_seconds") == pytest.approx(time.time(), abs=60)
+    assert told("slipway_relist_failures_total") == 1

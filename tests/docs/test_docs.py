@@ -220,12 +220,16 @@ def test_the_readme_shows_the_words_of_a_gate_that_was_missed() -> None:
     assert shown == f"error: {result.message}. {Reason.GateFailed.remedy}"
 
 
-def test_every_alert_has_its_line() -> None:
-    chart = (ROOT / "charts" / "slipway" / "templates" / "monitoring.yaml").read_text()
-    alerts = re.findall(r"- alert: (\w+)", chart)
-    assert alerts
-    lines = re.findall(r"^\| `(Slipway\w+)` \|", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE)
-    assert sorted(lines) == sorted(alerts)
+ALERTS = re.findall(r"- alert: (\w+)", (ROOT / "charts" / "slipway" / "templates" / "alerts.yaml").read_text())
+
+
+def test_every_alert_has_its_line_and_its_runbook() -> None:
+    assert ALERTS
+    lines = re.findall(
+        r"^\| \[`(Slipway\w+)`\]\(runbooks.md#(\w+)\) \|", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE
+    )
+    assert lines == [(one, one.lower()) for one in ALERTS]
+    assert re.findall(r"^## (.+)", (ROOT / "docs" / "runbooks.md").read_text(), re.MULTILINE) == ALERTS
 
 
 def test_every_setting_and_reason_is_in_the_reference() -> None:
@@ -237,8 +241,7 @@ def test_every_setting_and_reason_is_in_the_reference() -> None:
 
 def test_reasons_that_pages_name_are_in_the_catalogue() -> None:
     """A reason that was renamed is found here; other words of that shape are named below."""
-    alerts = set(re.findall(r"- alert: (\w+)", (ROOT / "charts/slipway/templates/monitoring.yaml").read_text()))
-    others = {"RollbackImpossible", "ReadOnlyMany", "RuntimeDefault", *alerts}
+    others = {"RollbackImpossible", "ReadOnlyMany", "RuntimeDefault", *ALERTS}
     shape = re.compile(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`")
     kinds = {*KINDS, "MetricThreshold"}
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]

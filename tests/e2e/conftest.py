@@ -94,7 +94,8 @@ def usual(kube: Kube, images: Images) -> dict[str, Any]:
     small = pools["cpu"] | {"name": "small", "resources": {"limits": {"memory": "600Mi"}}}
     nowhere = {"name": "nowhere", "nodeSelector": {"pool": "nowhere"}}
     gpu = [pools["gpu"] | {"resources": {"limits": {"nvidia.com/gpu": "1"}}}] if "gpu" in pools else []
-    return {"pools": [pools["cpu"], *gpu, small, nowhere]}
+    allowed = ["files", "vault", "objects"]  # servers of test_data.py, in its namespaces
+    return {"data": {"allowedHosts": allowed}, "pools": [pools["cpu"], *gpu, small, nowhere]}
 
 
 def _problem() -> str:

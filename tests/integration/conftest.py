@@ -131,7 +131,8 @@ def install(plane: ControlPlane, *values: str) -> None:
     """The chart as the release slipway in slipway-system."""
     chart: list[str | Path] = [plane.programs / "helm", "install", "slipway", ROOT / "charts" / "slipway"]
     place = ["--kubeconfig", plane.kubeconfig, "--namespace", "slipway-system", "--create-namespace"]
-    subprocess.run([*chart, *place, *values], check=True, capture_output=True, text=True, timeout=60)
+    chosen = ["--set=clusterName=test", *values]
+    subprocess.run([*chart, *place, *chosen], check=True, capture_output=True, text=True, timeout=60)
 
 
 @pytest.fixture

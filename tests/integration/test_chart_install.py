@@ -27,7 +27,7 @@ def rendered(namespace: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     words = [program, "template", "slipway", str(ROOT / "charts" / "slipway"), "--namespace", namespace]
     done = subprocess.run(
         [*words, "--kube-version", "1.31.0", "--values", "-"],
-        input=json.dumps(values),
+        input=json.dumps({"clusterName": "test"} | values),
         capture_output=True,
         text=True,
         check=True,
@@ -39,7 +39,10 @@ def rendered(namespace: str, values: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("mode", ["cluster-wide", "namespaced"])
 def test_the_api_server_takes_it_without_a_warning(kubectl: Kubectl, mode: str) -> None:
     watched = [kubectl.namespace] if mode == "namespaced" else []
-    objects = rendered(kubectl.namespace, {"watch": {"namespaces": watched}})
+    internet = [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}, {"ipBlock": {"cidr": "::/0"}}], "ports": [{"port": 443}]}]
+    egress = {"enabled": True, "namespaces": [kubectl.namespace], "allowValidation": internet}
+    denied = {"deniedCidrs": ["10.96.0.0/12", "fd00:1::/48"]}
+    objects = rendered(kubectl.namespace, {"watch": {"namespaces": watched}, "egress": egress, "data": denied})
     dry = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--filename=-")
     kubectl.must(*dry, stdin=[one for one in objects if one["kind"] == CRD])
     answer = kubectl.ask(*dry, stdin=[one for one in objects if one["kind"] != CRD])
@@ -116,7 +119,8 @@ class Site:
     def helm(self, *arguments: str) -> Answer:
         """helm in the release's namespace; it never waits for pods, since there are no nodes."""
         place = ["--kubeconfig", str(self.plane.kubeconfig), "--namespace", self.kubectl.namespace]
-        words = [str(self.plane.programs / "helm"), *arguments, *place]
+        given = ["--set=clusterName=test"] if arguments[0] in ("install", "upgrade") else []
+        words = [str(self.plane.programs / "helm"), *arguments, *given, *place]
         done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
         return Answer(done.returncode, done.stdout, done.stderr)
 

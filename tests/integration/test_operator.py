@@ -217,6 +217,13 @@ def test_its_metrics_tell_what_it_did(world: World) -> None:
         'slipway_actions_total{verb="status"}',
         "slipway_registry_calls_total{",
         "slipway_registry_call_seconds_bucket{",
+        "slipway_registry_last_sweep_timestamp_seconds{",
+        'slipway_model_ready{model="flights"',
+        "slipway_versions{ready=",
+        "slipway_imports_running 1.0",
+        "slipway_last_relist_timestamp_seconds 1.",
+        "slipway_leader 1.0",
+        "slipway_frozen 0.0",
     ):
         assert name in text
     assert 'result="failed"' not in text
@@ -293,6 +300,7 @@ def test_it_works_in_listed_namespaces_without_any_right_beyond_them(
 ) -> None:
     chart = [str(plane.programs / "helm"), "template", "slipway", str(ROOT / "charts" / "slipway"), "--namespace"]
     chosen = ["slipway-system", "--set", f"watch.namespaces={{{namespace.namespace}}}", "--set", "crds.enabled=false"]
+    chosen.append("--set=clusterName=test")
     allow = ["--set", f"registries.namespaces={{{namespace.namespace}}}", "--kube-version", "1.36.0"]
     rendered = subprocess.run([*chart, *chosen, *allow], check=True, capture_output=True, text=True).stdout
     wanted = {"ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}

@@ -12,7 +12,7 @@ from slipway.api.modelledger import Hold, ModelLedger, RolledBack
 from slipway.api.modelregistry import CABundle, ConfigMapKeyRef
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
-from slipway.resources.platform import ImportSettings, Platform, PoolSettings, StoreSettings, Toleration
+from slipway.resources.platform import ImportSettings, PoolSettings, StoreSettings, Toleration
 
 from tests.worlds import PLATFORM, STAMP, digest, model, serves, version
 
@@ -29,6 +29,8 @@ GPU = PoolSettings(
     name="gpu",
     node_selector={"pool": "gpu"},
     tolerations=(Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),),
+    runtime_class_name="gvisor",
+    host_users=False,
     resources={"limits": {"nvidia.com/gpu": "1"}},
     serving_resources={"limits": {"nvidia.com/gpu": "1"}},
 )
@@ -165,7 +167,7 @@ def test_neither_image_nor_default_is_part_of_what_a_version_runs_from() -> None
     spelled_out = model({"serving": {"scaling": {"fixed": {"replicas": 5}}, "runtime": {"scoring": {}}}})
     assert serving.inputs(spelled_out, digest("a")) == inputs
     assert serving.inputs(model(refresh="1"), digest("a")) != inputs
-    assert Platform().runner_image not in inputs
+    assert PLATFORM.runner_image not in inputs
 
 
 @pytest.mark.parametrize("build", [import_job, validation_on_a_gpu, deployment], ids=lambda build: build.__name__)

@@ -13,10 +13,8 @@ __all__ = ["mlflow_server"]
 
 
 @pytest.fixture
-def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pod:
-    """A pod of this test's own; also the pod of what is called without a process."""
-    monkeypatch.setenv("SLIPWAY_ROOT", str(tmp_path))
-    monkeypatch.setenv("SLIPWAY_PATIENCE_SECONDS", "1")
+def pod(tmp_path: Path) -> Pod:
+    """A pod of this test's own."""
     return Pod(tmp_path)
 
 

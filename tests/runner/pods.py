@@ -16,9 +16,19 @@ from typing import Any
 
 import requests
 from slipway.api.base import Value
-from slipway.api.tasks import Store
+from slipway.api.tasks import DataAccess, Store
+from slipway.runner.pod import Pod as Inside
 
 OPERATOR = Path(__file__).parents[2] / "operator"
+# The last line of each program, with the folders of a test in place of those of a pod.
+START = """
+from pathlib import Path
+from slipway.runner.pod import Pod
+from slipway.runner.{program} import main
+main(Pod(Path({root!r}), Path({log!r}), 1))
+"""
+
+HERE = DataAccess(allowed_hosts=("127.0.0.1",))  # servers of tests: a pod is not allowed its own address
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
@@ -54,6 +64,8 @@ class Pod:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.log = root / "termination-log"
+        self.inside = Inside(root, self.log, store_patience_seconds=1)
 
     def at(self, folder: str) -> Path:
         """One of the fixed folders, made if need be."""
@@ -69,18 +81,15 @@ class Pod:
             "TMPDIR": str(self.root),
             "PYTHONPATH": str(OPERATOR),
             "PYTHONDONTWRITEBYTECODE": os.environ.get("PYTHONDONTWRITEBYTECODE", ""),
-            "SLIPWAY_ROOT": str(self.root),
-            "SLIPWAY_TERMINATION_LOG": str(self.root / "termination-log"),
-            "SLIPWAY_PATIENCE_SECONDS": "1",
             **more,
         }
 
     def run(self, program: str, task: Value) -> Ended:
         """Run a program to its end."""
-        log = self.root / "termination-log"
+        log = self.log
         log.unlink(missing_ok=True)
         done = subprocess.run(
-            [sys.executable, "-m", f"slipway.runner.{program}"],
+            [sys.executable, *self._start(program)],
             env=self.environment(SLIPWAY_TASK=json.dumps(task.wire())),
             cwd=self.root,
             capture_output=True,
@@ -91,6 +100,11 @@ class Pod:
         said = json.loads(log.read_text()) if log.exists() and log.stat().st_size else {}
         assert not log.exists() or log.stat().st_size <= 4096
         return Ended(done.returncode, said, done.stdout, done.stderr)
+
+    def _start(self, program: str) -> list[str]:
+        if program == "score":  # its folders are in its task
+            return ["-m", "slipway.runner.score"]
+        return ["-c", START.format(program=program, root=str(self.root), log=str(self.log))]
 
 
 def program(name: str) -> Path:

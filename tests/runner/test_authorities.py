@@ -9,7 +9,7 @@ from slipway.runner import tree
 from slipway.runner.store import MODELS, TITLE, StoreClient, blob_of, tag
 
 from tests.certificates import Certificate, self_signed
-from tests.runner.pods import Pod, StoreOnDisk, answering
+from tests.runner.pods import HERE, Pod, StoreOnDisk, answering
 
 ROWS = b"air_time,distance\n10,100\n20,200\n"
 
@@ -41,10 +41,10 @@ def task(store: StoreOnDisk, flights: Path) -> FetchTask:
 def at(url: str, kind: str, pod: Pod) -> DataSource:
     """The data by the web or from S3."""
     if kind == "https":
-        return DataSource(uri=f"{url}/d.csv", target="air_time")
+        return DataSource(uri=f"{url}/d.csv", target="air_time", access=HERE)
     for name, value in {"AWS_ACCESS_KEY_ID": "AKIAX", "AWS_SECRET_ACCESS_KEY": "key"}.items():
         (pod.at(DATA_CREDENTIALS) / name).write_text(value)
-    return DataSource(uri="s3://bucket/d.csv", endpoint=url, target="air_time")
+    return DataSource(uri="s3://bucket/d.csv", endpoint=url, target="air_time", access=HERE)
 
 
 @pytest.mark.parametrize("kind", ["https", "s3"])

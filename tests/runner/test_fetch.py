@@ -28,7 +28,7 @@ from slipway.runner.outcome import Refused
 from slipway.runner.store import DATA, EXTENSION, MODELS, TITLE, StoreClient, blob_of, tag
 
 from tests.mlflow_server import free_port
-from tests.runner.pods import Answer, Pod, StoreOnDisk, answering
+from tests.runner.pods import HERE, Answer, Pod, StoreOnDisk, answering
 
 NOWHERE = "sha256:" + "0" * 64
 FRAME = pandas.DataFrame({"distance": [100.0, 200.0, 300.0], "hour": [1.0, 2.0, 3.0], "air_time": [10.0, 20.0, 30.0]})
@@ -79,7 +79,7 @@ def test_another_model_under_the_tag_is_noticed(pod: Pod, store: StoreOnDisk, fl
     wanted = tree.digest(tree.scan(other))
     found = pushed(store, flights, under=wanted)
     with pytest.raises(Refused, match=found) as refused:
-        fetch(FetchTask(store=store.store, candidate_digest=wanted))
+        fetch(FetchTask(store=store.store, candidate_digest=wanted), pod.inside)
     assert refused.value.reason == "DigestMismatch"
     assert wanted in str(refused.value)
 
@@ -95,13 +95,13 @@ def test_a_link_in_a_layer_is_refused_by_the_program(pod: Pod, store: StoreOnDis
         MODELS, tag(digest), blob_of(lambda: iter([layer.getvalue()])), {TITLE: "model.tar"}, image=True
     )
     with pytest.raises(Refused) as refused:
-        fetch(FetchTask(store=store.store, candidate_digest=digest))
+        fetch(FetchTask(store=store.store, candidate_digest=digest), pod.inside)
     assert refused.value.reason == "UnsafeArtifact"
 
 
 def test_what_the_store_does_not_have_is_missing(pod: Pod, store: StoreOnDisk) -> None:
     with pytest.raises(Refused) as refused:
-        fetch(FetchTask(store=store.store, candidate_digest=NOWHERE))
+        fetch(FetchTask(store=store.store, candidate_digest=NOWHERE), pod.inside)
     assert refused.value.reason == "ArtifactMissing"
 
 
@@ -116,7 +116,7 @@ def test_a_store_that_does_not_answer_is_asked_again_and_then_unreachable(pod: P
     with answering(unwell) as url:
         store = Store(url=url if answer else f"http://127.0.0.1:{free_port()}")
         with pytest.raises(Refused) as refused:
-            fetch(FetchTask(store=store, candidate_digest=NOWHERE))
+            fetch(FetchTask(store=store, candidate_digest=NOWHERE), pod.inside)
     assert refused.value.reason == "StoreUnreachable"
     assert answer is None or len(asked) > 1
 
@@ -127,9 +127,9 @@ def test_a_model_that_this_image_cannot_run_is_refused_unless_it_was_proven_alre
     (other / "requirements.txt").write_text("scikit-learn==0.1\n")
     task = FetchTask(store=store.store, candidate_digest=pushed(store, other))
     with pytest.raises(Refused, match=r"scikit-learn==0\.1 wanted") as refused:
-        fetch(task)
+        fetch(task, pod.inside)
     assert refused.value.reason == "EnvironmentNotReproducible"
-    fetch(task.model_copy(update={"check_environment": False}))
+    fetch(task.model_copy(update={"check_environment": False}), pod.inside)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Web:
     @contextlib.contextmanager
     def source(self, kind: str) -> Iterator[DataSource]:
         digest = blob_of(lambda: iter([self.content])).digest
-        given: dict[str, Any] = {"target": "air_time", "digest": digest}
+        given: dict[str, Any] = {"target": "air_time", "digest": digest, "access": HERE}
         if kind == "store":
             notes = {TITLE: self.name, EXTENSION: Path(self.name).suffix}
             StoreClient(self.store.store).push(
@@ -186,7 +186,7 @@ def test_data_is_parted_into_features_and_truth(pod: Pod, store: StoreOnDisk, ki
     web = Web(parquet() if name.endswith("parquet") else csv(), name, store, pod)
     pod.at(FEATURES), pod.at(TRUTH)
     with web.source(kind) as source:
-        data.bring(source, StoreClient(store.store))
+        data.bring(source, StoreClient(store.store), pod.inside)
     features = pandas.read_parquet(pod.at(FEATURES) / "data.parquet")
     pandas.testing.assert_frame_equal(features, FRAME[["distance", "hour"]])
     assert pandas.read_parquet(pod.at(TRUTH) / "target.parquet")["air_time"].tolist() == [10.0, 20.0, 30.0]
@@ -236,7 +236,12 @@ def test_data_that_cannot_judge_is_refused(pod: Pod, case: Case) -> None:
 def refusal(pod: Pod, max_bytes: int = 10**6, **source: Any) -> Refused:
     pod.at(FEATURES), pod.at(TRUTH)
     with pytest.raises(Refused) as refused:
-        data.bring(DataSource(target="air_time", **source), StoreClient(Store(url="http://127.0.0.1:1")), max_bytes)
+        data.bring(
+            DataSource(target="air_time", access=HERE, **source),
+            StoreClient(Store(url="http://127.0.0.1:1")),
+            pod.inside,
+            max_bytes,
+        )
     return refused.value
 
 
@@ -260,11 +265,28 @@ def test_a_server_that_refuses_and_one_that_is_away_are_told_apart(pod: Pod, sto
     task = FetchTask(
         store=store.store,
         candidate_digest=pushed(store, other),
-        data=DataSource(uri=f"http://127.0.0.1:{free_port()}/d.csv?sig=s3cr3t", target="y"),
+        data=DataSource(uri=f"http://127.0.0.1:{free_port()}/d.csv?sig=s3cr3t", target="y", access=HERE),
     )
     ended = pod.run("fetch", task)
     assert ended.reason == "DataUnreachable"
     assert "s3cr3t" not in ended.message + ended.stderr, "the query of a presigned URL is a credential"
+
+
+@pytest.mark.parametrize(
+    ("page", "file", "says"),
+    [
+        (b"api_key,hunter2\n1,2\n", "d.csv", "the data has 2 columns, and not one that is named 'air_time'"),
+        (b"hunter2\n", "d.parquet", "its 8 bytes are something else"),
+        (b'hunter2\n1,2,3\n1,2,3,4\n"', "d.csv", "bytes are something else"),
+        (b"air_time,hunter2\nhunter2,\n,1\n", "d.csv", "1 rows have no finite value in the target"),
+    ],
+    ids=["no target", "no parquet", "no csv", "no number"],
+)
+def test_no_message_repeats_what_a_web_page_says(pod: Pod, page: bytes, file: str, says: str) -> None:
+    with answering(lambda path, headers: (200, {}, page)) as url:
+        refused = refusal(pod, uri=f"{url}/{file}")
+    assert says in str(refused)
+    assert "hunter2" not in str(refused)
 
 
 def test_data_in_the_store_needs_its_digest(pod: Pod) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +56,13 @@ def test_candidate_and_champion_are_measured_by_mlflows_metrics_and_the_summary_
     assert report.champion is not None
     assert report.champion.metrics["root_mean_squared_error"] == 0.5
     assert (report.rows, report.data_digest) == (4, "sha256:" + "d" * 64)
+    assert report.python == f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def test_the_same_predictions_give_the_same_bytes(pod: Pod, capsys: pytest.CaptureFixture[str]) -> None:
     truth(pod, list(TRUE))
     predicted(pod, [1.1, 2.1, 2.9, 4.2])
-    assert judge(TASK) == judge(TASK)
+    assert judge(TASK, pod.inside) == judge(TASK, pod.inside)
     first, second = capsys.readouterr().out.splitlines()
     assert first == second
 
@@ -71,7 +73,7 @@ def test_an_experiment_that_the_environment_names_is_of_no_concern(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "2")
     truth(pod, list(TRUE))
     predicted(pod, [1.1, 2.1, 2.9, 4.2])
-    judge(TASK)
+    judge(TASK, pod.inside)
     report, _ = report_of(capsys.readouterr().out)
     assert report.rows == len(TRUE)
 
@@ -91,7 +93,7 @@ def test_labels_of_a_classifier_may_be_strings_numbers_or_truth_values(
 ) -> None:
     truth(pod, labels)
     predicted(pod, guesses)
-    judge(TASK.model_copy(update={"model_type": "classifier", "metrics": ("accuracy_score", "f1_score")}))
+    judge(TASK.model_copy(update={"model_type": "classifier", "metrics": ("accuracy_score", "f1_score")}), pod.inside)
     assert report_of(capsys.readouterr().out)[0].candidate.metrics["accuracy_score"] == 0.75
 
 
@@ -99,14 +101,14 @@ def test_a_metric_that_was_not_computed_is_a_reason_of_its_own_and_names_those_t
     truth(pod, list(TRUE))
     predicted(pod, list(TRUE))
     with pytest.raises(Refused, match=r"no finite roc_auc; there are: .*mean_squared_error") as refused:
-        judge(TASK.model_copy(update={"metrics": ("roc_auc",)}))
+        judge(TASK.model_copy(update={"metrics": ("roc_auc",)}), pod.inside)
     assert refused.value.reason == "MetricNotComputed"
 
 
 def test_metrics_that_are_not_finite_are_left_out(pod: Pod, capsys: pytest.CaptureFixture[str]) -> None:
     truth(pod, [1.0])  # r2 of one row is undefined
     predicted(pod, [1.5])
-    judge(TASK)
+    judge(TASK, pod.inside)
     metrics = report_of(capsys.readouterr().out)[0].candidate.metrics
     assert "r2_score" not in metrics
     assert metrics["max_error"] == 0.5
@@ -116,7 +118,7 @@ def test_without_data_the_report_says_who_was_loaded_and_nothing_more(
     pod: Pod, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predicted(pod, [])
-    judge(TASK.model_copy(update={"with_data": False}))
+    judge(TASK.model_copy(update={"with_data": False}), pod.inside)
     report = report_of(capsys.readouterr().out)[0]
     assert (report.candidate.digest, report.candidate.metrics, report.rows) == (CANDIDATE, {}, 0)
 
@@ -175,7 +177,7 @@ def test_predictions_are_hostile_until_proven_otherwise(pod: Pod, case: Case, fo
         predicted(pod, list(TRUE))
     case.write(pod.at(folder) / "predictions.json")
     with pytest.raises(Refused) as refused:
-        judge(TASK.model_copy(update={"champion_digest": CHAMPION}))
+        judge(TASK.model_copy(update={"champion_digest": CHAMPION}), pod.inside)
     assert refused.value.reason == reason, str(refused.value)
     assert len(str(refused.value)) < 600
 

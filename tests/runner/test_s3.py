@@ -13,7 +13,7 @@ import pytest
 from slipway.api.tasks import DATA_CREDENTIALS, FEATURES, TRUTH, DataSource, FetchTask
 
 from tests.mlflow_server import free_port
-from tests.runner.pods import OPERATOR, Ended, Pod, StoreOnDisk, answers, program, running
+from tests.runner.pods import HERE, OPERATOR, Ended, Pod, StoreOnDisk, answers, program, running
 from tests.runner.test_fetch import FRAME, csv, parquet, pushed
 
 ID, KEY, WRONG_KEY = "flights", "the-right-key-of-this-test", "a-wrong-key-of-this-test"
@@ -62,7 +62,7 @@ class Fetch:
         """`given` is the Secret that the pod mounts; None where none is named."""
         for name, value in (given or {}).items():
             (self.pod.at(DATA_CREDENTIALS) / name).write_text(value)
-        source = DataSource(uri=uri, endpoint=endpoint, target="air_time")
+        source = DataSource(uri=uri, endpoint=endpoint, target="air_time", access=HERE)
         digest = pushed(self.store, self.model)
         task = FetchTask(store=self.store.store, candidate_digest=digest, data=source, check_environment=False)
         return self.pod.run("fetch", task)

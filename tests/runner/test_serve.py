@@ -1,5 +1,6 @@
 """The scoring server: answers, says which version answered, and lets go of its connections when it must."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -9,20 +10,31 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
 import requests
 from slipway.api.tasks import CANDIDATE
-from slipway.runner.serve import MAX_BODY_BYTES
+from slipway.runner.bodies import MAX_BODY_BYTES, Declined, Load
 
 from tests.mlflow_server import free_port
 from tests.runner.pods import Pod, answers, running, wait_until
 
 ROW = {"dataframe_split": {"columns": ["distance", "hour"], "data": [[200.0, 5.0]]}}
 JSON = {"Content-Type": "application/json"}
+# The last line of the program, with a folder, a port and bounds of a test; the rest is from the environment.
+START = """
+from dataclasses import replace
+from pathlib import Path
+from slipway.runner.bodies import Load
+from slipway.runner.pod import Pod
+from slipway.runner.serve import main, settings
+main(Pod(Path({root!r})), replace(settings(), host="127.0.0.1", port={port}, load=Load({bounds})))
+"""
 
 
 @dataclass(frozen=True)
@@ -37,13 +49,11 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(root: Path, model: Path, version: int, **settings: str) -> Iterator[Serving]:
+def serving(root: Path, model: Path, version: int, bounds: str = "", **settings: str) -> Iterator[Serving]:
     pod, port = Pod(root), free_port()
     shutil.copytree(model, pod.at(CANDIDATE), dirs_exist_ok=True)
-    environment = pod.environment(
-        SLIPWAY_HOST="127.0.0.1", SLIPWAY_PORT=str(port), SLIPWAY_MODEL_VERSION=str(version), **settings
-    )
-    command = [sys.executable, "-m", "slipway.runner.serve"]
+    environment = pod.environment(SLIPWAY_MODEL_VERSION=str(version), **settings)
+    command = [sys.executable, "-c", START.format(root=str(root), port=port, bounds=bounds)]
     ready = f"http://127.0.0.1:{port}/ping"
     with running(command, root / "log", lambda: answers(ready), environment, root) as process:
         yield Serving(port, process, root / "log")
@@ -173,3 +183,111 @@ def test_a_pod_that_ends_moves_its_clients_without_one_failed_request(
             wait_until(lambda: clients.answered.get("3", 0) > seen + 100, "traffic at the new pod")
         assert clients.failures == []
         assert old.process.returncode == 0, old.log.read_text()
+
+
+SLOW = """
+import time
+from pathlib import Path
+
+def _load_pyfunc(path):
+    return Model()
+
+class Model:
+    def predict(self, data, params=None):
+        began, go = Path("began"), Path("go")
+        began.touch()
+        while not go.exists():
+            time.sleep(0.02)
+        return [1.0] * len(data)
+"""
+
+
+def waiting_model(folder: Path) -> Path:
+    """A model that predicts once the file `go` is there."""
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / "theirs_waits.py").write_text(SLOW)
+    flavor = {"loader_module": "theirs_waits", "code": "code", "python_version": "3"}
+    (folder / "MLmodel").write_text(json.dumps({"flavors": {"python_function": flavor}}))
+    return folder
+
+
+def rows(count: int) -> dict[str, dict[str, list[object]]]:
+    """A request of some 12 bytes a row."""
+    return {"dataframe_split": {"columns": ["distance", "hour"], "data": [[200.0, 5.0]] * count}}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "count"), [("max_working=1", 1), ("max_bytes=2**20", 60_000)], ids=["many", "large"]
+)
+def test_more_than_a_pod_takes_is_sent_away_and_probes_are_not(tmp_path: Path, bounds: str, count: int) -> None:
+    root = tmp_path / "pod"
+    root.mkdir()
+    with (
+        serving(root, waiting_model(tmp_path / "model"), 7, bounds=bounds) as server,
+        ThreadPoolExecutor(1) as client,
+    ):
+        ask = partial(requests.post, f"{server.url}/invocations", json=rows(count), timeout=60)
+        first = client.submit(ask)
+        wait_until((root / "began").exists, "the first request in the model")
+        refused = ask()
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.headers["connection"] == "close", "the next connection may lead to a pod with room"
+        assert "ask again in 1 s" in refused.text
+        assert requests.get(f"{server.url}/ping", timeout=30).ok, "a pod at its bound is not a broken one"
+        (root / "go").touch()
+        assert first.result().ok
+        assert ask().ok, "its place is free again"
+
+
+@dataclass
+class Sender:
+    """A client that sends its body as the test says."""
+
+    parts: "asyncio.Queue[dict[str, object]]" = field(default_factory=asyncio.Queue)
+    all_read: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def receive(self) -> MutableMapping[str, object]:
+        if self.parts.empty():
+            self.all_read.set()
+        return await self.parts.get()
+
+    def send(self, body: bytes, more: bool = True) -> None:
+        self.parts.put_nowait({"type": "http.request", "body": body, "more_body": more})
+
+    def leave(self) -> None:
+        self.parts.put_nowait({"type": "http.disconnect"})
+
+
+async def taken(load: Load, sender: Sender, declared: int = 0) -> int:
+    """The size of the body, or the status of the refusal."""
+    try:
+        async with load.body(declared, sender.receive) as body:
+            return len(body)
+    except Declined as declined:
+        return declined.status
+
+
+async def test_a_body_counts_while_it_comes_but_keeps_no_place_before_it_is_whole() -> None:
+    load, slow = Load(max_working=1, max_bytes=100), Sender()
+    slow.send(b"x" * 90)
+    half = asyncio.create_task(taken(load, slow))
+    await slow.all_read.wait()
+    assert load.held_bytes == 90
+    fits, large, liar = Sender(), Sender(), Sender()
+    fits.send(b"x" * 10, more=False)
+    assert await taken(load, fits, 10) == 10
+    assert await taken(load, large, 11) == 503, "before it is sent in vain"
+    liar.send(b"x" * 11)
+    assert await taken(load, liar) == 503
+    slow.leave()
+    await half
+    assert (load.held_bytes, load.working) == (0, 0)
+
+
+async def test_what_is_too_large_for_every_pod_is_told_so() -> None:
+    load, sender = Load(), Sender()
+    sender.send(bytes(MAX_BODY_BYTES))
+    sender.send(b"x")
+    assert await taken(load, sender) == 413
+    assert await taken(load, Sender(), MAX_BODY_BYTES + 1) == 413
+    assert load.held_bytes == 0

@@ -71,7 +71,7 @@ class ChartStore:
         """What an import sees; with changes, one whose Secret says something else."""
         for name in ("username", "password"):
             (pod.at(PUSH) / name).write_text((self.secret | changes)[name])
-        return StoreClient(Store(url=self.push))
+        return StoreClient(Store(url=self.push), pod.inside)
 
 
 @pytest.fixture
@@ -251,8 +251,8 @@ def test_the_password_goes_to_no_other_address_that_an_answer_names(pod: Pod, tm
             return 307, {"Location": f"{elsewhere}/there"}, b""
 
         with answering(moved) as url:
-            assert StoreClient(Store(url=url)).manifest(MODELS, "any") is None
-            session = StoreClient(Store(url=url))._session
+            assert StoreClient(Store(url=url), pod.inside).manifest(MODELS, "any") is None
+            session = StoreClient(Store(url=url), pod.inside)._session
             session.get(elsewhere, timeout=5)  # as for an upload that the store wants elsewhere
     assert heard == ["none", "none"]
 

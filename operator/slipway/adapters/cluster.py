@@ -51,8 +51,8 @@ NAMESPACE = Kind("v1", "Namespace", "namespaces")
 EVENT = Kind("v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OURS)
-WATCHED = (REGISTRY, MODEL, VERSION, LEDGER, JOB, POD, DEPLOYMENT, SERVICE, RECORD)
-_KINDS = {(one.api_version, one.kind): one for one in (*WATCHED, SECRET, CONFIG_MAP, NAMESPACE, EVENT, LEASE, BUDGET)}
+WATCHED = (REGISTRY, MODEL, VERSION, LEDGER, JOB, POD, DEPLOYMENT, SERVICE, RECORD, BUDGET)
+_KINDS = {(one.api_version, one.kind): one for one in (*WATCHED, SECRET, CONFIG_MAP, NAMESPACE, EVENT, LEASE)}
 
 
 def kind_of(manifest: Mapping[str, Any]) -> Kind:

@@ -6,7 +6,7 @@ user's namespace, which hold none.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, IPvAnyNetwork
 
 from .base import Value
 
@@ -36,6 +36,18 @@ class Store(Value):
     repository: str = "slipway"
 
 
+class DataAccess(Value):
+    """Which hosts evaluation data may be read from over http(s) and S3; the rest of the rules is fixed."""
+
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Field(description="Hosts that are read although they are of the cluster or in a denied range; *.name: below."),
+    ] = ()
+    denied_cidrs: Annotated[
+        tuple[IPvAnyNetwork, ...], Field(description="Ranges that are not read, such as those of pods and Services.")
+    ] = ()
+
+
 class DataSource(Value):
     """Evaluation data as a validation pod gets it."""
 
@@ -43,6 +55,7 @@ class DataSource(Value):
     digest: str | None = None  # sha256:… of the file
     target: str
     endpoint: str | None = None  # of an S3 store other than AWS
+    access: DataAccess = DataAccess()
 
 
 class ImportTask(Value):

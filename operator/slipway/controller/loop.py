@@ -5,10 +5,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ..adapters.errors import AdapterError, Conflict
+from ..core.reasons import Reason
+from ..logs import about
 from .lease import Lease
 from .queue import Key, Queue
+from .reconcile import KINDS
 from .telemetry import Telemetry
 from .watch import Kopf, Watch
 
@@ -28,7 +32,6 @@ class Loop:
         """Pass after pass until the queue is closed. The one broad `except`: a failed pass is logged and retried."""
         while (taken := await self._queue.take()) is not None:
             key, late = taken
-            self._telemetry.depth.set(self._queue.depth)
             started = time.monotonic()
             self._telemetry.waited.observe(min(late, started - self._since))
             result = "done"
@@ -40,11 +43,15 @@ class Loop:
             except AdapterError as error:
                 result = "failed"
                 delay = self._queue.failed(key)
-                log.warning("%s %s/%s: %s; again in %.1f s", *key, error, delay)
+                log.warning(
+                    "%s %s/%s: %s; again in %.1f s", *key, error, delay, extra=_about(key, type(error).__name__)
+                )
             except Exception:
                 result = "failed"
                 delay = self._queue.failed(key)
-                log.exception("%s %s/%s: the pass broke; again in %.1f s", *key, delay)
+                log.exception(
+                    "%s %s/%s: the pass broke; again in %.1f s", *key, delay, extra=_about(key, Reason.InternalError)
+                )
             self._telemetry.passes.labels(key.reconciler, result).inc()
             self._telemetry.took.labels(key.reconciler).observe(time.monotonic() - started)
 
@@ -121,6 +128,10 @@ async def run(
     if not listing.cancelled():
         listing.result()  # raises what broke it
     return ""
+
+
+def _about(key: Key, reason: str) -> dict[str, Any]:
+    return about(KINDS[key.reconciler].kind, key.namespace, key.name, reason)
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> bool:

@@ -15,6 +15,7 @@ from ..core.decision import Decision, Document, Event
 from ..core.reasons import Reason, reason_named
 from ..core.registries import RegistrySeen
 from ..core.registry import RegistryState, Silent, Write
+from ..logs import about
 from .apply import Applier
 from .cache import Cache, Unreadable
 from .observe import Observer, place_of, registered_name
@@ -134,6 +135,7 @@ class Reconciler:
         if decision.status is None:
             return None
         meta, before = found["metadata"], found.get("status", {})
+        here = (found["kind"], meta["namespace"], meta["name"])
         if before != decision.status and (pause := self._pace.wait(key, before, decision.status)):
             return pause
         if not await self._applier.status(found, decision.status):
@@ -141,12 +143,12 @@ class Reconciler:
         self._pace.told(key, before, decision.status)
         for event in decision.events:
             said = clipped(event.message, 300)
-            log.info("%s %s/%s %s: %s", found["kind"], meta["namespace"], meta["name"], event.reason, said)
+            log.info("%s %s/%s %s: %s", *here, event.reason, said, extra=about(*here, event.reason))
             self._count(found["kind"], event)
         try:
             await self._applier.events(found, decision.events)
         except AdapterError as error:
-            log.warning("an Event could not be written: %s", error)
+            log.warning("an Event could not be written: %s", error, extra=about(*here, type(error).__name__))
         return None
 
     def _count(self, kind: str, event: Event) -> None:

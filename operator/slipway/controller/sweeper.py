@@ -158,15 +158,18 @@ class Sweeper:
         """The registry's state is this; whom it concerns is woken."""
         before, now = swept.state, self._now()
         swept_at = before.swept_at if before else None
+        versions = sum(len(known.labels) for known in swept.snapshot.models.values())
         if silent is None:
             swept_at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
             self._telemetry.swept.labels(*registry).set(now.timestamp())
+            self._telemetry.registry_models.labels(*registry).set(swept.counted)
+            self._telemetry.registry_versions.labels(*registry).set(versions)
         swept.state = RegistryState(
             silence=silent,
             version=swept.version,
             swept_at=swept_at,
             models=swept.counted,
-            versions=sum(len(known.labels) for known in swept.snapshot.models.values()),
+            versions=versions,
             latency_seconds=took_seconds,
         )
         reason, was = silent and silent.reason, before and before.silence and before.silence.reason

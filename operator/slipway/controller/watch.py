@@ -23,6 +23,7 @@ from ..adapters.cluster import (
     Kind,
     Object,
 )
+from ..adapters.errors import AdapterError
 from ..api import names
 from .cache import Cache, Place, family_of, version_of
 from .queue import Key
@@ -88,6 +89,14 @@ class Watch:
 
     async def relist(self, namespaces: tuple[str, ...], operator_namespace: str) -> None:
         """The cache is as the API server has it, deletions too; what the watch had not told in time is counted."""
+        try:
+            await self._relist(namespaces, operator_namespace)
+        except AdapterError:
+            self._telemetry.relist_failures.inc()
+            raise
+        self._telemetry.relisted.set_to_current_time()
+
+    async def _relist(self, namespaces: tuple[str, ...], operator_namespace: str) -> None:
         first = self.listed_at is None
         listed: dict[Kind, dict[Place, Object]] = {}
         before: dict[Kind, dict[Place, str]] = {}

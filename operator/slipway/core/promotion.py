@@ -4,7 +4,7 @@ from ..api import names
 from ..api.base import API_VERSION
 from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import Live, RegisteredModelStatus
-from ..resources import serving
+from ..resources import naming, serving
 from . import labels, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
@@ -45,7 +45,7 @@ def decide(seen: ModelSeen) -> Decision:
 def _writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
     """The labels to write: they follow what is seen to serve, never what is about to."""
     arrived = seen.ledger is not None and seen.ledger.champion == ledger.champion
-    routed = not ledger.since or seen.route == str(ledger.champion or serving.NOBODY)
+    routed = not ledger.since or seen.route == str(ledger.champion or naming.NOBODY)
     return labels.writes(seen, ledger) if routed and (arrived or not ledger.since) else ()
 
 

@@ -267,6 +267,12 @@ class Reason(StrEnum):
         "The evaluation data cannot be reached.",
         "Check the address and the network.",
     )
+    DataAddressDenied = (
+        "DataAddressDenied",
+        "Stuck",
+        "The platform does not allow data to be read from this address.",
+        "Give another address in validation.data, or have the platform team allow the host (data.allowedHosts).",
+    )
     DataColumnMissing = "DataColumnMissing", "Stuck", "The data has no such column.", "Correct validation.data.target."
     DataTooLarge = "DataTooLarge", "Stuck", "The evaluation data exceeds the size limit.", "Give a smaller sample."
     ModelTypeMissing = (

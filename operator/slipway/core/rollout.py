@@ -11,7 +11,7 @@ from datetime import timedelta
 from ..api import names
 from ..api.base import seconds
 from ..api.modelledger import ModelLedgerSpec, Release
-from ..resources import naming, serving
+from ..resources import disruption, naming, serving
 from ..resources.serving import Rendered
 from . import labels
 from . import ledger as ledgers
@@ -52,7 +52,8 @@ def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
         acts.append(Apply(serving.ledger(seen.model, ledger, seen.ledger_version), "ledger"))
     if ledger.since:
         acts.append(Apply(serving.service(seen.model, ledger.champion), "route"))
-    if ledger.since and seen.route == str(ledger.champion or serving.NOBODY):
+        acts += _budget(seen, ledger)
+    if ledger.since and seen.route == str(ledger.champion or naming.NOBODY):
         acts += _retired(seen, ledger, records)
     return Plan(election, ledger, candidate, in_order(acts), again, impossible)
 
@@ -181,6 +182,13 @@ def _record(seen: ModelSeen, release: Release | None, number: int) -> Record | N
         return replace(before, inputs=inputs)
     newest = max((one.revision for one in seen.records.values()), default=0)
     return Record(number, digest, short, inputs, newest + 1, template)
+
+
+def _budget(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[Act]:
+    """What keeps a drain from taking all pods at once; one pod alone has nothing to keep."""
+    if ledger.champion is None or replicas(seen) < 2:
+        return []
+    return [Apply(disruption.pod_disruption_budget(seen.model, ledger.champion), "pods")]
 
 
 def replicas(seen: ModelSeen) -> int:

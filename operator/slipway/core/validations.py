@@ -158,7 +158,9 @@ def _comparison(
 def _data(seen: VersionSeen, data: Data) -> tasks.DataSource:
     """Data of the registry came into the store with the import; other data is fetched where it is."""
     if not imports.comes_from_registry(data):
-        return tasks.DataSource(uri=data.uri, digest=data.digest, target=data.target, endpoint=data.endpoint)
+        return tasks.DataSource(
+            uri=data.uri, digest=data.digest, target=data.target, endpoint=data.endpoint, access=seen.platform.data
+        )
     record = seen.version.status.data
     return tasks.DataSource(
         uri="store:" + data.uri, digest=record.digest if record else data.digest, target=data.target

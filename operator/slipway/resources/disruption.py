@@ -4,8 +4,8 @@ from typing import Any
 
 from ..api.registeredmodel import RegisteredModel
 from . import naming
+from .naming import NOBODY, selector
 from .platform import Manifest
-from .serving import NOBODY, selector
 
 
 def pod_disruption_budget(model: RegisteredModel, champion: int | None) -> Manifest:
@@ -30,7 +30,7 @@ def pod_disruption_budget(model: RegisteredModel, champion: int | None) -> Manif
         "spec": {
             "maxUnavailable": 1,
             "unhealthyPodEvictionPolicy": "AlwaysAllow",
-            "selector": {"matchLabels": selector(model, champion or NOBODY)},
+            "selector": {"matchLabels": selector(model.metadata.name, champion or NOBODY)},
         },
     }
 
@@ -43,7 +43,7 @@ def topology_spread(model: RegisteredModel, version: int) -> list[dict[str, Any]
             "maxSkew": 1,
             "topologyKey": "kubernetes.io/hostname",
             "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": selector(model, version)},
+            "labelSelector": {"matchLabels": selector(model.metadata.name, version)},
             "matchLabelKeys": ["pod-template-hash"],
         }
     ]

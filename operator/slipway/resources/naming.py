@@ -8,6 +8,8 @@ from ..api import names
 from ..api.base import API_VERSION
 from ..api.meta import Meta
 
+NOBODY = "none"  # version that a Service selects while the model serves nothing
+
 
 def short_hash(value: Any) -> str:
     """Ten hex digits that identify a JSON value, whatever the order of its keys."""
@@ -37,3 +39,8 @@ def labels(model: str, number: int | None = None, **extra: str) -> dict[str, str
 def owner(kind: str, meta: Meta) -> list[dict[str, Any]]:
     """An owner reference: the garbage collector removes the child with its owner."""
     return [{"apiVersion": API_VERSION, "kind": kind, "name": meta.name, "uid": meta.uid, "controller": True}]
+
+
+def selector(model: str, version: int | str) -> dict[str, str]:
+    """Labels of the pods that serve one version to users."""
+    return {names.MODEL: model, names.MODEL_VERSION: str(version), names.TRACK: "production"}

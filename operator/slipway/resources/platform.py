@@ -8,6 +8,7 @@ from pydantic import Field
 from ..api import tasks
 from ..api.base import ItemName, Size, Value
 from ..api.modelregistry import CABundle
+from ..api.tasks import DataAccess
 
 
 class Toleration(Value):
@@ -25,6 +26,8 @@ class PoolSettings(Value):
     name: ItemName
     node_selector: dict[str, str] = Field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
+    runtime_class_name: str = ""  # of a sandbox such as gVisor or Kata Containers
+    host_users: bool = True  # False: users of the pod are nobody on the node
     resources: dict[str, dict[str, str | int]] = Field(default_factory=dict)  # of each validation step
     serving_resources: dict[str, dict[str, str | int]] = Field(default_factory=dict)  # unless the model sets its own
     max_validations: int | None = None  # at the same time on this pool; None: as many as on all
@@ -73,7 +76,7 @@ class Platform(Value):
     """Settings that shape manifests."""
 
     namespace: str = Field("slipway-system", description="The operator's own namespace; imports run here.")
-    cluster_name: str = Field("default", description="Name of the cluster, as the registry's tags spell it.")
+    cluster_name: str = Field(min_length=1, description="Name of the cluster, as the registry's tags spell it.")
     runner_image: str = Field("slipway-runner", description="Image of the pods that import, validate and serve.")
     image_pull_policy: str = Field("IfNotPresent", description="When nodes pull that image.")
     image_pull_secrets: tuple[str, ...] = Field((), description="Pull secrets, in each pod's own namespace.")
@@ -84,6 +87,9 @@ class Platform(Value):
     scratch_size: Size = Field("1Gi", description="Space for temporary files (/tmp) in each pod that Slipway makes.")
     ca_bundle: CABundle | None = Field(
         None, description="ConfigMap with certificates that pods trust beside the public ones, in each pod's namespace."
+    )
+    data: DataAccess = Field(
+        DataAccess(), description="Which hosts evaluation data may be read from over http(s) and S3."
     )
     default_registry: DefaultRegistry | None = Field(None, description="ModelRegistry of models that name none.")
     implicit_models: bool = Field(

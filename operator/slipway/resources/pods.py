@@ -1,4 +1,4 @@
-"""What all pods of Slipway share: the `restricted` security context, scratch space, the fetch step."""
+"""What all pods of Slipway share: the `restricted` security context, placement, scratch space."""
 
 from typing import Any
 
@@ -64,6 +64,10 @@ def placed(platform: Platform, pool: PoolSettings | None, spec: dict[str, Any]) 
         placement["nodeSelector"] = dict(pool.node_selector)
     if pool and pool.tolerations:
         placement["tolerations"] = [toleration.wire() for toleration in pool.tolerations]
+    if pool and pool.runtime_class_name:
+        placement["runtimeClassName"] = pool.runtime_class_name
+    if pool and not pool.host_users:
+        placement["hostUsers"] = False
     if platform.image_pull_secrets:
         placement["imagePullSecrets"] = [{"name": name} for name in platform.image_pull_secrets]
     return {

@@ -8,6 +8,8 @@ from ..api.base import API_VERSION
 from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import RegisteredModel
 from . import naming
+from .disruption import topology_spread
+from .naming import NOBODY, selector
 from .platform import Manifest, Platform, PoolSettings
 from .pods import container, placed, scratch
 
@@ -15,7 +17,6 @@ PORT = 8080
 FORGET_SECONDS = 5  # a pod keeps answering while the network forgets it
 CONNECTION_SECONDS = 15  # a keep-alive connection is asked to close at this age, so that clients follow the traffic
 PROGRESS_SECONDS = 600  # without progress for so long, a Deployment's rollout has failed
-NOBODY = "none"  # version that a Service selects while the model serves nothing
 
 
 def inputs(model: RegisteredModel, digest: str) -> str:
@@ -52,19 +53,15 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
         "containers": [serve],
         "volumes": scratch(platform, "model", "tmp"),
         "terminationGracePeriodSeconds": 60,
+        "topologySpreadConstraints": topology_spread(model, version),
     }
     if extras and extras.priority_class_name:
         spec["priorityClassName"] = extras.priority_class_name
-    labels = (extras.labels if extras else {}) | selector(model, version)
+    labels = (extras.labels if extras else {}) | selector(model.metadata.name, version)
     return {
         "metadata": {"labels": labels | {names.MANAGED_BY: names.MANAGER}, "annotations": {names.DIGEST: digest}},
         "spec": placed(platform, pool, spec),
     }
-
-
-def selector(model: RegisteredModel, version: int | str) -> dict[str, str]:
-    """Labels of the pods that serve one version to users."""
-    return {names.MODEL: model.metadata.name, names.MODEL_VERSION: str(version), names.TRACK: "production"}
 
 
 def template_hash(template: Manifest) -> str:
@@ -114,7 +111,7 @@ def deployment(model: RegisteredModel, version: int, template: Manifest, replica
         "metadata": _meta(model, name, version) | {"annotations": {names.RECORD: template_hash(template)}},
         "spec": {
             "replicas": replicas,
-            "selector": {"matchLabels": selector(model, version)},
+            "selector": {"matchLabels": selector(model.metadata.name, version)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "revisionHistoryLimit": 1,
             "progressDeadlineSeconds": PROGRESS_SECONDS,
@@ -141,7 +138,7 @@ def service(model: RegisteredModel, champion: int | None) -> Manifest:
         "kind": "Service",
         "metadata": _meta(model, model.metadata.name),
         "spec": {
-            "selector": selector(model, champion or NOBODY),
+            "selector": selector(model.metadata.name, champion or NOBODY),
             "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
         },
     }

@@ -2,30 +2,31 @@
 
 import shutil
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from slipway.api.tasks import CANDIDATE, CHAMPION, FEATURES, TRUTH, FetchTask
 
 from . import environment, tree
-from .outcome import Refused, at, run, say
+from .outcome import Refused, run, say
+from .pod import THIS_POD, Pod
 from .store import MODELS, StoreClient, tag
 
 
-def fetch(task: FetchTask) -> None:
+def fetch(task: FetchTask, pod: Pod) -> None:
     """The whole program; also the init container of a serving pod."""
-    store = StoreClient(task.store)
-    candidate = _emptied(at(CANDIDATE))
+    store = StoreClient(task.store, pod)
+    candidate = _emptied(pod.at(CANDIDATE))
     _model(store, task.candidate_digest, candidate)
     if task.check_environment:
         environment.check(candidate)
     if task.champion_digest:
-        _model(store, task.champion_digest, _emptied(at(CHAMPION)))
+        _model(store, task.champion_digest, _emptied(pod.at(CHAMPION)))
     if task.data:
         from . import data  # noqa: PLC0415 - pandas: a second that a serving pod need not spend
 
-        _emptied(at(FEATURES))
-        _emptied(at(TRUTH))
-        data.bring(task.data, store)
+        _emptied(pod.at(FEATURES))
+        _emptied(pod.at(TRUTH))
+        data.bring(task.data, store, pod)
 
 
 def _model(store: StoreClient, digest: str, folder: Path) -> None:
@@ -53,5 +54,10 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
+def main(pod: Pod = THIS_POD) -> NoReturn:
+    """Run the program in its pod."""
+    run(fetch, FetchTask, pod)
+
+
 if __name__ == "__main__":
-    run(fetch, FetchTask)
+    main()

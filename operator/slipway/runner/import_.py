@@ -4,22 +4,24 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from slipway.api.tasks import DATA_BYTES, IMPORT, ImportResult, ImportTask, Problem
 
 from . import tree
-from .mlflow_files import Registry, Remote
-from .outcome import Refused, at, run, say
+from .mlflow_files import MLflow, Remote
+from .outcome import Refused, run, say
+from .pod import THIS_POD, Pod
 from .store import DATA, EXTENSION, MODELS, TITLE, Blob, StoreClient, blob_of, tag
 
 
-def import_version(task: ImportTask) -> ImportResult:
+def import_version(task: ImportTask, pod: Pod) -> ImportResult:
     """The whole program: download, check, push. Data that cannot be had does not undo the model's import."""
-    registry, store = Registry(task.registry_uri), StoreClient(task.store)
-    scratch = at(IMPORT)
+    mlflow, store = MLflow(task.registry_uri, pod), StoreClient(task.store, pod)
+    scratch = pod.at(IMPORT)
     if task.source is None:
-        return ImportResult(data_digest=_data(registry, store, task, _emptied(scratch / "data")))
-    files = _model(registry, task, task.source, _emptied(scratch / "model"))
+        return ImportResult(data_digest=_data(mlflow, store, task, _emptied(scratch / "data")))
+    files = _model(mlflow, task, task.source, _emptied(scratch / "model"))
     digest = tree.digest(files)
     _same("the model's files have", digest, task.expected_digest)
     _push_model(store, scratch / "model", files, digest)
@@ -27,7 +29,7 @@ def import_version(task: ImportTask) -> ImportResult:
     if not task.data_uri:
         return result
     try:
-        data_digest = _data(registry, store, task, _emptied(scratch / "data"))
+        data_digest = _data(mlflow, store, task, _emptied(scratch / "data"))
     except Refused as refused:
         say(f"the data was not imported: {refused.reason}: {refused}")
         problem = Problem(reason=refused.reason, message=str(refused)[:1500])
@@ -35,27 +37,27 @@ def import_version(task: ImportTask) -> ImportResult:
     return result.model_copy(update={"data_digest": data_digest})
 
 
-def _model(registry: Registry, task: ImportTask, source: str, folder: Path) -> tuple[tree.File, ...]:
-    root = registry.root(source)
-    listed = registry.files(root)
+def _model(mlflow: MLflow, task: ImportTask, source: str, folder: Path) -> tuple[tree.File, ...]:
+    root = mlflow.root(source)
+    listed = mlflow.files(root)
     if not any(remote.path == "MLmodel" for remote in listed):
         raise Refused("ArtifactMissing", f"{source} holds no MLmodel file")
     announced = sum(remote.size or 0 for remote in listed)
     if announced > task.max_bytes:
         raise Refused("ArtifactTooLarge", f"{source} is {announced} bytes; at most {task.max_bytes} are allowed")
-    _download(registry, root, listed, folder, task.max_bytes)
+    _download(mlflow, root, listed, folder, task.max_bytes)
     found = "sha256:" + tree.sha256_of(folder / "MLmodel")
     _same("the MLmodel file has", found, task.mlmodel_digest)
     return tree.scan(folder)
 
 
-def _download(registry: Registry, root: str, listed: tuple[Remote, ...], folder: Path, max_bytes: int) -> None:
+def _download(mlflow: MLflow, root: str, listed: tuple[Remote, ...], folder: Path, max_bytes: int) -> None:
     began, written = time.monotonic(), 0
     for count, remote in enumerate(listed, start=1):
         target = folder / remote.path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            written += registry.download(f"{root}/{remote.path}", target, max_bytes - written)
+            written += mlflow.download(f"{root}/{remote.path}", target, max_bytes - written)
         except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
             raise Refused("UnsafeArtifact", f"{remote.path} is listed both as a file and as a folder") from error
         say(f"{count}/{len(listed)} files, {written / 1e6:.1f} MB, {time.monotonic() - began:.0f} s: {remote.path}")
@@ -70,11 +72,11 @@ def _push_model(store: StoreClient, folder: Path, files: tuple[tree.File, ...], 
     return say(f"pushed {digest}: {layer.size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s")
 
 
-def _data(registry: Registry, store: StoreClient, task: ImportTask, folder: Path) -> str:
+def _data(mlflow: MLflow, store: StoreClient, task: ImportTask, folder: Path) -> str:
     uri = task.data_uri or ""
     name, file = PurePosixPath(uri).name, folder / "data"
     try:
-        registry.download(registry.root(uri), file, DATA_BYTES)
+        mlflow.download(mlflow.root(uri), file, DATA_BYTES)
     except Refused as refused:
         if refused.reason == "ArtifactTooLarge":
             raise Refused("DataTooLarge", f"the data at {uri} is larger than {DATA_BYTES} bytes") from refused
@@ -107,5 +109,10 @@ def _emptied(folder: Path) -> Path:
     return folder
 
 
+def main(pod: Pod = THIS_POD) -> NoReturn:
+    """Run the program in its pod."""
+    run(import_version, ImportTask, pod)
+
+
 if __name__ == "__main__":
-    run(import_version, ImportTask)
+    main()

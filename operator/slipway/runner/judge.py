@@ -5,9 +5,10 @@ import json
 import logging
 import math
 import os
+import platform
 import tempfile
 import warnings
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas
 
@@ -15,29 +16,30 @@ from slipway.api.report import PREFIX, Measured, Report, Summary
 from slipway.api.tasks import CANDIDATE_PREDICTIONS, CHAMPION_PREDICTIONS, TRUTH, JudgeTask
 
 from . import predictions
-from .outcome import Refused, at, run, say
+from .outcome import Refused, run, say
+from .pod import THIS_POD, Pod
 from .predictions import CANDIDATE_REASON, CHAMPION_REASON, Predictions
 
 TARGET, PREDICTION = "target", "prediction"
 
 
-def judge(task: JudgeTask) -> Summary:
+def judge(task: JudgeTask, pod: Pod) -> Summary:
     """The whole program."""
-    report = _report(task)
+    report = _report(task, pod)
     text = json.dumps(report.wire(), sort_keys=True, separators=(",", ":"), allow_nan=False)
     print(PREFIX + text, flush=True)
     return Summary(report_digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}", revision=task.revision)
 
 
-def _report(task: JudgeTask) -> Report:
+def _report(task: JudgeTask, pod: Pod) -> Report:
     if not task.with_data:
-        return _without_data(task)
-    truth, facts = _truth()
+        return _without_data(task, pod)
+    truth, facts = _truth(pod)
     kind = _kind(truth, task)
-    candidate = predictions.read(at(CANDIDATE_PREDICTIONS), len(truth), kind, CANDIDATE_REASON)
+    candidate = predictions.read(pod.at(CANDIDATE_PREDICTIONS), len(truth), kind, CANDIDATE_REASON)
     champion = None
     if task.champion_digest:
-        found = predictions.read(at(CHAMPION_PREDICTIONS), len(truth), kind, CHAMPION_REASON)
+        found = predictions.read(pod.at(CHAMPION_PREDICTIONS), len(truth), kind, CHAMPION_REASON)
         champion = _measured(task, truth, found, task.champion_digest, CHAMPION_REASON)
     return Report(
         revision=task.revision,
@@ -45,22 +47,29 @@ def _report(task: JudgeTask) -> Report:
         champion=champion,
         data_digest=str(facts["data_digest"]),
         rows=len(truth),
+        python=_python(),
     )
 
 
-def _without_data(task: JudgeTask) -> Report:
+def _without_data(task: JudgeTask, pod: Pod) -> Report:
     # That the model loaded and predicted its example is proven by the scoring program having written its file.
-    found = predictions.read(at(CANDIDATE_PREDICTIONS), 0, float, CANDIDATE_REASON)
+    found = predictions.read(pod.at(CANDIDATE_PREDICTIONS), 0, float, CANDIDATE_REASON)
     if task.metrics:
         raise Refused("MetricNotComputed", f"without data there is no {', '.join(task.metrics)}")
     return Report(
         revision=task.revision,
         candidate=Measured(digest=task.candidate_digest, metrics={}, seconds=found.seconds),
+        python=_python(),
     )
 
 
-def _truth() -> tuple["pandas.Series[Any]", dict[str, Any]]:
-    folder = at(TRUTH)
+def _python() -> str:
+    """The minor version of Python: the judge runs in the image of the score steps."""
+    return ".".join(platform.python_version_tuple()[:2])
+
+
+def _truth(pod: Pod) -> tuple["pandas.Series[Any]", dict[str, Any]]:
+    folder = pod.at(TRUTH)
     facts = json.loads((folder / "facts.json").read_text())
     frame = pandas.read_parquet(folder / "target.parquet")
     if len(frame) != facts["rows"]:
@@ -130,5 +139,10 @@ def _evaluate(truth: "pandas.Series[Any]", found: Predictions, model_type: str) 
     return dict(result.metrics)
 
 
+def main(pod: Pod = THIS_POD) -> NoReturn:
+    """Run the program in its pod."""
+    run(judge, JudgeTask, pod)
+
+
 if __name__ == "__main__":
-    run(judge, JudgeTask)
+    main()

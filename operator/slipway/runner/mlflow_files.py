@@ -18,7 +18,8 @@ import requests
 
 from slipway.api.tasks import CREDENTIALS
 
-from .outcome import Refused, at, secret
+from .outcome import Refused
+from .pod import Pod
 from .tree import CHUNK, FILES_LIMIT, safe_path
 
 _API = "/api/2.0/mlflow"
@@ -37,17 +38,17 @@ class Remote:
     size: int | None
 
 
-class Registry:
+class MLflow:
     """One MLflow server; every failure is a Refused: RegistryUnreachable, RegistryUnauthorized, ArtifactMissing."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, pod: Pod) -> None:
         self._uri = uri.rstrip("/")
-        authority = at(CREDENTIALS) / "ca.crt"
+        authority = pod.at(CREDENTIALS) / "ca.crt"
         self._verify: bool | str = str(authority) if authority.is_file() else True
         self._session = requests.Session()
-        token, username = secret(CREDENTIALS, "token"), secret(CREDENTIALS, "username")
+        token, username = pod.secret(CREDENTIALS, "token"), pod.secret(CREDENTIALS, "username")
         if username:
-            self._session.auth = (username, secret(CREDENTIALS, "password"))
+            self._session.auth = (username, pod.secret(CREDENTIALS, "password"))
         elif token:
             self._session.headers["Authorization"] = f"Bearer {token}"
 

@@ -1,5 +1,7 @@
-"""How an in-pod program begins and ends: its task, its folders, and its last words in the termination message."""
+"""How a program begins and ends: its task, its log without secrets, and its termination message."""
 
+import contextlib
+import io
 import os
 import re
 import sys
@@ -7,13 +9,13 @@ import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 from slipway.api.base import Value
-from slipway.api.tasks import AUTHORITIES, CREDENTIALS, DATA_CREDENTIALS, PUSH, VARIABLE, Problem
+from slipway.api.tasks import AUTHORITIES, VARIABLE, Problem
 
-ROOT = "SLIPWAY_ROOT"  # tests put the pod's fixed folders below it
-TERMINATION_LOG = "SLIPWAY_TERMINATION_LOG"
+from .pod import Pod
+
 MESSAGE_BYTES = 1500  # with JSON's escapes this stays below the kubelet's 4,096
 
 Task = TypeVar("Task", bound=Value)
@@ -30,70 +32,76 @@ class Refused(Exception):
         self.reason = reason
 
 
-def at(folder: str) -> Path:
-    """One of the pod's fixed folders."""
-    return Path(os.environ.get(ROOT, "/")) / folder.lstrip("/")
-
-
 def say(line: str) -> None:
-    """A line for whoever reads the pod's log."""
-    print(_without_secrets(line), file=sys.stderr, flush=True)
+    """Write a line to the pod's log."""
+    print(line, file=sys.stderr, flush=True)
 
 
-def secret(folder: str, name: str) -> str:
-    """One file of a mounted Secret, "" if it is not there."""
-    path = at(folder) / name
-    return path.read_text().strip() if path.is_file() else ""
-
-
-def run(program: Callable[[Task], Value | None], kind: type[Task]) -> NoReturn:
+def run(program: Callable[[Task, Pod], Value | None], kind: type[Task], pod: Pod) -> NoReturn:
     """Run a program on its task and end the process: 0 with its result, 1 with a Problem."""
+    secrets = pod.secrets()
+    with contextlib.redirect_stderr(_Scrubbed(sys.stderr, secrets)):
+        ending = _ending(program, kind, pod)
+        if isinstance(ending, Problem):
+            ending = Problem(reason=ending.reason, message=_bounded(scrubbed(ending.message, secrets)))
+            say(ending.message)
+        if ending is not None:
+            _write_termination_message(ending, pod)
+    sys.exit(1 if isinstance(ending, Problem) else 0)
+
+
+def _ending(program: Callable[[Task, Pod], Value | None], kind: type[Task], pod: Pod) -> Value | None:
     try:
-        trust(at(AUTHORITIES) / "ca.crt")
-        result = program(kind.model_validate_json(os.environ[VARIABLE]))
+        trust(pod.at(AUTHORITIES) / "ca.crt")
+        return program(kind.model_validate_json(os.environ[VARIABLE]), pod)
     except Refused as refused:
-        _end(refused.reason, str(refused))
+        reason, message = refused.reason, str(refused)
     except Exception as error:  # noqa: BLE001 - the last line of defence of a process: every end has a reason
         say(traceback.format_exc())
-        _end("InternalError", f"{type(error).__name__}: {error}")
-    if result is not None:
-        _last_words(result)
-    sys.exit(0)
+        reason, message = "InternalError", f"{type(error).__name__}: {error}"
+    return Problem.model_construct(reason=reason, message=message)  # bounded once its secrets are out
 
 
 def trust(certificates: Path) -> None:
-    """Every client in this process believes these authorities, beside the public ones; if they are there at all."""
+    """Trust these authorities in addition to the public ones, in every client of this process."""
     if not certificates.is_file():
         return
     from requests.certs import where  # noqa: PLC0415 - 0.1 s that only private authorities cost
 
-    with tempfile.NamedTemporaryFile("w", prefix="trusted-", suffix=".pem", delete=False) as everybody:
-        everybody.write(f"{Path(where()).read_text()}\n{certificates.read_text()}")
+    with tempfile.NamedTemporaryFile("w", prefix="trusted-", suffix=".pem", delete=False) as bundle:
+        bundle.write(f"{Path(where()).read_text()}\n{certificates.read_text()}")
     for client in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"):
-        os.environ[client] = everybody.name
+        os.environ[client] = bundle.name
 
 
-def _end(reason: str, message: str) -> NoReturn:
-    readable = "".join(char if char.isprintable() else " " for char in _without_secrets(message))
-    bounded = readable.encode(errors="replace")[:MESSAGE_BYTES].decode(errors="ignore")
-    _last_words(Problem(reason=reason, message=bounded))
-    print(bounded, file=sys.stderr, flush=True)
-    sys.exit(1)
-
-
-def _last_words(value: Value) -> None:
-    try:
-        Path(os.environ.get(TERMINATION_LOG, "/dev/termination-log")).write_text(
-            value.model_dump_json(by_alias=True, exclude_none=True)
-        )
-    except OSError as error:
-        print(f"the termination message could not be written: {error}", file=sys.stderr)
-
-
-def _without_secrets(text: str) -> str:
-    for folder in (CREDENTIALS, DATA_CREDENTIALS, PUSH):
-        for name in ("password", "token", "AWS_SECRET_ACCESS_KEY"):
-            value = secret(folder, name)
-            if value:
-                text = text.replace(value, "***")
+def scrubbed(text: str, secrets: tuple[str, ...]) -> str:
+    """The text without these secrets, and without user info and query strings of URLs."""
+    for value in secrets:
+        text = text.replace(value, "***")
     return _QUERY.sub("?***", _USERINFO.sub("//***@", text))
+
+
+class _Scrubbed(io.TextIOBase):
+    """A log that leaves out secrets, whoever writes to it."""
+
+    def __init__(self, log: TextIO, secrets: tuple[str, ...]) -> None:
+        self._log, self._secrets = log, secrets
+
+    def write(self, text: str) -> int:
+        self._log.write(scrubbed(text, self._secrets))
+        return len(text)
+
+    def flush(self) -> None:
+        self._log.flush()
+
+
+def _bounded(message: str) -> str:
+    readable = "".join(char if char.isprintable() else " " for char in message)
+    return readable.encode(errors="replace")[:MESSAGE_BYTES].decode(errors="ignore")
+
+
+def _write_termination_message(value: Value, pod: Pod) -> None:
+    try:
+        pod.termination_log.write_text(value.model_dump_json(by_alias=True, exclude_none=True))
+    except OSError as error:
+        say(f"the termination message could not be written: {error}")

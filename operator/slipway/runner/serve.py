@@ -1,7 +1,8 @@
 """Serves a model by MLflow's own scoring application, so that its connections can be moved to other pods.
 
 MLflow's application answers; what is added here is what a rollout needs of it: connections that end after a while and
-while the pod drains, the version in every answer, and clear refusals of what the application would stumble over.
+while the pod drains, the version in every answer, a bound on what is worked on at a time, and clear refusals of what
+the application would stumble over.
 """
 
 import asyncio
@@ -19,39 +20,37 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from slipway.api.tasks import CANDIDATE
 
-from .outcome import at, say
+from .bodies import RETRY_SECONDS, Declined, Load, Message, Receive
+from .outcome import say
+from .pod import THIS_POD, Pod
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
 GRACE_SECONDS = 35  # for requests in flight when the drain time is over; Kubernetes' own limit comes first
 _OPENED = "slipway.opened"
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
 @dataclass
 class Settings:
-    """How this pod serves, from its environment; `draining` is the one thing that changes."""
+    """How this pod serves; `load` and `draining` are what changes."""
 
     connection_seconds: float = 15.0  # age at which a connection is ended
     drain_seconds: float = 5.0  # between SIGTERM and the end of listening
     version: str = ""
     host: str = "0.0.0.0"
     port: int = 8080
+    load: Load = field(default_factory=Load)
     draining: bool = field(default=False, init=False)
 
 
 def settings() -> Settings:
-    """Settings from the environment."""
+    """Settings from the environment, as the manifest gives them."""
     found = os.environ.get
     return Settings(
         connection_seconds=float(found("SLIPWAY_CONNECTION_SECONDS", "15")),
         drain_seconds=float(found("SLIPWAY_DRAIN_SECONDS", "5")),
         version=found("SLIPWAY_MODEL_VERSION", ""),
-        host=found("SLIPWAY_HOST", "0.0.0.0"),
-        port=int(found("SLIPWAY_PORT", "8080")),
     )
 
 
@@ -64,9 +63,9 @@ class Connection(H11Protocol):  # type: ignore[misc]  # uvicorn's own types are 
         super().connection_made(transport)
 
 
-def movable(app: App, pod: Settings) -> App:
+def movable(app: App, chosen: Settings) -> App:
     """The application, with what a rollout needs of it."""
-    version = [(b"slipway-version", pod.version.encode())] if pod.version else []
+    version = [(b"slipway-version", chosen.version.encode())] if chosen.version else []
 
     async def answer(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,7 +75,7 @@ def movable(app: App, pod: Settings) -> App:
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), *version]
-                if pod.draining or time.monotonic() - opened > pod.connection_seconds:
+                if chosen.draining or time.monotonic() - opened > chosen.connection_seconds:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
@@ -85,26 +84,13 @@ def movable(app: App, pod: Settings) -> App:
         headers = dict(scope["headers"])
         if b"content-type" not in headers:  # MLflow's application answers 500
             return await _refuse(marked, 415, "give the Content-Type of the body, such as application/json")
-        declared = headers.get(b"content-length", b"0")
-        body = None if int(declared) > MAX_BODY_BYTES else await _body(receive)
-        if body is None:
-            return await _refuse(marked, 413, f"the body is larger than {MAX_BODY_BYTES} bytes")
-        return await app(scope, _replayed(body, receive), marked)
+        try:
+            async with chosen.load.body(int(headers.get(b"content-length", b"0")), receive) as body:
+                return await app(scope, _replayed(body, receive), marked)
+        except Declined as declined:
+            return await _refuse(marked, declined.status, str(declined))
 
     return answer
-
-
-async def _body(receive: Receive) -> bytes | None:
-    # MLflow's application reads the whole body into memory as well, but without a bound.
-    chunks, size = [], 0
-    while True:
-        message = await receive()
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > MAX_BODY_BYTES:
-            return None
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            return b"".join(chunks)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
@@ -119,6 +105,8 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 async def _refuse(send: Send, status: int, why: str) -> None:
     # Closing: what is left of the body will not be read.
     headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+    if status == 503:
+        headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": why.encode() + b"\n"})
 
@@ -126,46 +114,46 @@ async def _refuse(send: Send, status: int, why: str) -> None:
 class Server(uvicorn.Server):  # type: ignore[misc]
     """A server that drains before it ends, and then ends with exit code 0."""
 
-    def __init__(self, config: uvicorn.Config, pod: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, chosen: Settings) -> None:
         super().__init__(config)
-        self._pod = pod
+        self._chosen = chosen
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Keep answering, so that clients learn by `Connection: close` to go elsewhere; then end."""
-        if self._pod.draining or sig != signal.SIGTERM:
+        if self._chosen.draining or sig != signal.SIGTERM:
             self.should_exit = True
             return
-        self._pod.draining = True
-        say(f"draining for {self._pod.drain_seconds:g} s")
+        self._chosen.draining = True
+        say(f"draining for {self._chosen.drain_seconds:g} s")
         asyncio.get_running_loop().call_soon_threadsafe(self._end_later)
 
     def _end_later(self) -> None:
-        asyncio.get_running_loop().call_later(self._pod.drain_seconds, self._end)
+        asyncio.get_running_loop().call_later(self._chosen.drain_seconds, self._end)
 
     def _end(self) -> None:
         self.should_exit = True
 
 
-def main() -> None:
-    """The whole program."""
-    pod = settings()
+def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
+    """Serve the model of this pod until it is told to end."""
+    chosen = chosen or settings()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ["__pyfunc_model_path__"] = str(at(CANDIDATE))  # noqa: SIM112 - MLflow's spelling
+    os.environ["__pyfunc_model_path__"] = str(pod.at(CANDIDATE))  # noqa: SIM112 - MLflow's spelling
     from mlflow.pyfunc.scoring_server.app import app  # noqa: PLC0415 - loads the model
 
     config = uvicorn.Config(
-        movable(app, pod),
-        host=pod.host,
-        port=pod.port,
+        movable(app, chosen),
+        host=chosen.host,
+        port=chosen.port,
         http=Connection,
         access_log=False,
         log_level="warning",
-        timeout_keep_alive=max(60, int(pod.connection_seconds)),
+        timeout_keep_alive=max(60, int(chosen.connection_seconds)),
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
     )
-    say(f"serving on port {pod.port}")
-    Server(config, pod).run()
+    say(f"serving on port {chosen.port}")
+    Server(config, chosen).run()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ sets no timeouts, and packs folders into a tar that differs from run to run. `or
 import base64
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ import requests
 
 from slipway.api.tasks import PUSH, Store
 
-from .outcome import Refused, say, secret
+from .outcome import Refused, say
+from .pod import THIS_POD, Pod
 
 MODELS, DATA = "models", "data"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -31,8 +31,6 @@ _IMAGE_CONFIG = "application/vnd.oci.image.config.v1+json"
 _EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 _TIMEOUT = (3, 8)  # seconds to connect, to wait for the next byte
 _ATTEMPTS = 12
-_PATIENCE = "SLIPWAY_PATIENCE_SECONDS"  # no progress for so long, and the store is unreachable
-_PATIENCE_SECONDS = 18  # below 30 with the last timeout
 
 Got = TypeVar("Got")
 _REFUSED = {
@@ -75,8 +73,8 @@ def tag(digest: str) -> str:
 class _Password:
     """The password of the import, for the store's own address and for no other that an answer may name."""
 
-    def __init__(self, url: str) -> None:
-        known = f"{secret(PUSH, 'username')}:{secret(PUSH, 'password')}"
+    def __init__(self, url: str, pod: Pod) -> None:
+        known = f"{pod.secret(PUSH, 'username')}:{pod.secret(PUSH, 'password')}"
         self._header = f"Basic {base64.b64encode(known.encode()).decode()}"
         self._origin = _origin(url)
 
@@ -97,13 +95,13 @@ class StoreClient:
     A tag only finds. Whoever pulls compares what came with the digest that it was told, in any case.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, pod: Pod = THIS_POD) -> None:
         self._base = f"{store.url.rstrip('/')}/v2/{store.repository.strip('/')}"
         self._url = store.url
         self._session = requests.Session()
-        if secret(PUSH, "password"):
-            self._session.auth = _Password(store.url)
-        self._patience_seconds = float(os.environ.get(_PATIENCE, _PATIENCE_SECONDS))
+        if pod.secret(PUSH, "password"):
+            self._session.auth = _Password(store.url, pod)
+        self._patience_seconds = pod.store_patience_seconds
         self._progress = time.monotonic()
 
     def manifest(self, repository: str, reference: str) -> dict[str, Any] | None:

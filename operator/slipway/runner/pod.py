@@ -1,0 +1,40 @@
+"""What a program finds in its pod: the fixed folders, the mounted Secrets, the file for its termination message."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.api.tasks import CREDENTIALS, DATA_CREDENTIALS, PUSH
+
+STORE_PATIENCE_SECONDS = 18.0  # below 30 with the last timeout
+# Files that hold a secret, by folder.
+_SECRETS = {
+    CREDENTIALS: ("password", "token"),
+    DATA_CREDENTIALS: ("AWS_SECRET_ACCESS_KEY",),
+    PUSH: ("password",),
+}
+
+
+@dataclass(frozen=True)
+class Pod:
+    """The pod that a program runs in. Tests run the programs in folders of their own."""
+
+    root: Path = Path("/")
+    termination_log: Path = Path("/dev/termination-log")
+    store_patience_seconds: float = STORE_PATIENCE_SECONDS  # a store without progress for so long is unreachable
+
+    def at(self, folder: str) -> Path:
+        """One of the fixed folders of `slipway.api.tasks`."""
+        return self.root / folder.lstrip("/")
+
+    def secret(self, folder: str, name: str) -> str:
+        """One file of a mounted Secret, "" if it is not there."""
+        path = self.at(folder) / name
+        return path.read_text().strip() if path.is_file() else ""
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value that is mounted: no log and no message may hold one."""
+        found = (self.secret(folder, name) for folder, names in _SECRETS.items() for name in names)
+        return tuple(value for value in found if value)
+
+
+THIS_POD = Pod()
