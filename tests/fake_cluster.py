@@ -1,21 +1,31 @@
 """A cluster in memory that answers as the API server does, as far as the operator can tell.
 
-It passes the contract tests of the real adapter (tests/adapters/test_cluster_contract.py). A test makes it refuse, lose
-answers, and tell of changes; controllers and kubelets are the test's own.
+It passes the contract of the real adapter (tests/adapters/cluster_contract.py). A test makes it refuse, lose answers,
+and tell of changes; controllers and kubelets are the test's own. What is stored is never changed in place.
 """
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from slipway.adapters.cluster import _KINDS, FIELD_MANAGER, Kind, Object, kind_of
-from slipway.adapters.errors import AdapterError, Conflict, NotFound, Unreachable
+from slipway.adapters.errors import AdapterError, Conflict, NotFound, Rejected, Unreachable
+
+from tests.fake_apply import NOTHING, applied, copied, plain, still_owned
+from tests.fake_schema import check_declared, defaulted
 
 Place = tuple[str, str, str]  # kind, namespace, name
 Refuses = Callable[[str, Mapping[str, Any]], AdapterError | None]  # of a verb and a manifest
 Hears = Callable[[Kind, str, Object], None]  # ADDED, MODIFIED or DELETED
-WITH_STATUS = {"ModelVersion", "RegisteredModel", "ModelRegistry", "Deployment", "Job", "Pod", "Service"}
+Owned = dict[tuple[str, str], Any]  # by field manager and subresource: what it asked for and nobody changed since
+
+CUSTOM = {"ModelVersion", "RegisteredModel", "ModelRegistry", "ModelLedger"}
+COUNTED = CUSTOM | {"Deployment", "Job", "Pod", "PodDisruptionBudget"}  # kinds that have a generation
+WITH_STATUS = COUNTED - {"ModelLedger"} | {"Service"}
+REPLACED_AS_SEEN = CUSTOM | {"Lease", "PodDisruptionBudget"}  # kinds whose update must name a resource version
+FIXED = {"ControllerRevision": ("data",), "Deployment": ("spec", "selector"), "Job": ("spec", "template")}
+GIVEN = ("uid", "creationTimestamp", "generation", "resourceVersion")  # what the API server alone says of an object
 NOW = "2026-03-06T17:00:00Z"
+BY_KIND = {one.kind: one for one in _KINDS.values()}
 
 
 class FakeCluster:
@@ -29,82 +39,95 @@ class FakeCluster:
         self.writes: list[tuple[str, str, str]] = []  # verb, kind, name
         self.losing = 0  # so many answers to writes get lost: they are done, and nobody is told
         self._now = now
-        self._owned: dict[tuple[Place, str], Any] = {}  # what each subresource's applier asked for last
+        self._of_kind: dict[str, dict[Place, Object]] = {}
+        self._owned: dict[Place, Owned] = {}
         self._version = 0
 
     async def close(self) -> None:
         """Nothing to give back."""
 
     async def every(self, kind: Kind, namespace: str = "", fields: str = "") -> list[Object]:
-        """All objects of a kind with the kind's labels."""
-        return [copy.deepcopy(one) for one in self.of(kind) if namespace in ("", one["metadata"].get("namespace", ""))]
+        """All objects of a kind with the kind's labels, and with these fields."""
+        wanted = _pairs(fields)
+        return [
+            copied(one)
+            for one in self.of(kind)
+            if namespace in ("", one["metadata"].get("namespace", ""))
+            and all(_at(one, path.split(".")) == value for path, value in wanted.items())
+        ]
 
     def of(self, kind: Kind) -> Iterator[Object]:
         """The objects of a kind that its label selector chooses, as they are."""
-        wanted = dict(pair.split("=") for pair in kind.selector.split(",") if pair)
-        for place, found in sorted(self.objects.items()):
-            labels = found["metadata"].get("labels") or {}
-            if place[0] == kind.kind and all(labels.get(key) == value for key, value in wanted.items()):
+        wanted = _pairs(kind.selector).items()
+        for _, found in sorted(self._of_kind.get(kind.kind, {}).items()):
+            if wanted <= (found["metadata"].get("labels") or {}).items():
                 yield found
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
         """One object; NotFound if there is none."""
-        return copy.deepcopy(self._find((kind.kind, namespace, name)))
+        return copied(self._find((kind.kind, namespace, name)))
 
-    async def apply(self, manifest: Mapping[str, Any], sub: str = "") -> Object:
+    async def apply(self, manifest: Mapping[str, Any], sub: str = "", by: str = FIELD_MANAGER) -> Object:
         """Server-side apply, by force: what the same applier asked for before and no longer does is gone."""
-        place, wanted = _place(manifest), copy.deepcopy(dict(manifest))
-        self._admit("apply", wanted)
+        place = _place(manifest)
+        self._admit("apply", manifest)
         before = self.objects.get(place)
         if before is None and sub:
-            raise NotFound(f"{place[0]} {place[2]} not found")
-        meta = wanted["metadata"]
-        if before is not None and meta.pop("resourceVersion", None) not in (
-            None,
-            before["metadata"]["resourceVersion"],
-        ):
-            raise Conflict("the object has been modified")
-        if before is not None and meta.pop("uid", None) not in (None, before["metadata"]["uid"]):
-            raise Conflict("the uid is another one's")
-        asked = {"status": wanted.get("status", {})} if sub else {k: v for k, v in wanted.items() if k != "status"}
-        after = copy.deepcopy(before) if before else _new(wanted)
-        _drop(after, self._owned.get((place, sub), {}), asked)
-        _merge(after, asked)
-        self._owned[(place, sub)] = asked
-        return self._store("apply", place, before, after)
+            raise NotFound(f'{place[0]} "{place[2]}" not found')
+        meta = manifest["metadata"]
+        _check_seen(place, before, meta, sub)
+        asked = _asked(manifest, sub)
+        check_declared(place[0], place[2], asked)
+        owned = self._owned.get(place, {})
+        others = [fields for holder, fields in owned.items() if holder != (by, sub)]
+        after = applied(before or _new(manifest), owned.get((by, sub), NOTHING), asked, others)
+        _check_fixed(place, before, after)
+        mine = self._disowned(place, before, after) | {(by, sub): asked}
+        return self._store("apply", place, before, after, mine)
 
     async def update(self, manifest: Mapping[str, Any]) -> Object:
         """The object replaced as a whole, if it still has the resource version that the manifest names."""
         place = _place(manifest)
         before = self._find(place)
         self._admit("update", manifest)
-        if manifest["metadata"].get("resourceVersion") != before["metadata"]["resourceVersion"]:
-            raise Conflict("the object has been modified")
-        after = copy.deepcopy(dict(manifest))
-        kept = {key: before["metadata"][key] for key in ("uid", "creationTimestamp", "generation")}
-        after["metadata"] = {**after["metadata"], **kept}
-        if "status" in before and place[0] in WITH_STATUS:
-            after["status"] = before["status"]
-        return self._store("update", place, before, after)
+        named = manifest["metadata"].get("resourceVersion")
+        if not named and place[0] in REPLACED_AS_SEEN:
+            raise Rejected("metadata.resourceVersion: Invalid value: must be specified for an update")
+        if named and named != before["metadata"]["resourceVersion"]:
+            raise Conflict(f"Operation cannot be fulfilled on {place[0]} {place[2]}: the object has been modified")
+        if manifest["metadata"].get("uid") not in (None, "", before["metadata"]["uid"]):
+            raise Conflict(f"Operation cannot be fulfilled on {place[0]} {place[2]}: the uid is another")
+        after = _new(manifest) | plain(manifest)
+        after["metadata"] = {**after["metadata"], **_given(before)}
+        if place[0] in WITH_STATUS:
+            after.pop("status", None)
+            after |= {"status": before["status"]} if "status" in before else {}
+        _check_fixed(place, before, after)
+        return self._store("update", place, before, after, self._disowned(place, before, after))
 
     async def create(self, manifest: Mapping[str, Any]) -> Object:
         """A new object; Conflict if there is one of that name."""
-        made = copy.deepcopy(dict(manifest))
-        meta = made["metadata"]
+        made = _new(manifest) | plain(manifest)
+        if made["metadata"].get("resourceVersion"):
+            raise Unreachable("HTTP 500: resourceVersion should not be set on objects to be created")
+        meta = made["metadata"] = {key: value for key, value in made["metadata"].items() if key not in GIVEN}
         if "name" not in meta:
-            meta["name"] = f"{meta.pop('generateName')}{self._version}"
+            meta["name"] = f"{meta['generateName']}{self._version:05x}"
         place = _place(made)
         self._admit("create", made)
         if place in self.objects:
-            raise Conflict(f"{place[0]} {place[2]} already exists")
-        return self._store("create", place, None, _new(made) | made)
+            raise Conflict(f'{place[0]} "{place[2]}" already exists')
+        if place[0] in WITH_STATUS:
+            made.pop("status", None)
+        return self._store("create", place, None, made, {})
 
     async def delete(self, kind: Kind, namespace: str, name: str) -> None:
-        """The object is gone, and whatever it owns; gone already is success."""
+        """The object is gone, and what it owns: the garbage collector is quick here; gone already is success."""
         place = (kind.kind, namespace, name)
         if place in self.objects:
             self._admit("delete", self.objects[place])
             self._remove(place)
+            self.writes.append(("delete", place[0], place[2]))
             self._lose("delete", place)
 
     async def log(self, namespace: str, pod: str, container: str) -> str:
@@ -117,10 +140,10 @@ class FakeCluster:
         """An object as a controller, a kubelet or a person would leave it: nothing is checked."""
         place = _place(found)
         before = self.objects.get(place)
-        after = copy.deepcopy(found) if before else _new(found) | copy.deepcopy(found)
-        if before:
+        after = (_new(found) if before is None else {}) | plain(found)
+        if before is not None:
             after["metadata"] = {**before["metadata"], **after["metadata"]}
-        return self._store("", place, before, after)
+        return self._store("", place, before, after, self._disowned(place, before, after))
 
     def lose(self, kind: str, namespace: str, name: str) -> None:
         """Somebody deletes an object."""
@@ -136,24 +159,35 @@ class FakeCluster:
             if error := refuses(verb, manifest):
                 raise error
 
-    def _store(self, verb: str, place: Place, before: Object | None, after: Object) -> Object:
-        if before is not None and _same(before, after):
-            return copy.deepcopy(before)
-        self._version += 1
-        meta = dict(after["metadata"])
+    def _disowned(self, place: Place, before: Object | None, after: Object) -> Owned:
+        """Who owns what after a write: whoever changes a field takes it over."""
+        owned = self._owned.get(place, {})
         if before is None:
-            meta |= {"uid": f"uid-{self._version}", "generation": 1}
+            return owned
+        return {holder: still_owned(fields, before, after) for holder, fields in owned.items()}
+
+    def _store(self, verb: str, place: Place, before: Object | None, after: Object, owned: Owned) -> Object:
+        self._owned[place] = owned
+        after = defaulted(place[0], after)
+        if before is not None and _same(before, after):
+            return copied(before)
+        self._version += 1
+        meta = after["metadata"] = dict(after["metadata"])
+        if before is None:
+            meta["uid"] = f"uid-{self._version}"
             meta.setdefault("creationTimestamp", self._now())
-        elif _desired(before) != _desired(after):
+            if place[0] in COUNTED:
+                meta["generation"] = 1
+        elif place[0] in COUNTED and _desired(before) != _desired(after):
             meta["generation"] = before["metadata"].get("generation", 1) + 1
         meta["resourceVersion"] = str(self._version)
-        after["metadata"] = meta
         self.objects[place] = after
+        self._of_kind.setdefault(place[0], {})[place] = after
         self._tell(place, "ADDED" if before is None else "MODIFIED", after)
         if verb:
             self.writes.append((verb, place[0], place[2]))
             self._lose(verb, place)
-        return copy.deepcopy(after)
+        return copied(after)
 
     def _lose(self, verb: str, place: Place) -> None:
         if self.losing > 0:
@@ -164,9 +198,9 @@ class FakeCluster:
         gone = self.objects.pop(place, None)
         if gone is None:
             return
+        del self._of_kind[place[0]][place]
         self._version += 1
-        for key in [one for one in self._owned if one[0] == place]:
-            del self._owned[key]
+        self._owned.pop(place, None)
         gone = {**gone, "metadata": {**gone["metadata"], "resourceVersion": str(self._version)}}
         self._tell(place, "DELETED", gone)
         uid = gone["metadata"]["uid"]
@@ -175,11 +209,8 @@ class FakeCluster:
                 self._remove(other)
 
     def _tell(self, place: Place, event: str, found: Object) -> None:
-        kind = next((one for one in _KINDS.values() if one.kind == place[0]), None)
-        if kind is None:
-            return
         for hears in self.hears:
-            hears(kind, event, copy.deepcopy(found))
+            hears(BY_KIND[place[0]], event, copied(found))
 
 
 def _place(manifest: Mapping[str, Any]) -> Place:
@@ -187,11 +218,49 @@ def _place(manifest: Mapping[str, Any]) -> Place:
     return kind_of(manifest).kind, meta.get("namespace", ""), meta["name"]
 
 
+def _pairs(selector: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in selector.split(",") if pair)  # type: ignore[misc]
+
+
+def _at(found: Any, path: list[str]) -> str:
+    for key in path:
+        found = (found or {}).get(key)
+    return str(found or "")
+
+
 def _new(wanted: Mapping[str, Any]) -> Object:
-    found: Object = {"apiVersion": wanted["apiVersion"], "kind": wanted["kind"], "metadata": {}}
-    if wanted["kind"] == "Deployment":
-        found["spec"] = {"replicas": 1}
-    return found
+    return {"apiVersion": wanted["apiVersion"], "kind": wanted["kind"], "metadata": {}}
+
+
+def _check_seen(place: Place, before: Object | None, meta: Mapping[str, Any], sub: str) -> None:
+    """What the manifest names is what is there. The uid of a custom resource says nothing when its status is applied."""
+    named, uid = meta.get("resourceVersion"), meta.get("uid")
+    if before is None and uid:
+        raise Conflict(f"Operation cannot be fulfilled on {place[0]} {place[2]}: uid mismatch")
+    if before is not None and named and named != before["metadata"]["resourceVersion"]:
+        raise Conflict(f"Operation cannot be fulfilled on {place[0]} {place[2]}: the object has been modified")
+    if before is not None and uid and uid != before["metadata"]["uid"] and not (sub and place[0] in CUSTOM):
+        raise Rejected(f'{place[0]} "{place[2]}" is invalid: metadata.uid: field is immutable')
+
+
+def _asked(manifest: Mapping[str, Any], sub: str) -> Object:
+    """What an apply asks for: of the status only, or of all but the status where the kind keeps that apart."""
+    if sub:
+        return {"status": plain(manifest.get("status", {}))}
+    left_out = {"status"} if manifest["kind"] in WITH_STATUS else set()
+    asked: Object = {key: plain(value) for key, value in manifest.items() if key not in left_out}
+    asked["metadata"] = {key: value for key, value in asked["metadata"].items() if key not in GIVEN}
+    return asked
+
+
+def _given(found: Object) -> Object:
+    return {key: found["metadata"][key] for key in GIVEN if key in found["metadata"]}
+
+
+def _check_fixed(place: Place, before: Object | None, after: Object) -> None:
+    path = FIXED.get(place[0])
+    if path and before is not None and _at(before, list(path)) != _at(after, list(path)):
+        raise Rejected(f'{place[0]} "{place[2]}" is invalid: {".".join(path)}: field is immutable')
 
 
 def _desired(found: Object) -> Any:
@@ -200,33 +269,7 @@ def _desired(found: Object) -> Any:
 
 
 def _same(before: Object, after: Object) -> bool:
-    def bare(found: Object) -> Any:
-        meta = {k: v for k, v in found["metadata"].items() if k not in ("resourceVersion", "generation")}
-        return {**found, "metadata": meta}
-
-    return bool(bare(before) == bare(after))
-
-
-def _drop(found: Any, owned: Any, asked: Any) -> None:
-    """Remove what was asked for before and is not any more."""
-    for key in list(owned) if isinstance(owned, dict) and isinstance(found, dict) else []:
-        if key not in asked:
-            if isinstance(owned[key], dict) and isinstance(found.get(key), dict):
-                _drop(found[key], owned[key], {})
-                if not found[key]:
-                    del found[key]
-            else:
-                found.pop(key, None)
-        elif isinstance(asked[key], dict):
-            _drop(found.get(key), owned[key], asked[key])
-
-
-def _merge(found: Object, asked: Mapping[str, Any]) -> None:
-    for key, value in asked.items():
-        if isinstance(value, dict) and isinstance(found.get(key), dict):
-            _merge(found[key], value)
-        else:
-            found[key] = copy.deepcopy(value)
+    return before == {**after, "metadata": {**after["metadata"], **_given(before)}}
 
 
 __all__ = ["FIELD_MANAGER", "FakeCluster"]

@@ -168,6 +168,8 @@ def _refusal(status: int, content: bytes) -> AdapterError:
     kinds: dict[int, type[AdapterError]] = {403: Unauthorized, 404: NotFound, 409: Conflict}
     if status >= 500 and "failed calling webhook" in message:
         return Rejected(f"admission webhook: {message}")  # somebody else's webhook is down: the API server is not
+    if status == 500 and message.startswith("failed to create typed patch object"):
+        return Rejected(message)  # a field that no schema has, such as one of newer CRDs: no error of the server's own
     if status in (401, 429) or status >= 500:
         return Unreachable(f"HTTP {status}: {message}")
     return kinds.get(status, Rejected)(message or f"HTTP {status}")
