@@ -566,7 +566,8 @@ def test_model_code_reaches_dns_the_store_and_what_is_allowed() -> None:
     store = one(rendered({}), "Deployment", "slipway-store")["spec"]
     peer = DNS_AND_STORE[1]["to"][0]["podSelector"]
     assert peer == store["selector"]
-    (port,) = store["template"]["spec"]["containers"][0]["ports"]
+    reader = next(one for one in store["template"]["spec"]["containers"] if one["name"] == "reader")
+    (port,) = reader["ports"]
     assert port["containerPort"] == 5000
 
 

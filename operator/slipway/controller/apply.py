@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ..adapters.cluster import DEPLOYMENT, JOB, LEDGER, SECRET, SERVICE, Cluster, Kind, Object, kind_of
+from ..adapters.cluster import BUDGET, DEPLOYMENT, JOB, LEDGER, SECRET, SERVICE, Cluster, Kind, Object, kind_of
 from ..adapters.errors import NotFound, Occupied, Rejected, TakenInHand
 from ..api import names
 from ..api.base import API_VERSION
@@ -80,7 +80,7 @@ class Applier:
         self._cache.put(LEDGER, written)
 
     async def status(self, found: Object, status: dict[str, Any]) -> bool:
-        """The object's status is this; True if it had to be written."""
+        """The object's status is this; True if it had to be written. Conflict if the object is another one by now."""
         status = fit(status)
         if found.get("status") == status:
             return False
@@ -88,7 +88,7 @@ class Applier:
         body = {
             "apiVersion": API_VERSION,
             "kind": found["kind"],
-            "metadata": {"name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"]},
+            "metadata": {key: meta[key] for key in ("name", "namespace", "resourceVersion")},
             "status": status,
         }
         self._count("status")
@@ -126,7 +126,7 @@ class Applier:
         meta = manifest["metadata"]
         kind, ref = kind_of(manifest), Ref.of(manifest)
         known = self._cache.get(kind, meta["namespace"], meta["name"])
-        if known is None and kind in (SERVICE, DEPLOYMENT):
+        if known is None and kind in (SERVICE, DEPLOYMENT, BUDGET):
             known = await self._there(kind, meta)
         if known is not None:
             _check_owner(kind, manifest, known)
