@@ -23,7 +23,7 @@ DATA = "/work/data"  # mount of the claim of pvc:// data, read-only
 IMPORT = "/work/import"  # scratch of the import: the model's files and the data
 CREDENTIALS = "/run/slipway/registry"  # files: username, password, token, ca.crt (each optional)
 PUSH = "/run/slipway/store"  # files: username, password; what the store asks of an import, and only imports have it
-AUTHORITIES = "/etc/slipway/authorities"  # file: ca.crt, whom the platform trusts; there where the namespace has it
+AUTHORITIES = "/etc/slipway/authorities"  # file: ca.crt, the platform's own authorities; optional
 DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
 
 DATA_BYTES = 4 * 1024**3  # evaluation data of at most this size is taken

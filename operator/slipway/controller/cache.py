@@ -1,8 +1,8 @@
 """What the operator last saw of the cluster, by model: watches, lists and its own writes feed it.
 
 An older resource version never replaces a newer one (they compare as integers, KEP-5504), so a pass always sees the
-writes of the pass before it; an object that was deleted does not come back by an event that was late. Whatever
-changes what is known, whoever found out, tells the listener.
+writes of the pass before it; an object that was deleted does not come back by an event that was late. Every change
+of the cache notifies the listener.
 """
 
 from collections import OrderedDict

@@ -67,7 +67,7 @@ class Watch:
         self.listed_at: float | None = None
 
     def saw(self, kind: Kind, event: str | None, found: Object) -> None:
-        """An event from a watch: believed for what it is about, not for when it came."""
+        """An event from a watch. The object counts, not the order of events."""
         meta = found["metadata"]
         if event == "DELETED":
             self._cache.remove(kind, meta.get("namespace", ""), meta["name"], meta.get("uid", ""), version_of(found))

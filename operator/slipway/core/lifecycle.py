@@ -184,7 +184,7 @@ def decide(seen: VersionSeen) -> Decision:
 
 
 def _asked(seen: VersionSeen) -> tuple[str, ...]:
-    """The conditions that the stage asks for; a version that still serves is told so, whatever its stage says."""
+    """The conditions that the stage asks for; all of them for a version that still serves, whatever its stage says."""
     asked = ASKED[seen.version.spec.stage]
     serving_now = seen.ledger.champion == seen.version.spec.version
     return LIFECYCLE_ALL if serving_now else asked
