@@ -1,5 +1,6 @@
 """The story: one version serves, a worse one is refused, a better one takes over, all is taken back, MLflow is gone."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dev.demo.console import Broken
 from dev.demo.kube import Object
 from dev.demo.load import Wrong
 from dev.demo.progress import condition
@@ -129,6 +131,7 @@ def test_a_rollback_returns_to_the_warm_predecessor_and_is_not_replayed_when_eve
     jobs = {version: place.jobs(MODEL, version) for version in (1, 2, 3)}
     warm = {pod["metadata"]["uid"] for pod in place.serving_pods(MODEL, 1)}
     assert len(warm) == 2, "the predecessor is kept warm"
+    place.annotate("rmodel", MODEL, refresh="the-pods-have-the-image-of-now")  # and no rollback is lost by it
     with told.world.entrance(place, MODEL) as way, told.world.load(way, told.answers(1, 3)) as load:
         began = time.monotonic()
         place.annotate("rmodel", MODEL, rollback="it-is-too-slow")
@@ -180,6 +183,41 @@ def test_asked_for_anew_the_version_comes_back_and_its_predecessor_goes_when_its
     poll("version 1 is retired", 30, lambda: not place.serving_pods(MODEL, 1), place.told)
     assert not place.get("deployment", f"{MODEL}-v1")
     assert len(place.serving_pods(MODEL, 3)) == 2
+
+
+def test_whoever_may_edit_forges_no_history_no_report_and_no_ledger(told: Told) -> None:
+    place = told.place
+    place.kubectl("create", "rolebinding", "edits", "--clusterrole=edit", "--user=eve")
+    service = place.get("service", MODEL)
+    labels = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/model": MODEL, "slipway.dev/version": "99"}
+    selector = {**service["spec"]["selector"], "slipway.dev/version": "99"}
+    forged = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {
+            "name": "forged",
+            "labels": labels,
+            "annotations": {"slipway.dev/released": '{"99": "sha256:ee"}'},
+        },
+        "spec": {"selector": selector, "ports": [{"port": 80}]},
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "forged", "labels": labels | {"slipway.dev/purpose": "validate"}},
+        "spec": {"containers": [{"name": "judge", "image": told.world.images.runner}]},
+    }
+    for manifest in (forged, pod):
+        with pytest.raises(Broken, match="slipway|may not"):
+            create = ("kubectl", "-n", place.namespace, "create", "--as=eve", "-f", "-")
+            place.kube.run(*create, given=json.dumps(manifest))
+    with pytest.raises(Broken, match="slipway|may not"):
+        moved = json.dumps({"spec": {"selector": selector}})
+        place.kubectl("patch", "--as=eve", "service", MODEL, "--type=merge", "-p", moved)
+    with pytest.raises(Broken, match="forbidden|may not"):
+        place.kubectl("delete", "--as=eve", "modelledger", MODEL)
+    assert place.get("service", MODEL)["spec"]["selector"] == service["spec"]["selector"]
+    assert not place.every("deployments", model=MODEL, version="99")
 
 
 def test_without_mlflow_and_with_every_pod_deleted_the_same_predictions_come_back(told: Told) -> None:
