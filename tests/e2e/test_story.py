@@ -208,13 +208,13 @@ def test_whoever_may_edit_forges_no_history_no_report_and_no_ledger(told: Told) 
         "spec": {"containers": [{"name": "judge", "image": told.world.images.runner}]},
     }
     for manifest in (forged, pod):
-        with pytest.raises(Broken, match="slipway|may not"):
+        with pytest.raises(Broken, match=r"slipway|may not"):
             create = ("kubectl", "-n", place.namespace, "create", "--as=eve", "-f", "-")
             place.kube.run(*create, given=json.dumps(manifest))
-    with pytest.raises(Broken, match="slipway|may not"):
+    with pytest.raises(Broken, match=r"slipway|may not"):
         moved = json.dumps({"spec": {"selector": selector}})
         place.kubectl("patch", "--as=eve", "service", MODEL, "--type=merge", "-p", moved)
-    with pytest.raises(Broken, match="forbidden|may not"):
+    with pytest.raises(Broken, match=r"forbidden|may not"):
         place.kubectl("delete", "--as=eve", "modelledger", MODEL)
     assert place.get("service", MODEL)["spec"]["selector"] == service["spec"]["selector"]
     assert not place.every("deployments", model=MODEL, version="99")
