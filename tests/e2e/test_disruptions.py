@@ -108,7 +108,7 @@ def test_of_two_versions_that_want_production_at_once_the_higher_serves_and_the_
     place.apply(model_version(MODEL, 1), model_version(MODEL, 2))
     place.until_serving(f"{MODEL}-v2")
     lower = place.until(f"{MODEL}-v1", "Released", "False", "Superseded", 120)
-    assert condition(lower, "Released")["message"] == "Version 2 comes first."
+    assert condition(lower, "Released")["message"] == "A higher version comes first."
     assert condition(lower, "Ready")["status"] == "True", "it is where it should be: nobody has to act"
     assert lower["status"].get("serving") is not True
     assert not place.get("deployment", f"{MODEL}-v1"), "it had no pods at any time"
