@@ -215,7 +215,9 @@ def test_kubectl_applies_what_helm_renders_and_applies_it_again(site: Site) -> N
     for _ in range(2):
         said = site.kubectl.must("apply", "--filename=-", stdin=objects).splitlines()
         assert len(said) == len(objects)
-    assert not [line for line in said if not line.endswith(" unchanged")]  # a tool that compares sees no drift
+    # kubectl sends the selector of a budget at each apply, whether it differs or not.
+    compared = [line for line in said if not line.startswith("poddisruptionbudget")]
+    assert not [line for line in compared if not line.endswith(" unchanged")]  # a tool that compares sees no drift
     assert site.definitions() == set(CRDS)
     assert len(site.names("validatingadmissionpolicy,validatingadmissionpolicybinding")) == 14
 

@@ -391,11 +391,11 @@ def test_columns_tell_the_story(kubectl: Kubectl) -> None:
     assert "error: 13.1 is over 12" in kubectl.must("get", "mv", "--output=wide")
 
     header, row = kubectl.must("get", "rmodel").splitlines()
-    assert header.split() == ["NAME", "SERVING", "PODS", "CANDIDATE", "READY", "REASON", "URL"]
+    assert header.split() == ["NAME", "SERVING", "PODS", "CANDIDATE", "READY", "REASON", "ROLLBACK", "URL"]
     assert row.split() == ["flights", "2", "2/2", "3", "http://flights"]
 
     header, row = kubectl.must("get", "mreg").splitlines()
-    assert header.split() == ["NAME", "URI", "MLFLOW", "READY", "REASON"]
+    assert header.split() == ["NAME", "URI", "MLFLOW", "MODELS", "READY", "REASON"]
     assert row.split() == ["mlflow", "https://mlflow.example.com", "3.17.2", "False", "GateFailed"]
 
 

@@ -321,7 +321,13 @@ def test_who_writes(place: Kubectl, case: Case) -> None:
 
 
 def test_every_guarded_resource_is_tried() -> None:
-    chart = [str(programs() / "helm"), "template", "slipway", str(ROOT / "charts" / "slipway")]
+    chart = [
+        str(programs() / "helm"),
+        "template",
+        "slipway",
+        str(ROOT / "charts" / "slipway"),
+        "--set=clusterName=test",
+    ]
     said = subprocess.run([*chart, "--kube-version", "1.31.0"], check=True, capture_output=True, text=True).stdout
     policies = {
         one["metadata"]["name"]: one
