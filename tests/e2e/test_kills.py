@@ -176,6 +176,7 @@ def test_the_traffic_moved_only_to_a_version_that_was_proven_against_the_champio
 ) -> None:
     complete: set[str] = set()  # versions whose validation has ended well
     proven: dict[str, str] = {}  # versions that are called validated, and the digest that they were compared with
+    digests: dict[str, str] = {}
     moves, champion_digest = [NOBODY], ""
     for write in ordeal.writes:
         if write.resource == "jobs/status" and write.label("purpose") == "validate" and write.holds("Complete"):
@@ -183,13 +184,14 @@ def test_the_traffic_moved_only_to_a_version_that_was_proven_against_the_champio
         elif write.resource == "modelversions/status":
             number = str(write.after["spec"]["version"])
             proven.pop(number, None)
+            digests[number] = write.after["status"].get("digest", "")
             if write.holds("Validated"):
                 proven[number] = write.after["status"]["validation"].get("championDigest", "")
         elif write.resource == "services" and (chosen := write.after["spec"]["selector"][VERSION]) != moves[-1]:
             assert chosen in complete, f"version {chosen} has the traffic while its validation is at work"
             assert proven.get(chosen) == champion_digest, f"version {chosen} has the traffic unproven: {proven}"
             moves.append(chosen)
-            champion_digest = write.after["metadata"]["annotations"]["slipway.dev/digest"]
+            champion_digest = digests[chosen]
     assert moves == [NOBODY, *map(str, SERVED)]
 
 
