@@ -96,3 +96,12 @@ def test_a_pod_that_is_getting_on_has_no_trouble() -> None:
 def test_why_a_pod_was_not_let_in(message: str, want: Reason) -> None:
     refusal = pods.refusal([{"reason": "FailedCreate", "message": message}])
     assert refusal is not None and refusal.reason is want
+
+
+@pytest.mark.parametrize(("policy", "reason"), [("Always", Reason.ArtifactMissing), ("Never", None)])
+def test_a_step_that_is_about_to_start_again_says_how_it_ended(policy: str, reason: Reason | None) -> None:
+    problem = '{"reason": "ArtifactMissing", "message": "the artifact store has no model sha256:aa"}'
+    ended = {"name": "fetch", "state": {"terminated": {"exitCode": 1, "message": problem}}, "restartCount": 3}
+    pod = {"spec": {"restartPolicy": policy}, "status": {"phase": "Pending", "initContainerStatuses": [ended]}}
+    found = pods.waiting(pod)
+    assert (found.reason if found else None) is reason

@@ -58,6 +58,10 @@ def waiting(pod: Object) -> Trouble | None:
         if why == "CrashLoopBackOff":
             last = container.get("lastState", {}).get("terminated", {})
             return ended(container["name"], last) or Trouble(Reason.ModelCrashed, detail, container["name"])
+        # Between two starts the kubelet shows the end of the last one, for minutes in the end.
+        over = container.get("state", {}).get("terminated") or {}
+        if over.get("exitCode") and pod.get("spec", {}).get("restartPolicy") != "Never":
+            return ended(container["name"], over)
     return None
 
 

@@ -43,7 +43,8 @@ def _champion(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, vers
         return failed(Reason.StillServing)
     if silent := silence(seen, version.spec.version):
         return silent
-    return passed(Reason.Serving, f"Serving at {serving.url(seen.model)} since {ledger.since}.")
+    pods = pods_told(seen.pods.get(version.spec.version))
+    return passed(Reason.Serving, f"Serving at {serving.url(seen.model)} since {ledger.since}{pods}")
 
 
 def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Verdict | None:
