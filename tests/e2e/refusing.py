@@ -74,7 +74,7 @@ CASES = [
         ("3 rows", "'minutes'"), policy=lambda world: world.policy("gaps.parquet"),
     ),
     Case(
-        "data-changed", "the data is not what was pinned", "Imported", "DigestMismatch",
+        "data-changed", "the data is not what was pinned", "Validated", "DigestMismatch",
         ("the data has the digest", WRONG), policy=data(digest=WRONG), attempts=None,
     ),
     Case(
@@ -82,7 +82,7 @@ CASES = [
         ("the model's files have the digest", WRONG), spec={"digest": WRONG}, attempts=None,
     ),
     Case(
-        "no-data", "the registry has no such file", "Imported", "DataUnreadable",
+        "no-data", "the registry has no such file", "Validated", "DataUnreadable",
         ("absent.parquet",), attempts=None,
         policy=lambda world: data(
             uri=world.made.data["holdout.parquet"].uri.replace("holdout", "absent")

@@ -135,12 +135,12 @@ def test_data_that_no_validation_would_take_is_not_imported(
     monkeypatch.setattr(import_, "DATA_BYTES", 10)
     task = task_of(logged, store, data_uri=f"runs:/{logged.run_id}/holdout.csv")
     with pytest.raises(Refused, match="larger than 10 bytes") as refused:
-        import_.import_version(task.model_copy(update={"source": None}))
+        import_.import_version(task.model_copy(update={"source": None}), pod.inside)
     assert refused.value.reason == "DataTooLarge"
 
 
 def test_data_that_cannot_be_had_does_not_undo_the_models_import(pod: Pod, logged: Logged, store: StoreOnDisk) -> None:
-    result = import_.import_version(task_of(logged, store, data_uri="mlflow-artifacts:/nowhere.csv"))
+    result = import_.import_version(task_of(logged, store, data_uri="mlflow-artifacts:/nowhere.csv"), pod.inside)
     assert result.digest is not None and result.data_digest is None
     assert result.data_problem is not None and result.data_problem.reason == "DataUnreadable"
 

@@ -116,7 +116,7 @@ def fetched(pod: Pod, store: ChartStore, digest: str) -> str:
     """The reason why a pod does not get a model; "" where it does."""
     task = FetchTask(store=Store(url=store.read), candidate_digest=digest, check_environment=False)
     try:
-        fetch(task)
+        fetch(task, pod.inside)
     except Refused as refused:
         return refused.reason
     assert tree.digest(tree.scan(pod.at(CANDIDATE))) == digest

@@ -62,7 +62,7 @@ class ImportTask(Value):
     """Copy a version's files (and its data, where the registry holds that) from the registry into the store."""
 
     registry_uri: str
-    source: str | None  # of the model version: models:/m-…, runs:/… or mlflow-artifacts:/…; None: the data only
+    source: str | None = None  # of the model version: models:/m-…, runs:/… or mlflow-artifacts:/…; None: the data only
     model_name: str
     version: int
     mlmodel_digest: str  # sha256:… of the MLmodel file that was resolved
