@@ -156,9 +156,9 @@ def places_of(kube: Kube) -> Iterator[Places]:
     """Makes namespaces, and removes them at the end with what they left beside the operator."""
     here: list[Place] = []
 
-    def place(name: str, allowed: bool = True) -> Place:
+    def place(name: str) -> Place:
         here.append(Place(kube, f"e2e-{name}-{uuid.uuid4().hex[:6]}"))
-        kube.apply(namespace(here[-1].namespace, allowed))
+        kube.apply(namespace(here[-1].namespace))
         return here[-1]
 
     try:

@@ -153,7 +153,7 @@ def model_registry(name: str, uri: str) -> Object:
     }
 
 
-def namespace(name: str, allowed: bool = True) -> Object:
-    """A namespace that admits only pods which keep to the restricted profile."""
-    labels = RESTRICTED | ({"slipway.dev/models": "true"} if allowed else {})
+def namespace(name: str) -> Object:
+    """A namespace of models that admits only pods which keep to the restricted profile."""
+    labels = RESTRICTED | {"slipway.dev/models": "true"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dev.demo.kube import Object
-from dev.demo.manifests import MLFLOW, SYSTEM
+from dev.demo.manifests import SYSTEM
 
 from .conftest import World
 from .making import METRIC
 
 WRONG = "sha256:" + "0" * 64
 LOCKED = f"locked-{uuid.uuid4().hex[:6]}"  # beside the operator: that is where it may read a registry's Secret
+CLOSED = f"closed-{uuid.uuid4().hex[:6]}"  # a registry that serves its own namespace only
 Policy = Callable[[World], Object]
 
 
@@ -28,7 +29,7 @@ class Case:
     role: str = "good"
     policy: Policy = lambda world: world.policy()
     spec: Mapping[str, Any] | None = None  # of the version, beyond the ordinary
-    where: str = "here"  # or: foreign (not allowed), full (of quota), narrow (by LimitRange)
+    where: str = "here"  # or: full (of quota), narrow (by LimitRange)
     registry: str = ""  # a ModelRegistry instead of the one that all share: its name, or namespace/name
     description: str = ""  # of the version in MLflow
     version: int = 1
@@ -166,7 +167,7 @@ CASES = [
     ),
     Case(
         "foreign", "its namespace is not among those that the registry serves", "Resolved", "RegistryNotAllowed",
-        (f"{MLFLOW}/mlflow",), where="foreign", attempts=None,
+        (f"{SYSTEM}/{CLOSED}",), registry=f"{SYSTEM}/{CLOSED}", attempts=None,
     ),
     Case(
         "dead", "nobody listens where the registry should be; absence is not proven by that", "Resolved",

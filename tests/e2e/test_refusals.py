@@ -15,7 +15,7 @@ from dev.demo.progress import condition
 
 from .conftest import World, places_of
 from .place import Place, model_registry, model_version, poll
-from .refusing import BYSTANDER, CASES, CHEAT, LOCKED, Case
+from .refusing import BYSTANDER, CASES, CHEAT, CLOSED, LOCKED, Case
 from .rest import OPERATOR, REST_SECONDS, rest, restarts
 
 SECONDS = 300  # for all of them together: they run at the same time
@@ -57,7 +57,6 @@ def refused(world: World) -> Iterator[Refused]:
             "here": make("refused"),
             "full": make("full"),
             "narrow": make("narrow"),
-            "foreign": make("foreign", False),
         }
         confine(places)
         links(world)
@@ -108,7 +107,7 @@ def registries_beside_the_operator(world: World) -> Iterator[None]:
         yield
     finally:
         kinds = "modelregistries.slipway.dev,secrets"
-        world.kube.run("kubectl", "delete", kinds, LOCKED, "-n", SYSTEM, "--ignore-not-found")
+        world.kube.run("kubectl", "delete", kinds, LOCKED, CLOSED, "-n", SYSTEM, "--ignore-not-found")
 
 
 def locked(uri: str) -> list[Object]:
@@ -124,7 +123,9 @@ def locked(uri: str) -> list[Object]:
     registry["metadata"] = meta
     registry["spec"]["backend"]["mlflow"]["auth"] = {"basic": {"secretRef": {"name": LOCKED}}}
     registry["spec"]["allowedNamespaces"] = {"selector": {"matchLabels": {"slipway.dev/models": "true"}}}
-    return [secret, registry]
+    closed = model_registry(CLOSED, uri)  # for its own namespace only
+    closed["metadata"] = {"name": CLOSED, "namespace": SYSTEM}
+    return [secret, registry, closed]
 
 
 def guard(image: str) -> list[Object]:
