@@ -201,13 +201,14 @@ def test_whoever_may_edit_forges_no_history_no_report_and_no_ledger(told: Told) 
         },
         "spec": {"selector": selector, "ports": [{"port": 80}]},
     }
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
+    judge = {"restartPolicy": "Never", "containers": [{"name": "judge", "image": told.world.images.runner}]}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
         "metadata": {"name": "forged", "labels": labels | {"slipway.dev/purpose": "validate"}},
-        "spec": {"containers": [{"name": "judge", "image": told.world.images.runner}]},
+        "spec": {"template": {"spec": judge}},
     }
-    for manifest in (forged, pod):
+    for manifest in (forged, job):
         with pytest.raises(Broken, match=r"slipway|may not"):
             create = ("kubectl", "-n", place.namespace, "create", "--as=eve", "-f", "-")
             place.kube.run(*create, given=json.dumps(manifest))
