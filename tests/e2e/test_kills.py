@@ -137,6 +137,8 @@ class Killer:
     def _process(self) -> tuple[int, str] | None:
         """The process of the operator that acts on this machine, which is every node of the local cluster; its pod."""
         pod, uid = acting(self.place.kube)
+        if not pod or not self.place.kube.get("pod", SYSTEM, pod):
+            return None  # it was killed before and came back for a moment, while its pod was on the way out
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):  # it has ended
                 program, group = (entry / "cmdline").read_bytes().split(b"\0"), (entry / "cgroup").read_text()
