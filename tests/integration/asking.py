@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .conftest import Answer, Kubectl
+from .control_plane import until
 
 Manifest = dict[str, Any]
 Words = tuple[str, ...]
@@ -75,6 +76,11 @@ def binding(role: str, who: str, kind: str = "ClusterRole") -> Manifest:
 
 def tried(kubectl: Kubectl, who: str, action: Words, stdin: Manifest | None = None) -> Answer:
     return kubectl.ask(*action, *([f"--as={who}"] if who else []), stdin=stdin)
+
+
+def in_force(kubectl: Kubectl, who: str, action: Words, stdin: Manifest | None = None) -> None:
+    """A policy refuses this by now: a right that has not arrived yet refuses it, too, and says nothing of policies."""
+    until("a policy refuses", lambda: "ValidatingAdmissionPolicy" in tried(kubectl, who, action, stdin).err, 30)
 
 
 def served(system: Kubectl, name: str) -> Kubectl:

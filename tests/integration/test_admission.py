@@ -18,6 +18,7 @@ from .asking import (
     ask,
     binding,
     delete,
+    in_force,
     model,
     patch,
     served,
@@ -282,7 +283,9 @@ def ml(guarded: Kubectl) -> Kubectl:
         (WRITER, annotate("rmodel/flights", "refresh=1")),
         (WRITER, patch("mreg/mlflow", spec=ELSEWHERE)),
     ):
-        until("the policies are in force", lambda who=who, action=action: tried(kubectl, who, action).code, 30)
+        in_force(kubectl, who, action)
+    promotes = stage("flights-v2", "Production")
+    until("the verbs have arrived", lambda: not tried(kubectl, PROMOTER, promotes).code, 30)
     return kubectl
 
 

@@ -17,14 +17,13 @@ from .asking import (
     Words,
     ask,
     delete,
+    in_force,
     model,
     patch,
     served,
-    tried,
     version,
 )
 from .conftest import QUEUE, ROOT, Kubectl
-from .control_plane import until
 
 ANYTHING = "--as-group=system:masters"  # RBAC lets it pass: the policy alone decides
 CREATE = ("create", DRY, "--filename=-", ANYTHING)
@@ -166,7 +165,7 @@ def place(guarded: Kubectl) -> Kubectl:
     guarded.within("elsewhere").must(*by, stdin=[service("web", {}), version("flights", 1, "None"), mlflow])
     guarded.within("slipway-system").must(*by, stdin=secret)
     forged = service("tried", {})
-    until("the policy is in force", lambda: tried(kubectl, OPERATOR, CREATE, forged).code, 30)
+    in_force(kubectl, OPERATOR, CREATE, forged)
     return kubectl
 
 

@@ -20,14 +20,13 @@ from .asking import (
     ask,
     binding,
     delete,
+    in_force,
     model,
     patch,
     served,
-    tried,
     version,
 )
 from .conftest import BACKUP, QUEUE, ROOT, Kubectl, programs
-from .control_plane import until
 
 # Edith has the built-in role `edit` and makes versions. Olga may do everything in the namespace but by the verbs of
 # Slipway. Brian has, beside that, the role slipway-break-glass.
@@ -311,7 +310,7 @@ def place(guarded: Kubectl) -> Kubectl:
     kubectl.must("apply", "--server-side", "--filename=-", stdin=[*people, *models, *ORDINARY])
     kubectl.must("apply", "--server-side", "--filename=-", f"--as={QUEUE}", ANYTHING, stdin=THERE)
     forged = anything("services", OURS)
-    until("the policy is in force", lambda: tried(kubectl, EDITH, CREATE, forged).code, 30)
+    in_force(kubectl, EDITH, CREATE, forged)
     return kubectl
 
 
