@@ -37,7 +37,8 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     telemetry, cache = Telemetry(), Cache()
     lease = Lease(await Cluster.connect(), (chosen.namespace, chosen.lease), chosen.identity or _nameless())
     cluster = await Cluster.connect(lambda: lease.seconds_left)
-    queue: Queue[Key] = Queue(time.monotonic)
+    # One worker is kept for what is urgent.
+    queue: Queue[Key] = Queue(time.monotonic, usual_at_once=max(1, chosen.concurrency - 1))
 
     registries = Registries(
         cluster, cache, chosen, lambda connection: MLflowRegistry(connection, telemetry.observe_call)
