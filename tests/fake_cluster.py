@@ -4,7 +4,7 @@ It passes the contract of the real adapter (tests/adapters/cluster_contract.py).
 and tell of changes; controllers and kubelets are the test's own. What is stored is never changed in place.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 from slipway.adapters.cluster import _KINDS, FIELD_MANAGER, Kind, Object, kind_of
@@ -55,6 +55,10 @@ class FakeCluster:
             if namespace in ("", one["metadata"].get("namespace", ""))
             and all(_at(one, path.split(".")) == value for path, value in wanted.items())
         ]
+
+    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Object]]:
+        """The same, on one page."""
+        yield await self.every(kind, namespace, fields)
 
     def of(self, kind: Kind) -> Iterator[Object]:
         """The objects of a kind that its label selector chooses, as they are."""

@@ -23,7 +23,7 @@ from slipway.controller.refusals import Refusals
 from slipway.controller.registries import Reached
 from slipway.controller.slots import Slots, queues_of, running_in
 from slipway.controller.telemetry import Telemetry
-from slipway.controller.watch import Watch
+from slipway.controller.watch import Wakes, Watch
 from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Silent, Write
 from slipway.resources.platform import Platform
 
@@ -112,8 +112,8 @@ class Simulation:
         applier = Applier(cluster, cache, refusals, telemetry)
         pace = Pace(self._seconds)
         self.reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, lambda _: None, telemetry, pace)
-        watch = Watch(cluster, cache, self.wake, telemetry)
-        self.cluster.hears = [watch.saw]
+        watch = Watch(cluster, cache, Wakes(self.wake, lambda _: ("ml", "mlflow")), telemetry)
+        self.cluster.hears = [lambda kind, *event: watch.saw(kind, *event) if kind in WATCHED else None]
         for kind in WATCHED:
             for found in self.run(self.cluster.every(kind)):
                 cache.put(kind, found)

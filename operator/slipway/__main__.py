@@ -15,6 +15,7 @@ from .adapters.mlflow import MLflowRegistry
 from .controller import health, loop
 from .controller.apply import Applier
 from .controller.cache import Cache
+from .controller.events import Kopf
 from .controller.gauges import Gauges, Known
 from .controller.labeller import Labeller
 from .controller.lease import Lease
@@ -27,7 +28,7 @@ from .controller.resolve import Keeper, Resolver
 from .controller.slots import Slots, queues_of, running_in
 from .controller.sweeper import Sweeper
 from .controller.telemetry import Telemetry
-from .controller.watch import Kopf, Watch
+from .controller.watch import Wakes, Watch
 
 log = logging.getLogger("slipway")
 
@@ -57,13 +58,13 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     telemetry.frozen.set(bool(chosen.freeze))
     hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget)
     reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry)
-    watch = Watch(cluster, cache, queue.wake, telemetry)
-    kopf = Kopf(chosen.watch_namespaces, chosen.namespace)
+    watch = Watch(cluster, cache, Wakes(queue.wake, registries.place), telemetry)
+    kopf = Kopf(chosen.watch_namespaces, chosen.namespace, watch)
 
     def alive() -> str:
         if kopf.failure:
             return f"the watches broke: {kopf.failure!r}"
-        return f"the watch of {', '.join(watch.stale)} is dead" if watch.stale else ""
+        return watch.wrong
 
     def ready() -> str:
         return alive() or ("" if watch.listed_at else "the cluster was not listed yet")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 from slipway.adapters.cluster import JOB, MODEL, POD, VERSION, Kind
-from slipway.controller.cache import Cache
+from slipway.api.modelversion import ModelVersion
+from slipway.controller.cache import GRAVES, VALUES, Cache, Unreadable
 
 
 def seen(kind: Kind, name: str, version: int, uid: str = "u", namespace: str = "ml", **labels: str) -> dict[str, Any]:
@@ -53,17 +54,86 @@ def test_an_import_job_belongs_to_the_model_in_the_users_namespace(cache: Cache)
     assert cache.family("ml", "flights", POD) == []
 
 
-def test_whatever_changes_is_told_once(cache: Cache) -> None:
-    told: list[str] = []
-    cache.listen(lambda kind, found: told.append(found["metadata"]["resourceVersion"]))
+def test_whatever_changes_is_told_once_with_what_it_was(cache: Cache) -> None:
+    told: list[tuple[str | None, str | None]] = []
+
+    def resource_version(found: dict[str, Any] | None) -> str | None:
+        return found["metadata"]["resourceVersion"] if found else None
+
+    cache.listen(lambda change: told.append((resource_version(change.before), resource_version(change.after))))
     cache.put(MODEL, seen(MODEL, "flights", 1))
     cache.put(MODEL, seen(MODEL, "flights", 1))
     cache.put(MODEL, seen(MODEL, "flights", 2))
     cache.remove(MODEL, "ml", "flights")
-    assert told == ["1", "2", "2"]
+    assert told == [(None, "1"), ("1", "2"), ("2", None)]
 
 
-def test_managed_fields_are_not_kept(cache: Cache) -> None:
-    cache.put(MODEL, seen(MODEL, "flights", 1))
-    found = cache.get(MODEL, "ml", "flights")
-    assert found is not None and "managedFields" not in found["metadata"]
+def version(number: int, at: int = 1, **status: Any) -> dict[str, Any]:
+    found = seen(VERSION, f"flights-v{number}", at, uid=f"u{number}")
+    return found | {"spec": {"model": "flights", "version": number, "stage": "Production"}, "status": status}
+
+
+def test_a_version_is_given_out_as_it_came(cache: Cache) -> None:
+    cache.put(VERSION, version(1, digest="sha256:1", conditions=[]))
+    found = cache.get(VERSION, "ml", "flights-v1")
+    assert found is not None
+    assert (found["spec"]["version"], found["status"]) == (1, {"digest": "sha256:1", "conditions": []})
+    assert [one["metadata"]["name"] for one in cache.all(VERSION)] == ["flights-v1"]
+
+
+def test_an_object_is_parsed_once_per_change(cache: Cache) -> None:
+    cache.put(VERSION, version(1))
+    first = cache.value(VERSION, "ml", "flights-v1")
+    assert isinstance(first, ModelVersion)
+    assert cache.values("ml", "flights", VERSION) == [first]
+    assert cache.value(VERSION, "ml", "flights-v1") is first
+    cache.put(VERSION, version(1, at=2, digest="sha256:" + "1" * 64))
+    second = cache.value(VERSION, "ml", "flights-v1")
+    assert isinstance(second, ModelVersion) and second.status.digest == "sha256:" + "1" * 64
+    cache.remove(VERSION, "ml", "flights-v1")
+    assert cache.value(VERSION, "ml", "flights-v1") is None
+
+
+def test_what_cannot_be_parsed_is_neither_absent_nor_an_error(cache: Cache) -> None:
+    cache.put(VERSION, version(1))
+    wrong = version(2)
+    wrong["spec"]["stage"] = "Elsewhere"
+    cache.put(VERSION, wrong)
+    one, other = cache.values("ml", "flights", VERSION)
+    assert isinstance(one, ModelVersion)
+    assert isinstance(other, Unreadable) and other.name == "flights-v2" and "stage" in other.why
+    assert cache.value(VERSION, "ml", "flights-v2") is other
+
+
+def test_of_every_version_the_state_is_known_without_unpacking_it(cache: Cache) -> None:
+    ready = {"type": "Ready", "status": "False", "reason": "GateFailed"}
+    stalled = {"type": "Stalled", "status": "True", "reason": "GateFailed"}
+    cache.put(VERSION, version(1, conditions=[ready, stalled]))
+    cache.put(VERSION, version(2))
+    assert list(cache.briefs()) == [
+        ("ml", "flights-v1", "flights", ("False", "GateFailed"), True, {"Stalled"}),
+        ("ml", "flights-v2", "flights", ("", ""), False, set()),
+    ]
+
+
+def test_nothing_is_left_of_what_came_and_went(cache: Cache) -> None:
+    for at in range(1, GRAVES + VALUES):
+        cache.put(VERSION, version(at, at))
+        cache.value(VERSION, "ml", f"flights-v{at}")
+        cache.remove(VERSION, "ml", f"flights-v{at}")
+    kept = {name: len(held) for name, held in vars(cache).items() if hasattr(held, "__len__")}
+    assert kept["_graves"] == GRAVES
+    assert kept["_values"] == kept["_families"] == 0
+
+
+def test_only_so_many_parsed_objects_are_remembered_but_a_large_model_as_a_whole(cache: Cache) -> None:
+    for number in range(VALUES + 10):
+        cache.put(MODEL, seen(MODEL, f"m{number}", number + 1, uid=f"m{number}") | {"spec": {}})
+        cache.value(MODEL, "ml", f"m{number}")
+    first = cache.value(MODEL, "ml", "m0")
+    assert first is cache.value(MODEL, "ml", "m0")
+    for number in range(1, VALUES + 10):
+        cache.put(VERSION, version(number, number))
+    large = cache.values("ml", "flights", VERSION)
+    again = cache.values("ml", "flights", VERSION)
+    assert all(one is other for one, other in zip(large, again, strict=True))

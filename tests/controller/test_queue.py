@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipway.controller.queue import FIRST_SECONDS, LEAST_SECONDS, LONGEST_SECONDS, URGENT_SECONDS, Queue
+from slipway.controller.queue import FIRST_SECONDS, LEAST_SECONDS, LONGEST_SECONDS, SPARE, URGENT_SECONDS, Queue
 
 
 class Clock:
@@ -176,3 +176,33 @@ async def test_each_lane_has_its_depth(queue: Queue[str]) -> None:
     queue.wake("b", 60)
     queue.wake("c", urgent=True)
     assert (queue.depths, queue.depth) == ({"urgent": 1, "usual": 1}, 2)
+
+
+async def test_a_person_who_asks_without_a_pause_does_not_make_a_failing_key_spin(
+    queue: Queue[str], clock: Clock
+) -> None:
+    queue.wake("a")
+    passes = 0
+    while clock.now < 10:
+        queue.wake("a", urgent=True)
+        if await taken(queue) == "a":
+            passes += 1
+            queue.failed("a")
+        clock.now += 0.1
+    assert 10 <= passes <= 10 / URGENT_SECONDS
+
+
+async def test_a_conflict_that_does_not_end_is_looked_at_ever_more_rarely(queue: Queue[str], clock: Clock) -> None:
+    queue.wake("a")
+    for _ in range(12):
+        assert await taken(queue) == "a"
+        clock.now += (pause := queue.failed("a", first_seconds=0.2))
+    assert pause == LONGEST_SECONDS
+
+
+async def test_what_is_woken_long_before_its_time_leaves_nothing_behind(queue: Queue[str]) -> None:
+    for _ in range(10 * SPARE):
+        queue.wake("a")
+        assert await taken(queue) == "a"
+        queue.done("a", after_seconds=3600)
+    assert len(queue._heap) <= SPARE + 3

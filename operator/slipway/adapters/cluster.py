@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from ..api.base import API_VERSION
-from .errors import AdapterError, Conflict, NotActing, NotFound, Rejected, Unauthorized, Unreachable
+from .errors import AdapterError, Conflict, Expired, NotActing, NotFound, Rejected, Unauthorized, Unreachable
 
 FIELD_MANAGER = "slipway"
 TIMEOUT_SECONDS = 15
@@ -51,8 +51,8 @@ NAMESPACE = Kind("v1", "Namespace", "namespaces")
 EVENT = Kind("v1", "Event", "events")
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", OURS)
-WATCHED = (REGISTRY, MODEL, VERSION, LEDGER, JOB, POD, DEPLOYMENT, SERVICE, RECORD, BUDGET)
-_KINDS = {(one.api_version, one.kind): one for one in (*WATCHED, SECRET, CONFIG_MAP, NAMESPACE, EVENT, LEASE)}
+WATCHED = (NAMESPACE, REGISTRY, MODEL, LEDGER, VERSION, JOB, POD, DEPLOYMENT, SERVICE, RECORD, BUDGET)
+_KINDS = {(one.api_version, one.kind): one for one in (*WATCHED, SECRET, CONFIG_MAP, EVENT, LEASE)}
 
 
 def kind_of(manifest: Mapping[str, Any]) -> Kind:
@@ -85,16 +85,19 @@ class Cluster:
         await self._api.close()
 
     async def every(self, kind: Kind, namespace: str = "", fields: str = "") -> list[Object]:
-        """All objects of a kind that concern the operator, a page at a time."""
-        found: list[Object] = []
+        """All objects of a kind that concern the operator."""
+        return [one async for page in self.pages(kind, namespace, fields) for one in page]
+
+    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Object]]:
+        """The same, a page at a time; Expired if they were asked for too slowly."""
         query = [("limit", str(PAGE)), ("labelSelector", kind.selector), ("fieldSelector", fields)]
         token = ""
         while True:
             page = await self._json("GET", kind.path(namespace), [*query, ("continue", token)])
-            found += [one | {"apiVersion": kind.api_version, "kind": kind.kind} for one in page["items"]]
+            yield [one | {"apiVersion": kind.api_version, "kind": kind.kind} for one in page["items"]]
             token = page["metadata"].get("continue", "")
             if not token:
-                return found
+                return
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object:
         """One object; NotFound if there is none."""
@@ -165,7 +168,7 @@ def _refusal(status: int, content: bytes) -> AdapterError:
         message = str(json.loads(content).get("message", ""))
     except (ValueError, AttributeError):
         message = content[:300].decode(errors="replace")
-    kinds: dict[int, type[AdapterError]] = {403: Unauthorized, 404: NotFound, 409: Conflict}
+    kinds: dict[int, type[AdapterError]] = {403: Unauthorized, 404: NotFound, 409: Conflict, 410: Expired}
     if status >= 500 and "failed calling webhook" in message:
         return Rejected(f"admission webhook: {message}")  # somebody else's webhook is down: the API server is not
     if status == 500 and message.startswith("failed to create typed patch object"):

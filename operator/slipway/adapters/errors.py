@@ -6,6 +6,7 @@ AdapterError
 │   ├── Unauthorized   the credential is wrong or missing
 │   ├── NotFound       it does not exist
 │   ├── Occupied       something of that name is there, and it is not ours
+│   ├── Expired        what the question goes on from is forgotten: ask from the beginning
 │   └── TakenInHand    a person has broken the glass: the object is theirs for now
 ├── Conflict      somebody else wrote first: observe again
 └── NotActing     this operator does not hold the Lease: it writes nothing
@@ -38,6 +39,10 @@ class Occupied(Rejected):
 
 class TakenInHand(Rejected):
     """A person has broken the glass: the object is theirs for now."""
+
+
+class Expired(Rejected):
+    """What the question goes on from is forgotten: ask from the beginning."""
 
 
 class Conflict(AdapterError):

@@ -3,29 +3,35 @@
 An older resource version never replaces a newer one (they compare as integers, KEP-5504), so a pass always sees the
 writes of the pass before it; an object that was deleted does not come back by an event that was late. Every change
 of the cache notifies the listener.
+
+Versions are many and mostly at rest: each is kept compressed, and unpacked for who asks. Nobody changes what is
+given out.
 """
 
+import json
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object
-from ..api import names
 from ..api.modelledger import ModelLedger
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
+from .identity import Family, Place, family_of, place_of, uid_of, version_of
+from .kinds import table
+from .wakes import Change
 
 Value = RegisteredModel | ModelVersion | ModelLedger | ModelRegistry
 _TYPES: dict[Kind, type[Value]] = {
     MODEL: RegisteredModel, VERSION: ModelVersion, LEDGER: ModelLedger, REGISTRY: ModelRegistry
 }  # fmt: skip
-Place = tuple[str, str]  # namespace, name
-Family = tuple[str, str]  # namespace of the model, name of the model
 GRAVES = 4096
+VALUES = 2000  # parsed objects that are remembered, or as many as the largest model has versions: some 20 KB each
 
 
 @dataclass(frozen=True)
@@ -36,122 +42,171 @@ class Unreadable:
     why: str
 
 
+class Brief(NamedTuple):
+    """What is asked of all versions at once."""
+
+    namespace: str
+    name: str
+    model: str
+    ready: tuple[str, str]  # status and reason of its Ready condition; empty before anything was said
+    stalled: bool
+    holds: frozenset[str]  # types of the conditions that are True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry:
+    """One object, as it is kept."""
+
+    uid: str
+    version: int
+    family: Family | None
+    whole: Object | None
+    packed: bytes = b""
+    brief: Brief | None = None
+
+    @property
+    def found(self) -> Object:
+        if self.whole is not None:
+            return self.whole
+        unpacked: Object = json.loads(zlib.decompress(self.packed))
+        return unpacked
+
+
 class Cache:
     """Objects by kind and place, and the families of models that they belong to."""
 
     def __init__(self) -> None:
-        self._listener: Callable[[Kind, Object], None] = lambda _kind, _found: None
-        self._objects: dict[str, dict[Place, Object]] = {}
-        self._families: dict[Family, dict[str, dict[Place, Object]]] = {}
+        self._listener: Callable[[Change], None] = lambda _change: None
+        self._slim = {row.kind: row.slim for row in table()}
+        self._objects: dict[Kind, dict[Place, _Entry]] = {}
+        self._families: dict[Family, dict[Kind, dict[Place, _Entry]]] = {}
         self._graves: OrderedDict[str, int] = OrderedDict()  # uid → its last version
-        self._values: dict[tuple[str, str, str], tuple[str, Value | Unreadable]] = {}
+        self._values: OrderedDict[_Entry, Value | Unreadable] = OrderedDict()  # used last comes last
+        self._room = VALUES
 
-    def listen(self, listener: Callable[[Kind, Object], None]) -> None:
+    def listen(self, listener: Callable[[Change], None]) -> None:
         """Call this with every object that changed, came or went."""
         self._listener = listener
 
     def put(self, kind: Kind, found: Mapping[str, Any]) -> bool:
         """Remember the object; False if something as new is known, or that it is gone."""
-        meta = found["metadata"]
-        place = (meta.get("namespace", ""), meta["name"])
-        if self._is_late(found):
+        if self._is_late(found) or not self.lacks(kind, found):
             return False
-        before = self._objects.get(kind.kind, {}).get(place)
-        if before is not None and version_of(before) >= version_of(found) and _uid(before) == _uid(found):
-            return False
+        place, slim = place_of(found), self._slim[kind](found)
+        before = self._objects.get(kind, {}).get(place)
+        was = before.found if before is not None else None
         if before is not None:
             self._forget(kind, place, before)
-        slim = {**found, "metadata": {k: v for k, v in meta.items() if k != "managedFields"}}
-        self._objects.setdefault(kind.kind, {})[place] = slim
-        family = family_of(kind, slim)
-        if family:
-            self._families.setdefault(family, {}).setdefault(kind.kind, {})[place] = slim
-        self._listener(kind, slim)
+        entry = _entry(kind, slim)
+        self._objects.setdefault(kind, {})[place] = entry
+        if entry.family is not None:
+            self._families.setdefault(entry.family, {}).setdefault(kind, {})[place] = entry
+        self._listener(Change(kind, was, slim))
         return True
 
     def remove(self, kind: Kind, namespace: str, name: str, uid: str = "", version: int = 0) -> bool:
         """Forget the object; True if it was known (and is the one with that uid, where one is given)."""
         place = (namespace, name)
-        before = self._objects.get(kind.kind, {}).get(place)
-        if before is None or (uid and _uid(before) != uid):
+        before = self._objects.get(kind, {}).get(place)
+        if before is None or (uid and before.uid != uid):
             return False
         self._forget(kind, place, before)
-        self._graves[_uid(before)] = max(version, version_of(before))
+        self._graves[before.uid] = max(version, before.version)
         while len(self._graves) > GRAVES:
             self._graves.popitem(last=False)
-        self._listener(kind, before)
+        self._listener(Change(kind, before.found, None))
         return True
+
+    def lacks(self, kind: Kind, found: Mapping[str, Any]) -> bool:
+        """Whether the object tells something newer than what is known. Any thread may ask: it is a hint there."""
+        known = self._objects.get(kind, {}).get(place_of(found))
+        return known is None or known.uid != uid_of(found) or known.version < version_of(found)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The object, if it is known."""
-        return self._objects.get(kind.kind, {}).get((namespace, name))
+        known = self._objects.get(kind, {}).get((namespace, name))
+        return known.found if known is not None else None
 
     def all(self, kind: Kind) -> Iterator[Object]:
-        """Every object of a kind."""
-        return iter(list(self._objects.get(kind.kind, {}).values()))
+        """Every object of a kind. Of versions there may be many: `briefs` is a hundred times cheaper."""
+        return (known.found for known in list(self._objects.get(kind, {}).values()))
+
+    def uids(self, kind: Kind) -> dict[Place, str]:
+        """Which objects of a kind are known."""
+        return {place: known.uid for place, known in self._objects.get(kind, {}).items()}
 
     def family(self, namespace: str, model: str, kind: Kind) -> list[Object]:
         """The objects of a kind that belong to a model, by name."""
-        found = self._families.get((namespace, model), {}).get(kind.kind, {})
-        return [found[place] for place in sorted(found)]
+        return [known.found for known in self._family(namespace, model, kind)]
 
     def value(self, kind: Kind, namespace: str, name: str) -> Value | Unreadable | None:
         """The object as a value, parsed once per change."""
-        found = self.get(kind, namespace, name)
-        return None if found is None else self._parsed(kind, found)
+        known = self._objects.get(kind, {}).get((namespace, name))
+        return None if known is None else self._parsed(kind, known)
 
     def values(self, namespace: str, model: str, kind: Kind) -> list[Value | Unreadable]:
         """The values of a kind that belong to a model, by name."""
-        return [self._parsed(kind, found) for found in self.family(namespace, model, kind)]
+        family = self._family(namespace, model, kind)
+        self._room = max(self._room, len(family))
+        return [self._parsed(kind, known) for known in family]
 
-    def _parsed(self, kind: Kind, found: Object) -> Value | Unreadable:
-        key = (kind.kind, found["metadata"].get("namespace", ""), found["metadata"]["name"])
-        version, value = self._values.get(key, ("", None))
-        if value is None or version != found["metadata"].get("resourceVersion"):
-            value = _parse(kind, found)
-            self._values[key] = (found["metadata"].get("resourceVersion", ""), value)
+    def names(self, namespace: str, model: str, kind: Kind) -> list[str]:
+        """Names of the objects of a kind that belong to a model."""
+        return [name for _, name in self._families.get((namespace, model), {}).get(kind, {})]
+
+    def briefs(self) -> Iterator[Brief]:
+        """What can be said of every version without unpacking it."""
+        there = list(self._objects.get(VERSION, {}).values())
+        return (known.brief for known in there if known.brief is not None)
+
+    def _family(self, namespace: str, model: str, kind: Kind) -> list[_Entry]:
+        found = self._families.get((namespace, model), {}).get(kind, {})
+        return [found[place] for place in sorted(found)]
+
+    def _parsed(self, kind: Kind, known: _Entry) -> Value | Unreadable:
+        value = self._values.get(known)
+        if value is None:
+            value = self._values[known] = _parse(kind, known.found)
+            while len(self._values) > self._room:
+                self._values.popitem(last=False)
+        else:
+            self._values.move_to_end(known)
         return value
 
     def _is_late(self, found: Mapping[str, Any]) -> bool:
         """Whether it tells of an object that is known to be gone. One that lost its label and got it back is not late:
         a watch by label calls that a deletion, and the object lives on with newer versions."""
-        grave = self._graves.get(_uid(found))
+        grave = self._graves.get(uid_of(found))
         if grave is None:
             return False
         return version_of(found) <= grave or bool(found["metadata"].get("deletionTimestamp"))
 
-    def _forget(self, kind: Kind, place: Place, before: Object) -> None:
-        del self._objects[kind.kind][place]
-        family = family_of(kind, before)
-        if family:
-            kinds = self._families[family]
-            del kinds[kind.kind][place]
-            if not any(kinds.values()):
-                del self._families[family]
+    def _forget(self, kind: Kind, place: Place, known: _Entry) -> None:
+        del self._objects[kind][place]
+        self._values.pop(known, None)
+        if known.family is not None:
+            kinds = self._families[known.family]
+            del kinds[kind][place]
+            if not kinds[kind]:
+                del kinds[kind]
+            if not kinds:
+                del self._families[known.family]
 
 
-def family_of(kind: Kind, found: Mapping[str, Any]) -> Family | None:
-    """The model that an object belongs to."""
-    meta = found["metadata"]
-    namespace, labels = meta.get("namespace", ""), meta.get("labels") or {}
-    if kind is REGISTRY:
-        return None
-    if kind in (MODEL, LEDGER):  # of the same name
-        return namespace, meta["name"]
-    if kind is VERSION:
-        return namespace, found.get("spec", {}).get("model", "")
-    model = labels.get(names.MODEL)
-    return (labels.get(names.OWNER_NAMESPACE, namespace), model) if model else None
+def _entry(kind: Kind, slim: Object) -> _Entry:
+    uid, version, family = uid_of(slim), version_of(slim), family_of(kind, slim)
+    if kind is not VERSION:
+        return _Entry(uid, version, family, slim)
+    packed = zlib.compress(json.dumps(slim, separators=(",", ":")).encode(), 1)
+    return _Entry(uid, version, family, None, packed, _brief(slim))
 
 
-def version_of(found: Mapping[str, Any]) -> int:
-    """The object's resource version as a number; 0 if it has none."""
-    text = found["metadata"].get("resourceVersion", "0")
-    return int(text) if text.isdigit() else 0
-
-
-def _uid(found: Mapping[str, Any]) -> str:
-    return str(found["metadata"].get("uid", ""))
+def _brief(found: Object) -> Brief:
+    said = {str(one.get("type")): one for one in (found.get("status") or {}).get("conditions") or ()}
+    holds = frozenset(name for name, one in said.items() if one.get("status") == "True")
+    ready = said.get("Ready", {})
+    model = (found.get("spec") or {}).get("model", "")
+    return Brief(*place_of(found), model, (ready.get("status", ""), ready.get("reason", "")), "Stalled" in holds, holds)
 
 
 def _parse(kind: Kind, found: Object) -> Value | Unreadable:

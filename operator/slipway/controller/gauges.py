@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from ..adapters.cluster import DEPLOYMENT, LEDGER, MODEL, REGISTRY, VERSION, Object
+from ..adapters.cluster import DEPLOYMENT, LEDGER, MODEL, REGISTRY, Object
 from ..api.base import seconds
 from ..api.modelregistry import Sync
 from ..core.reasons import reason_named
@@ -89,7 +89,9 @@ class Gauges(Collector):
         found: dict[str, list[Sample]] = {name: [] for name in FAMILIES}
         if self._known.leads():
             self._count_models(found)
-            _count_states(found["versions"], "versions", self._known.cache.all(VERSION))
+            _count_states(
+                found["versions"], "versions", (_said(*one.ready, one.stalled) for one in self._known.cache.briefs())
+            )
             _count_jobs(found, self._known.jobs())
             queued = self._known.queued()
             found["queue_depth"] = [_sample("queue_depth", {"lane": lane}, count) for lane, count in queued.items()]
@@ -102,7 +104,7 @@ class Gauges(Collector):
     def _count_models(self, found: Mapping[str, list[Sample]]) -> None:
         cache = self._known.cache
         models = list(cache.all(MODEL))
-        _count_states(found["models"], "models", models)
+        _count_states(found["models"], "models", (_state_of(one) for one in models))
         for model in models:
             place = (model["metadata"].get("namespace", ""), model["metadata"]["name"])
             labels = dict(zip(_MODEL, place, strict=True))
@@ -155,18 +157,22 @@ def _ledger(cache: Cache, model: Object) -> Mapping[str, Any]:
     return spec if spec.get("modelUid", "") == meta.get("uid", "") else {}
 
 
-def _count_states(samples: list[Sample], name: str, objects: Iterable[Object]) -> None:
+State = tuple[str, str, str]  # reason and status of the Ready condition, and whether Stalled is True
+
+
+def _state_of(found: Object) -> State:
+    conditions = (found.get("status") or {}).get("conditions") or ()
+    stalled = any(one.get("type") == "Stalled" and one.get("status") == "True" for one in conditions)
+    return _said(_ready(found).get("status", ""), _ready(found).get("reason", ""), stalled)
+
+
+def _said(status: str, reason: str, stalled: bool) -> State:
+    return reason, status or "Unknown", "true" if stalled else "false"
+
+
+def _count_states(samples: list[Sample], name: str, states: Iterable[State]) -> None:
     """How many objects there are by what their conditions say."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for one in objects:
-        status, reason, stalled = "Unknown", "", "false"
-        for condition in (one.get("status") or {}).get("conditions") or ():
-            kind = condition.get("type")
-            if kind == "Ready":
-                status, reason = condition.get("status", ""), condition.get("reason", "")
-            elif kind == "Stalled" and condition.get("status") == "True":
-                stalled = "true"
-        counts[reason, status, stalled] += 1
+    counts: Counter[State] = Counter(states)
     known: Counter[tuple[str, str, str]] = Counter()
     for (reason, status, stalled), count in counts.items():
         known[_catalogued(reason), status, stalled] += count

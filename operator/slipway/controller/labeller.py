@@ -11,7 +11,7 @@ from ..adapters.errors import AdapterError, Rejected, Unreachable
 from ..adapters.ports import Registry, silence
 from ..core.reasons import Reason
 from ..core.registry import Absent, Labels, RegistryModel, Silent, Write
-from .cache import Place
+from .identity import Place
 from .queue import Key, Queue
 from .registries import Registries
 from .sweeper import Sweeper

@@ -10,11 +10,12 @@ from typing import Any
 from ..adapters.errors import AdapterError, Conflict
 from ..core.reasons import Reason
 from ..logs import about
+from .events import Kopf
 from .lease import Lease
 from .queue import Key, Queue
 from .reconcile import KINDS
 from .telemetry import Telemetry
-from .watch import Kopf, Watch
+from .watch import Watch
 
 log = logging.getLogger("slipway")
 Pass = Callable[[Key], Awaitable[float | None]]

@@ -17,7 +17,8 @@ from ..core import registries
 from ..core.reasons import Reason
 from ..core.registry import Silent
 from ..resources.platform import Platform
-from .cache import Cache, Place, Unreadable
+from .cache import Cache, Unreadable
+from .identity import Place
 
 Connect = Callable[[Connection], Registry]
 NAMESPACE_SECONDS = 60.0  # for which a namespace's labels are believed where namespaces are not watched

@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from ..adapters.cluster import MODEL, REGISTRY, VERSION, Object
+from ..adapters.cluster import MODEL, REGISTRY
 from ..adapters.errors import AdapterError
 from ..adapters.ports import silence
 from ..api.base import seconds
 from ..core.registry import Absent, Labels, RegistryModel, RegistryState, Silent
-from .cache import Cache, Place
+from .cache import Cache
+from .identity import Place, place_of
 from .queue import Key
 from .registries import Registries
 from .swept import Swept
@@ -97,7 +98,7 @@ class Sweeper:
         """Sweep every ModelRegistry of the cache until `stop`."""
         while not stop.is_set():
             self._asked.clear()
-            there = {_place(one) for one in self._cache.all(REGISTRY) if not one["metadata"].get("deletionTimestamp")}
+            there = {place_of(one) for one in self._cache.all(REGISTRY) if not one["metadata"].get("deletionTimestamp")}
             for place, task in list(self._tasks.items()):
                 if task.done() and not task.cancelled() and (error := task.exception()):
                     log.error("the sweeps of the registry %s/%s broke and begin anew", *place, exc_info=error)
@@ -207,13 +208,12 @@ class Sweeper:
 
     def _waiting(self, registry: Place) -> Iterator[Key]:
         """Versions that need the registry for what comes next: they are not resolved, or their files not imported."""
-        for version in self._cache.all(VERSION):
-            conditions = (version.get("status") or {}).get("conditions") or []
-            passed = {one.get("type") for one in conditions if one.get("status") == "True"}
-            meta = version["metadata"]
-            model = self._cache.get(MODEL, meta.get("namespace", ""), (version.get("spec") or {}).get("model", ""))
-            if not passed >= {"Resolved", "Imported"} and model and self._registries.place(model) == registry:
-                yield Key("version", meta.get("namespace", ""), meta["name"])
+        for version in self._cache.briefs():
+            if version.holds >= {"Resolved", "Imported"}:
+                continue
+            model = self._cache.get(MODEL, version.namespace, version.model)
+            if model and self._registries.place(model) == registry:
+                yield Key("version", version.namespace, version.name)
 
 
 async def _first(pause_seconds: float, *events: asyncio.Event) -> None:
@@ -224,7 +224,3 @@ async def _first(pause_seconds: float, *events: asyncio.Event) -> None:
     finally:
         for task in waiting:
             task.cancel()
-
-
-def _place(found: Object) -> Place:
-    return found["metadata"].get("namespace", ""), found["metadata"]["name"]

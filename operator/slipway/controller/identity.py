@@ -1,0 +1,40 @@
+"""What an object is: its place, its version, and the model that it belongs to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..adapters.cluster import LEDGER, MODEL, NAMESPACE, REGISTRY, VERSION, Kind
+from ..api import names
+
+Place = tuple[str, str]  # namespace, name
+Family = tuple[str, str]  # namespace of the model, name of the model
+
+
+def place_of(found: Mapping[str, Any]) -> Place:
+    """Where the object is."""
+    return found["metadata"].get("namespace", ""), found["metadata"]["name"]
+
+
+def uid_of(found: Mapping[str, Any]) -> str:
+    """Which object it is, among all that ever had its name."""
+    return str(found["metadata"].get("uid", ""))
+
+
+def version_of(found: Mapping[str, Any]) -> int:
+    """The object's resource version as a number; 0 if it has none."""
+    text = found["metadata"].get("resourceVersion", "0")
+    return int(text) if text.isdigit() else 0
+
+
+def family_of(kind: Kind, found: Mapping[str, Any]) -> Family | None:
+    """The model that an object belongs to."""
+    meta = found["metadata"]
+    namespace, labels = meta.get("namespace", ""), meta.get("labels") or {}
+    if kind in (REGISTRY, NAMESPACE):
+        return None
+    if kind in (MODEL, LEDGER):  # of the same name
+        return namespace, meta["name"]
+    if kind is VERSION:
+        return namespace, found.get("spec", {}).get("model", "")
+    model = labels.get(names.MODEL)
+    return (labels.get(names.OWNER_NAMESPACE, namespace), model) if model else None

@@ -1,0 +1,211 @@
+"""Which keys an object's change concerns, and how urgently: a function per kind, over slim objects.
+
+A change that no decision reads wakes nobody, so that what the operator says itself does not keep it busy. Which
+versions would say something else now, a pass over their model finds out.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from ..adapters.cluster import MODEL, VERSION, Kind, Object
+from ..api import names
+from ..resources import naming
+from .identity import Family, Place, family_of, place_of
+from .queue import Key
+
+Woken = Iterable[tuple[Key, bool]]  # the bool: urgently
+COMMANDS = (names.ROLLBACK, names.RESUME, names.REFRESH)
+# What says when and in which words, wherever it stands in a status.
+_WORDS = {"message", "lastTransitionTime", "startedAt", "finishedAt"}
+
+
+class Change(NamedTuple):
+    """What became of an object."""
+
+    kind: Kind
+    before: Object | None  # None: it was not known
+    after: Object | None  # None: it is gone
+
+    @property
+    def found(self) -> Object:
+        """The object as it was last seen."""
+        found = self.after if self.after is not None else self.before
+        assert found is not None
+        return found
+
+    def differs(self, of: Callable[[Object], Any]) -> bool:
+        """Whether something about the object is not what it was; so it is when the object came or went."""
+        return self.before is None or self.after is None or of(self.before) != of(self.after)
+
+    def edited(self, of: Callable[[Object], Any]) -> bool:
+        """Whether something about the object was changed while it was there."""
+        return self.before is not None and self.after is not None and of(self.before) != of(self.after)
+
+
+class Known(Protocol):
+    """What is known of the cluster."""
+
+    def all(self, kind: Kind) -> Iterator[Object]:
+        """Every object of a kind."""
+        ...
+
+    def names(self, namespace: str, model: str, kind: Kind) -> list[str]:
+        """Names of the objects of a kind that belong to a model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Around:
+    """Where a function finds others that a change concerns."""
+
+    known: Known
+    uses: Callable[[Object], Place | None]  # the ModelRegistry of a RegisteredModel
+
+
+def registry(change: Change, around: Around) -> Woken:
+    """Its own key; with another spec, whoever uses it."""
+    place = place_of(change.found)
+    if change.differs(_asked) or change.edited(_judged):
+        yield Key("registry", *place), False
+    if change.differs(_spec):
+        yield from _models(around, lambda model: around.uses(model) == place)
+
+
+def namespace(change: Change, around: Around) -> Woken:
+    """The models in it: its labels say what they may use, and whether the operator may act on them."""
+    if change.differs(lambda one: one["metadata"].get("labels")):
+        name = change.found["metadata"]["name"]
+        yield from _models(around, lambda model: place_of(model)[0] == name)
+
+
+def model(change: Change, around: Around) -> Woken:
+    """Its own key, and its versions if somebody edited it. Of its status, only that it was lost counts."""
+    place = place_of(change.found)
+    if change.differs(_asked):
+        yield Key("model", *place), change.edited(_spec) or change.edited(_commands)
+        yield from _versions(around, place)
+    elif change.edited(_judged):
+        yield Key("model", *place), False
+
+
+def version(change: Change, around: Around) -> Woken:
+    """Its own key and its model's; a status that says the same in other words wakes nobody."""
+    if not (change.differs(_asked) or change.differs(_facts)):
+        return
+    urgent = change.edited(_stage) or change.edited(_retry)
+    yield Key("version", *place_of(change.found)), urgent
+    yield from _model(change, urgent)
+
+
+def ledger(change: Change, around: Around) -> Woken:
+    """Its model: pods and route follow."""
+    if change.differs(_spec):
+        yield from _model(change, urgent=change.before is not None)
+
+
+def work(change: Change, around: Around) -> Woken:
+    """The version that a Job works for."""
+    if change.differs(_essence):
+        yield from _version(change)
+
+
+def pod(change: Change, around: Around) -> Woken:
+    """The version that is told of it, and the model that it serves; whether it answers, its Deployment tells."""
+    if not change.differs(_essence):
+        return
+    yield from _version(change)
+    if names.TRACK in (change.found["metadata"].get("labels") or {}):
+        yield from _model(change, urgent=False)
+
+
+def serving(change: Change, around: Around) -> Woken:
+    """The model, and the version that is told of it; urgent where traffic could go elsewhere than before."""
+    if change.differs(_essence):
+        yield from _model(change, urgent=change.before is not None and change.differs(_moves_traffic))
+        yield from _version(change)
+
+
+def part(change: Change, around: Around) -> Woken:
+    """The model that it belongs to."""
+    if change.differs(_essence):
+        yield from _model(change, urgent=False)
+
+
+def _models(around: Around, chosen: Callable[[Object], bool]) -> Woken:
+    """Models and their versions."""
+    for one in around.known.all(MODEL):
+        if chosen(one):
+            place = place_of(one)
+            yield Key("model", *place), False
+            yield from _versions(around, place)
+
+
+def _versions(around: Around, family: Family) -> Woken:
+    for name in around.known.names(*family, VERSION):
+        yield Key("version", family[0], name), False
+
+
+def _model(change: Change, urgent: bool) -> Woken:
+    family = family_of(change.kind, change.found)
+    if family is not None:
+        yield Key("model", *family), urgent
+
+
+def _version(change: Change) -> Woken:
+    """The version that an object's labels name."""
+    family = family_of(change.kind, change.found)
+    number = (change.found["metadata"].get("labels") or {}).get(names.MODEL_VERSION, "")
+    if family is not None and number.isdecimal():
+        yield Key("version", family[0], naming.version(family[1], int(number))), False
+
+
+def _spec(found: Object) -> Any:
+    return found["metadata"].get("uid"), found["metadata"].get("deletionTimestamp"), found.get("spec")
+
+
+def _asked(found: Object) -> Any:
+    return _spec(found), found["metadata"].get("annotations")
+
+
+def _commands(found: Object) -> Any:
+    annotations = found["metadata"].get("annotations") or {}
+    return [annotations.get(one) for one in COMMANDS]
+
+
+def _stage(found: Object) -> Any:
+    return (found.get("spec") or {}).get("stage")
+
+
+def _retry(found: Object) -> Any:
+    return (found["metadata"].get("annotations") or {}).get(names.RETRY)
+
+
+def _judged(found: Object) -> Any:
+    """The conditions that an object has, whatever they say: one that is missing was lost."""
+    return sorted(str(one.get("type")) for one in (found.get("status") or {}).get("conditions") or ())
+
+
+def _facts(found: Object) -> Any:
+    return _without_words(found.get("status") or {})
+
+
+def _without_words(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_words(one) for key, one in value.items() if key not in _WORDS}
+    if isinstance(value, list):
+        return [_without_words(one) for one in value]
+    return value
+
+
+def _essence(found: Object) -> Any:
+    """Everything but the resource version, which changes with what was not kept too."""
+    meta = {key: value for key, value in found["metadata"].items() if key != "resourceVersion"}
+    return {**found, "metadata": meta}
+
+
+def _moves_traffic(found: Object) -> Any:
+    """What decides where traffic can go: whom a Service selects, how many pods of a Deployment there are."""
+    status = {key: value for key, value in (found.get("status") or {}).items() if isinstance(value, int)}
+    spec = found.get("spec") or {}
+    return status, spec.get("replicas"), spec.get("selector")
