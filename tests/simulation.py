@@ -17,7 +17,7 @@ from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
 from slipway.controller.observe import Observer, Outside, Wish
 from slipway.controller.pace import Pace
-from slipway.controller.queue import Key
+from slipway.controller.queue import Key, Lane
 from slipway.controller.reconcile import Hands, Reconciler
 from slipway.controller.refusals import Refusals
 from slipway.controller.registries import Reached
@@ -125,7 +125,7 @@ class Simulation:
         """The result of a coroutine."""
         return self.loop.run_until_complete(call)
 
-    def wake(self, key: Key, *_: Any, urgent: bool = False) -> None:
+    def wake(self, key: Key, *_: Any, lane: Lane = Lane.USUAL) -> None:
         """The key is looked at before long."""
         if key.reconciler != "registry":
             self.dirty.setdefault(key)

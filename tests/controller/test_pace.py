@@ -69,3 +69,33 @@ def test_an_operator_that_has_just_started_tells_what_it_sees() -> None:
 def test_an_object_that_is_gone_is_forgotten(pace: Pace) -> None:
     pace.forget(KEY)
     assert pace.wait(KEY, status(), status("further")) == 0.0
+
+
+MODEL = Key("model", "ml", "flights")
+
+
+def model(reason: str, candidate: int | None = None, generation: int = 1) -> Mapping[str, Any]:
+    conditions = [{"type": "Ready", "status": "False", "reason": reason, "message": ""}]
+    return {"conditions": conditions, "candidate": candidate, "observedGeneration": generation}
+
+
+class TestARollout:
+    """It is over in a moment, as a rule: then only its end is told."""
+
+    def test_is_told_if_it_lasts(self, pace: Pace, clock: Clock) -> None:
+        assert pace.wait(MODEL, model("Serving"), model("RolloutProgressing", 2)) == 10.0
+        assert pace.passing(MODEL)
+        clock.now = 10.0
+        assert pace.wait(MODEL, model("Serving"), model("RolloutProgressing", 2)) == 0.0
+
+    def test_that_has_ended_is_told_at_once(self, pace: Pace, clock: Clock) -> None:
+        pace.wait(MODEL, model("Serving"), model("RolloutProgressing", 2))
+        clock.now = 3.0
+        pace.told(MODEL, model("Serving"), model("Serving"))
+        assert not pace.passing(MODEL)
+
+    def test_that_a_model_began_with_has_its_steps_told_if_they_last(self, pace: Pace) -> None:
+        assert pace.wait(MODEL, model("RolloutProgressing"), model("RolloutProgressing", 2)) == 10.0
+
+    def test_that_an_edit_began_is_told_at_once(self, pace: Pace) -> None:
+        assert pace.wait(MODEL, model("Serving"), model("RolloutProgressing", 2, generation=2)) == 0.0

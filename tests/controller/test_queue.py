@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from slipway.controller.queue import FIRST_SECONDS, LEAST_SECONDS, LONGEST_SECONDS, SPARE, URGENT_SECONDS, Queue
+from slipway.controller.queue import FIRST_SECONDS, LEAST_SECONDS, LONGEST_SECONDS, SPARE, URGENT_SECONDS, Lane, Queue
 
 
 class Clock:
@@ -146,9 +146,17 @@ def test_no_key_is_lost_and_none_runs_twice_at_once(script: list[tuple[str, str,
 async def test_what_is_urgent_comes_first_also_if_it_waited_in_the_usual_lane(queue: Queue[str]) -> None:
     for name in "abc":
         queue.wake(name)
-    queue.wake("c", urgent=True)
-    queue.wake("d", urgent=True)
+    queue.wake("c", lane=Lane.URGENT)
+    queue.wake("d", lane=Lane.URGENT)
     assert [await taken(queue) for _ in range(4)] == ["c", "d", "a", "b"]
+
+
+async def test_a_command_does_not_wait_for_a_thousand_edits(queue: Queue[str]) -> None:
+    for number in range(1000):
+        queue.wake(f"edit {number}", lane=Lane.URGENT)
+    queue.wake("edit 7", lane=Lane.COMMAND)
+    queue.wake("rollback", lane=Lane.COMMAND)
+    assert [await taken(queue) for _ in range(3)] == ["edit 7", "rollback", "edit 0"]
 
 
 async def test_usual_work_never_takes_every_worker(clock: Clock) -> None:
@@ -156,7 +164,7 @@ async def test_usual_work_never_takes_every_worker(clock: Clock) -> None:
     for name in "abc":
         queue.wake(name)
     assert [await taken(queue), await taken(queue), await taken(queue)] == ["a", "b", None]
-    queue.wake("rollback", urgent=True)
+    queue.wake("rollback", lane=Lane.COMMAND)
     assert await taken(queue) == "rollback"
     queue.done("a")
     assert await taken(queue) == "c"
@@ -167,15 +175,15 @@ async def test_a_person_does_not_wait_for_the_pause_after_a_failure(queue: Queue
     assert await taken(queue) == "a"
     queue.failed("a", 100)
     clock.now = URGENT_SECONDS
-    queue.wake("a", urgent=True)
+    queue.wake("a", lane=Lane.URGENT)
     assert await taken(queue) == "a"
 
 
 async def test_each_lane_has_its_depth(queue: Queue[str]) -> None:
     queue.wake("a")
     queue.wake("b", 60)
-    queue.wake("c", urgent=True)
-    assert (queue.depths, queue.depth) == ({"urgent": 1, "usual": 1}, 2)
+    queue.wake("c", lane=Lane.URGENT)
+    assert (queue.depths, queue.depth) == ({"command": 0, "urgent": 1, "usual": 1}, 2)
 
 
 async def test_a_person_who_asks_without_a_pause_does_not_make_a_failing_key_spin(
@@ -184,7 +192,7 @@ async def test_a_person_who_asks_without_a_pause_does_not_make_a_failing_key_spi
     queue.wake("a")
     passes = 0
     while clock.now < 10:
-        queue.wake("a", urgent=True)
+        queue.wake("a", lane=Lane.URGENT)
         if await taken(queue) == "a":
             passes += 1
             queue.failed("a")

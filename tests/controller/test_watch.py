@@ -23,11 +23,12 @@ from slipway.adapters.cluster import (
 from slipway.adapters.errors import AdapterError, Expired, NotFound, Unauthorized, Unreachable
 from slipway.controller.cache import Cache
 from slipway.controller.kinds import table
-from slipway.controller.queue import Key
+from slipway.controller.queue import Key, Lane
 from slipway.controller.telemetry import Telemetry
 from slipway.controller.watch import FAILED_RELISTS, Wakes, Watch
 
 Object = dict[str, Any]
+USUAL, URGENT, COMMAND = Lane.USUAL, Lane.URGENT, Lane.COMMAND
 T = "2026-03-06T17:00:00Z"
 
 
@@ -49,11 +50,11 @@ class Cluster:
             yield held[at : at + 2]
 
 
-class Woken(dict[str, bool]):
-    """Keys by `reconciler name`, and whether they were woken urgently."""
+class Woken(dict[str, Lane]):
+    """Keys by `reconciler name`, and the lane by which they come."""
 
-    def __call__(self, key: Key, *, urgent: bool = False) -> None:
-        self[f"{key.reconciler} {key.name}"] = urgent or self.get(f"{key.reconciler} {key.name}", False)
+    def __call__(self, key: Key, *, lane: Lane = USUAL) -> None:
+        self[f"{key.reconciler} {key.name}"] = max(lane, self.get(f"{key.reconciler} {key.name}", USUAL))
 
 
 def thing(kind: Kind, name: str, version: int = 1, **more: Any) -> Object:
@@ -92,7 +93,7 @@ def condition(kind: str, status: str, reason: str, message: str = "", at: str = 
 
 OF_V1 = {"slipway.dev/model": "flights", "slipway.dev/version": "1"}
 SERVES = OF_V1 | {"slipway.dev/track": "production"}
-EVERYBODY = {"model flights": False, "version flights-v1": False, "version flights-v2": False}
+EVERYBODY = {"model flights": USUAL, "version flights-v1": USUAL, "version flights-v2": USUAL}
 
 
 @pytest.fixture
@@ -148,12 +149,12 @@ def test_the_same_in_another_resource_version_wakes_nobody(watch: Watch, woken: 
 class TestModels:
     def test_an_edit_wakes_it_urgently_and_its_versions_in_their_turn(self, watch: Watch, woken: Woken) -> None:
         watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 2, spec={"suspend": True}))
-        assert woken == EVERYBODY | {"model flights": True}
+        assert woken == EVERYBODY | {"model flights": URGENT}
 
     @pytest.mark.parametrize("command", ["rollback", "resume", "refresh"])
-    def test_a_command_is_urgent(self, watch: Watch, woken: Woken, command: str) -> None:
+    def test_a_command_comes_before_everything_else(self, watch: Watch, woken: Woken, command: str) -> None:
         watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 2, annotations={f"slipway.dev/{command}": "now"}))
-        assert woken["model flights"]
+        assert woken["model flights"] is COMMAND
 
     def test_a_status_wakes_nobody_unless_it_was_lost(self, watch: Watch, woken: Woken) -> None:
         told = {"url": "here", "conditions": [condition("Ready", "True", "Serving")]}
@@ -163,18 +164,18 @@ class TestModels:
         watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 3, status=other))
         assert woken == {}
         watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 4))
-        assert woken == {"model flights": False}
+        assert woken == {"model flights": USUAL}
 
 
 @pytest.mark.usefixtures("family")
 class TestVersions:
     def test_another_stage_is_urgent(self, watch: Watch, woken: Woken) -> None:
         watch.saw(VERSION, "MODIFIED", thing(VERSION, "flights-v1", 2, spec={"stage": "Production"}))
-        assert woken == {"version flights-v1": True, "model flights": True}
+        assert woken == {"version flights-v1": URGENT, "model flights": URGENT}
 
-    def test_a_retry_is_urgent(self, watch: Watch, woken: Woken) -> None:
+    def test_a_retry_is_a_command(self, watch: Watch, woken: Woken) -> None:
         watch.saw(VERSION, "MODIFIED", thing(VERSION, "flights-v1", 2, annotations={"slipway.dev/retry": "1"}))
-        assert woken == {"version flights-v1": True, "model flights": True}
+        assert woken == {"version flights-v1": COMMAND, "model flights": COMMAND}
 
     @pytest.mark.parametrize(
         "after",
@@ -192,7 +193,17 @@ class TestVersions:
         watch.saw(VERSION, "MODIFIED", thing(VERSION, "flights-v1", 2, status=before))
         woken.clear()
         watch.saw(VERSION, "MODIFIED", thing(VERSION, "flights-v1", 3, status=before | after if after else {}))
-        assert woken == {"version flights-v1": False, "model flights": False}
+        assert woken == {"version flights-v1": USUAL, "model flights": USUAL}
+
+    def test_what_a_pass_has_written_wakes_others_and_not_itself(
+        self, watch: Watch, cache: Cache, woken: Woken
+    ) -> None:
+        told = thing(VERSION, "flights-v1", 2, status={"digest": "sha256:1"})
+        cache.put(VERSION, told, by=Key("version", "ml", "flights-v1"))
+        assert woken == {"model flights": USUAL}
+        woken.clear()
+        watch.saw(VERSION, "MODIFIED", told)
+        assert woken == {}, "its echo is no news"
 
     def test_other_words_and_times_wake_nobody(self, watch: Watch, woken: Woken) -> None:
         def said(words: str, at: str) -> Object:
@@ -220,7 +231,7 @@ class TestServing:
         watch.saw(DEPLOYMENT, "MODIFIED", self.deployment(3, ready=1))
         assert woken == {}, "the words of a Deployment on its way are not read"
         watch.saw(DEPLOYMENT, "MODIFIED", self.deployment(4, ready=2))
-        assert woken == {"model flights": True, "version flights-v1": False}
+        assert woken == {"model flights": URGENT, "version flights-v1": USUAL}
 
     @pytest.mark.parametrize("kind", [DEPLOYMENT, SERVICE, LEDGER])
     def test_the_loss_of_what_carries_the_traffic_is_urgent(self, watch: Watch, woken: Woken, kind: Kind) -> None:
@@ -228,18 +239,18 @@ class TestServing:
         watch.saw(kind, None, there)
         woken.clear()
         watch.saw(kind, "DELETED", there)
-        assert woken == {"model flights": True}
+        assert woken == {"model flights": URGENT}
 
     def test_a_service_that_selects_another_version_is_urgent(self, watch: Watch, woken: Woken) -> None:
         labels = {"slipway.dev/model": "flights"}
         watch.saw(SERVICE, None, thing(SERVICE, "flights", 2, labels=labels, spec={"selector": OF_V1}))
         watch.saw(SERVICE, "MODIFIED", thing(SERVICE, "flights", 3, labels=labels, spec={"selector": {}}))
-        assert woken == {"model flights": True}
+        assert woken == {"model flights": URGENT}
 
     def test_a_ledger_that_moved_wakes_its_model_urgently(self, watch: Watch, woken: Woken) -> None:
         watch.saw(LEDGER, None, thing(LEDGER, "flights", 2, spec={"champion": 1}))
         watch.saw(LEDGER, "MODIFIED", thing(LEDGER, "flights", 3, spec={"champion": 2}))
-        assert woken == {"model flights": True}
+        assert woken == {"model flights": URGENT}
 
     def test_an_import_beside_the_operator_wakes_the_version_in_the_users_namespace(
         self, watch: Watch, cache: Cache
@@ -255,14 +266,14 @@ class TestServing:
 class TestRegistriesAndNamespaces:
     def test_an_edited_registry_wakes_who_uses_it(self, watch: Watch, woken: Woken) -> None:
         watch.saw(REGISTRY, None, thing(REGISTRY, "mlflow", 2))
-        assert woken == {"registry mlflow": False, **EVERYBODY}
+        assert woken == {"registry mlflow": USUAL, **EVERYBODY}
         woken.clear()
         watch.saw(REGISTRY, "MODIFIED", thing(REGISTRY, "mlflow", 3, spec={"uri": "elsewhere"}))
-        assert woken == {"registry mlflow": False, **EVERYBODY}
+        assert woken == {"registry mlflow": USUAL, **EVERYBODY}
 
     def test_another_registry_does_not(self, watch: Watch, woken: Woken) -> None:
         watch.saw(REGISTRY, None, thing(REGISTRY, "another", 2))
-        assert woken == {"registry another": False}
+        assert woken == {"registry another": USUAL}
 
     def test_what_its_status_says_wakes_nobody(self, watch: Watch, woken: Woken) -> None:
         watch.saw(REGISTRY, None, thing(REGISTRY, "mlflow", 2))

@@ -454,6 +454,11 @@ def test_whether_a_rollback_can_be_done_is_visible_beforehand(
     assert (condition["status"], condition["reason"], status["rollback"]) == want
 
 
+def test_a_version_that_was_there_before_its_model_was_not_refused() -> None:
+    lonely = refused(1, "ModelMissing")
+    assert ready_of(promotion.decide(model_seen((lonely,))))["reason"] == "RolloutProgressing"
+
+
 def test_a_model_whose_only_version_was_refused_says_so() -> None:
     decision = promotion.decide(model_seen((refused(1),)))
     assert decision.status is not None

@@ -1,6 +1,7 @@
 """Carry a Decision out: its acts in their order, past what the API server refuses; then status and events.
 
-What was applied and has not changed since is not applied again.
+What was applied and has not changed since is not applied again. What a pass made, or wrote over just what it had
+seen, does not wake its own key: it holds nothing that the pass does not know.
 """
 
 from collections import OrderedDict
@@ -47,7 +48,7 @@ class Applier:
                 refused.add(ref)
             else:
                 try:
-                    news |= await self._do(act, asked)
+                    news |= await self._do(key, act, asked)
                 except Rejected as error:
                     refused.add(ref)
                     refusal = refusal_of(ref, error)
@@ -57,7 +58,7 @@ class Applier:
                 break
         return self._refusals.keep(key, refused) or news
 
-    async def _do(self, act: Act, asked: str) -> bool:
+    async def _do(self, key: Key, act: Act, asked: str) -> bool:
         if isinstance(act, Delete):
             self._count("retire")
             ref = act.what
@@ -67,19 +68,19 @@ class Applier:
             self._applied.pop(ref, None)
             return False
         if act.rank == "ledger":
-            await self._ledger(act.manifest)
+            await self._ledger(key, act.manifest)
             return True
-        await self._ensure(act.manifest, asked)
+        await self._ensure(key, act.manifest, asked)
         return False
 
-    async def _ledger(self, manifest: Mapping[str, Any]) -> None:
+    async def _ledger(self, key: Key, manifest: Mapping[str, Any]) -> None:
         """The ledger replaces just the one that was seen; anything else is a Conflict."""
         self._count("ledger")
         first = "resourceVersion" not in manifest["metadata"]
         written = await (self._cluster.create(manifest) if first else self._cluster.update(manifest))
-        self._cache.put(LEDGER, written)
+        self._cache.put(LEDGER, written, key)
 
-    async def status(self, found: Object, status: dict[str, Any]) -> bool:
+    async def status(self, key: Key, found: Object, status: dict[str, Any]) -> bool:
         """The object's status is this; True if it had to be written. Conflict if the object is another one by now."""
         status = fit(status)
         if found.get("status") == status:
@@ -93,7 +94,7 @@ class Applier:
         }
         self._count("status")
         written = await self._cluster.apply(body, "status")
-        self._cache.put(kind_of(body), written)
+        self._cache.put(kind_of(body), written, key)
         return True
 
     async def events(self, about: Object, events: tuple[Event, ...]) -> None:
@@ -122,7 +123,7 @@ class Applier:
             }
             await self._cluster.create(body)
 
-    async def _ensure(self, manifest: Mapping[str, Any], asked: str) -> None:
+    async def _ensure(self, key: Key, manifest: Mapping[str, Any], asked: str) -> None:
         meta = manifest["metadata"]
         kind, ref = kind_of(manifest), Ref.of(manifest)
         known = self._cache.get(kind, meta["namespace"], meta["name"])
@@ -139,7 +140,7 @@ class Applier:
         self._count("ensure")
         written = await self._cluster.apply(manifest)
         if kind is not SECRET:
-            self._cache.put(kind, written)
+            self._cache.put(kind, written, key if known is None else None)
         self._applied[ref] = (asked, _mark(written) if kind is not SECRET else "")
         self._applied.move_to_end(ref)
         while len(self._applied) > REMEMBERED:

@@ -24,6 +24,7 @@ from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
 from .identity import Family, Place, family_of, place_of, uid_of, version_of
 from .kinds import table
+from .queue import Key
 from .wakes import Change
 
 Value = RegisteredModel | ModelVersion | ModelLedger | ModelRegistry
@@ -88,8 +89,8 @@ class Cache:
         """Call this with every object that changed, came or went."""
         self._listener = listener
 
-    def put(self, kind: Kind, found: Mapping[str, Any]) -> bool:
-        """Remember the object; False if something as new is known, or that it is gone."""
+    def put(self, kind: Kind, found: Mapping[str, Any], by: Key | None = None) -> bool:
+        """Remember the object; False if something as new is known, or that it is gone. `by` made it so."""
         if self._is_late(found) or not self.lacks(kind, found):
             return False
         place, slim = place_of(found), self._slim[kind](found)
@@ -101,10 +102,12 @@ class Cache:
         self._objects.setdefault(kind, {})[place] = entry
         if entry.family is not None:
             self._families.setdefault(entry.family, {}).setdefault(kind, {})[place] = entry
-        self._listener(Change(kind, was, slim))
+        self._listener(Change(kind, was, slim, by))
         return True
 
-    def remove(self, kind: Kind, namespace: str, name: str, uid: str = "", version: int = 0) -> bool:
+    def remove(
+        self, kind: Kind, namespace: str, name: str, uid: str = "", version: int = 0, by: Key | None = None
+    ) -> bool:
         """Forget the object; True if it was known (and is the one with that uid, where one is given)."""
         place = (namespace, name)
         before = self._objects.get(kind, {}).get(place)
@@ -114,7 +117,7 @@ class Cache:
         self._graves[before.uid] = max(version, before.version)
         while len(self._graves) > GRAVES:
             self._graves.popitem(last=False)
-        self._listener(Change(kind, before.found, None))
+        self._listener(Change(kind, before.found, None, by))
         return True
 
     def lacks(self, kind: Kind, found: Mapping[str, Any]) -> bool:

@@ -37,6 +37,10 @@ class Pace:
         pause = min(FIRST_SECONDS * (1 << times), LONGEST_SECONDS)
         return max(0.0, at + pause - self._clock())
 
+    def passing(self, key: Key) -> bool:
+        """Whether what is so now is left untold, since it may pass in a moment."""
+        return key in self._passing
+
     def told(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """The status was written."""
         times = self._told.get(key, (0.0, -1))[1] + 1 if _news(before) == _news(after) else 0
@@ -50,7 +54,7 @@ class Pace:
 
     def _until_it_lasts(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
         wanted, seconds = PASSING.get(key.reconciler, (frozenset[tuple[str, str]](), 0.0))
-        passing = wanted and wanted <= _reasons(after) and not wanted <= _reasons(before)
+        passing = wanted and wanted <= _reasons(after)
         if not passing or before.get("observedGeneration") != after.get("observedGeneration"):
             self._passing.pop(key, None)
             return 0.0

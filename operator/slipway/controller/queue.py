@@ -1,15 +1,16 @@
-"""The work queue: each key once, one pass per key at a time, failures later and later, and what is urgent first."""
+"""The work queue: each key once, one pass per key at a time, failures later and later, and what cannot wait first."""
 
 import asyncio
 import heapq
 import random
 from collections.abc import Callable, Mapping
+from enum import IntEnum
 from typing import Generic, NamedTuple, TypeVar
 
 FIRST_SECONDS = 0.5
 LONGEST_SECONDS = 120.0
 LEAST_SECONDS = 5.0  # between a failure and the next pass, whatever happens meanwhile
-URGENT_SECONDS = 0.5  # the same, for what a person or the traffic waits for
+URGENT_SECONDS = 0.5  # the same, in the lanes before the usual one
 SPARE = 1000
 
 
@@ -21,21 +22,29 @@ class Key(NamedTuple):
     name: str
 
 
+class Lane(IntEnum):
+    """Who is served first: the higher lane."""
+
+    USUAL = 0
+    URGENT = 1  # what somebody has edited, and the traffic
+    COMMAND = 2  # what a person waits for, such as a rollback: a thousand edits at once do not hold it up
+
+
 class Wait(NamedTuple):
     """When an item is due, and in which lane."""
 
     due: float
-    urgent: bool
+    lane: Lane
 
 
 Item = TypeVar("Item")
 
 
 class Queue(Generic[Item]):
-    """A deduplicating queue with delays and two lanes. Times come from `clock` (seconds, monotonic).
+    """A deduplicating queue with delays and lanes. Times come from `clock` (seconds, monotonic).
 
-    Urgent items come first. Of the others at most `usual_at_once` are out at the same time, so that with one worker
-    more than that an urgent item never waits for a long pass to end.
+    Of the usual items at most `usual_at_once` are out at the same time, so that with one worker more than that an
+    urgent item never waits for a long pass to end.
     """
 
     def __init__(
@@ -47,9 +56,8 @@ class Queue(Generic[Item]):
         self._clock, self._jitter, self._usual_at_once = clock, jitter, usual_at_once
         self._later: dict[Item, Wait] = {}
         self._heap: list[tuple[float, int, Item]] = []
-        self._urgent: dict[Item, float] = {}  # due, in their order, since when
-        self._usual: dict[Item, float] = {}
-        self._running: dict[Item, bool] = {}  # whether it came by the urgent lane
+        self._lanes: dict[Lane, dict[Item, float]] = {lane: {} for lane in sorted(Lane, reverse=True)}  # since when due
+        self._running: dict[Item, Lane] = {}  # by which it came
         self._usual_running = 0
         self._again: dict[Item, Wait] = {}  # woken while running
         self._failures: dict[Item, tuple[int, float]] = {}  # how many in a row, and when the last was
@@ -57,23 +65,22 @@ class Queue(Generic[Item]):
         self._changed = asyncio.Event()
         self._closed = False
 
-    def wake(self, item: Item, after_seconds: float = 0.0, urgent: bool = False) -> None:
+    def wake(self, item: Item, after_seconds: float = 0.0, lane: Lane = Lane.USUAL) -> None:
         """The item is due by then at the latest; a wake-up while its pass runs makes one more pass."""
-        wait = Wait(self._clock() + max(0.0, after_seconds), urgent)
+        wait = Wait(self._clock() + max(0.0, after_seconds), lane)
         if item in self._running:
             self._again[item] = _both(wait, self._again.get(item))
             return
-        self._enter(item, Wait(max(wait.due, self._earliest(item, urgent)), urgent))
+        self._enter(item, Wait(max(wait.due, self._earliest(item, lane)), lane))
 
     async def take(self) -> tuple[Item, float] | None:
         """The next item that is due and how long it was overdue (seconds); None once the queue is closed."""
         while not self._closed:
             now = self._clock()
             self._ripen(now)
-            if self._urgent:
-                return self._out(self._urgent, now)
-            if self._usual and (self._usual_at_once is None or self._usual_running < self._usual_at_once):
-                return self._out(self._usual, now)
+            for lane, items in self._lanes.items():
+                if items and (lane is not Lane.USUAL or self._room):
+                    return self._out(lane, now)
             self._changed.clear()
             wait = self._heap[0][0] - now if self._heap else None
             try:
@@ -98,12 +105,12 @@ class Queue(Generic[Item]):
         count = self._failures.get(item, (0, 0.0))[0]
         self._failures[item] = (count + 1, now)
         delay: float = min(LONGEST_SECONDS, first_seconds * 2 ** min(count, 16)) * (0.5 + self._jitter())
-        urgent = self._back(item)
+        lane = self._back(item)
         again = self._again.pop(item, None)
         if again is not None:  # an echo of the pass's own writes, or somebody who cannot wait
-            urgent = urgent or again.urgent
-            delay = min(delay, URGENT_SECONDS if again.urgent else LEAST_SECONDS)
-        self._enter(item, Wait(now + delay, urgent))
+            lane = max(lane, again.lane)
+            delay = min(delay, _least(again.lane))
+        self._enter(item, Wait(now + delay, lane))
         return delay
 
     def close(self) -> None:
@@ -115,7 +122,7 @@ class Queue(Generic[Item]):
     def depths(self) -> Mapping[str, int]:
         """Items that are due and wait, by lane; those whose time has not come are not counted."""
         self._ripen(self._clock())
-        return {"urgent": len(self._urgent), "usual": len(self._usual)}
+        return {lane.name.lower(): len(items) for lane, items in self._lanes.items()}
 
     @property
     def depth(self) -> int:
@@ -127,21 +134,25 @@ class Queue(Generic[Item]):
         """Passes that run."""
         return len(self._running)
 
-    def _earliest(self, item: Item, urgent: bool) -> float:
+    @property
+    def _room(self) -> bool:
+        """Whether one more usual item may be out."""
+        return self._usual_at_once is None or self._usual_running < self._usual_at_once
+
+    def _earliest(self, item: Item, lane: Lane) -> float:
         """When an item may come back at the earliest: one that failed is given a pause."""
         failure = self._failures.get(item)
-        return failure[1] + (URGENT_SECONDS if urgent else LEAST_SECONDS) if failure else 0.0
+        return failure[1] + _least(lane) if failure else 0.0
 
     def _enter(self, item: Item, wait: Wait) -> None:
         """The item waits; if it does already, the earlier time and the better lane count."""
-        if item in self._urgent:
-            return
-        if item in self._usual:
-            if wait.urgent and wait.due <= self._clock():
-                del self._usual[item]
-                self._urgent[item] = wait.due
-                self._changed.set()
-            return
+        for lane, items in self._lanes.items():
+            if item in items:
+                if wait.lane > lane and wait.due <= self._clock():
+                    del items[item]
+                    self._lanes[wait.lane][item] = wait.due
+                    self._changed.set()
+                return
         merged = _both(wait, self._later.get(item))
         if self._later.get(item) == merged:
             return
@@ -162,23 +173,27 @@ class Queue(Generic[Item]):
             if wait is None or wait.due != due:
                 continue  # an entry that an earlier due time replaced
             del self._later[item]
-            (self._urgent if wait.urgent else self._usual)[item] = due
+            self._lanes[wait.lane][item] = due
 
-    def _out(self, lane: dict[Item, float], now: float) -> tuple[Item, float]:
-        item = next(iter(lane))
-        due = lane.pop(item)
-        urgent = lane is self._urgent
-        self._running[item] = urgent
-        self._usual_running += not urgent
+    def _out(self, lane: Lane, now: float) -> tuple[Item, float]:
+        items = self._lanes[lane]
+        item = next(iter(items))
+        due = items.pop(item)
+        self._running[item] = lane
+        self._usual_running += lane is Lane.USUAL
         return item, now - due
 
-    def _back(self, item: Item) -> bool:
-        """The item's pass has ended; whether it had come by the urgent lane."""
-        urgent = self._running.pop(item)
-        self._usual_running -= not urgent
+    def _back(self, item: Item) -> Lane:
+        """The item's pass has ended; the lane by which it had come."""
+        lane = self._running.pop(item)
+        self._usual_running -= lane is Lane.USUAL
         self._changed.set()  # there may be room for a usual item now
-        return urgent
+        return lane
+
+
+def _least(lane: Lane) -> float:
+    return LEAST_SECONDS if lane is Lane.USUAL else URGENT_SECONDS
 
 
 def _both(one: Wait, other: Wait | None) -> Wait:
-    return one if other is None else Wait(min(one.due, other.due), one.urgent or other.urgent)
+    return one if other is None else Wait(min(one.due, other.due), max(one.lane, other.lane))

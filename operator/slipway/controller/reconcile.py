@@ -106,15 +106,16 @@ class Reconciler:
                 return None
             if isinstance(seen, Unreadable):
                 return await self._tell(key, found, _unreadable(found, seen))
+            registry, name = seen.registry, registered_name(seen.model)
             decision = promotion.decide(seen)
             moved = await self._applier.carry_out(key, decision)
             happened += decision.events
-            if not isinstance(seen.registry, Silent):
-                self._hands.label(key, place_of(seen.registry), registered_name(seen.model), decision.labels)
             self._wake(tuple(Key("version", key.namespace, name) for name in decision.wake))
             if not moved:
                 break
         again = await self._tell(key, found, replace(decision, events=happened))
+        if not isinstance(registry, Silent) and not self._pace.passing(key):
+            self._hands.label(key, place_of(registry), name, decision.labels)
         return soonest(decision.requeue_after_seconds, again, self._refusals.again_seconds(key))
 
     def _wake(self, keys: tuple[Key, ...]) -> None:
@@ -138,7 +139,7 @@ class Reconciler:
         here = (found["kind"], meta["namespace"], meta["name"])
         if before != decision.status and (pause := self._pace.wait(key, before, decision.status)):
             return pause
-        if not await self._applier.status(found, decision.status):
+        if not await self._applier.status(key, found, decision.status):
             return None
         self._pace.told(key, before, decision.status)
         for event in decision.events:

@@ -12,9 +12,9 @@ from ..adapters.cluster import MODEL, VERSION, Kind, Object
 from ..api import names
 from ..resources import naming
 from .identity import Family, Place, family_of, place_of
-from .queue import Key
+from .queue import Key, Lane
 
-Woken = Iterable[tuple[Key, bool]]  # the bool: urgently
+Woken = Iterable[tuple[Key, Lane]]
 COMMANDS = (names.ROLLBACK, names.RESUME, names.REFRESH)
 # What says when and in which words, wherever it stands in a status.
 _WORDS = {"message", "lastTransitionTime", "startedAt", "finishedAt"}
@@ -26,6 +26,7 @@ class Change(NamedTuple):
     kind: Kind
     before: Object | None  # None: it was not known
     after: Object | None  # None: it is gone
+    by: Key | None = None  # whose pass made it so; None if it is not known to be the operator's own doing
 
     @property
     def found(self) -> Object:
@@ -41,6 +42,10 @@ class Change(NamedTuple):
     def edited(self, of: Callable[[Object], Any]) -> bool:
         """Whether something about the object was changed while it was there."""
         return self.before is not None and self.after is not None and of(self.before) != of(self.after)
+
+    def lost(self, of: Callable[[Object], set[str]]) -> bool:
+        """Whether something is missing that the object had."""
+        return self.before is not None and self.after is not None and bool(of(self.before) - of(self.after))
 
 
 class Known(Protocol):
@@ -66,8 +71,8 @@ class Around:
 def registry(change: Change, around: Around) -> Woken:
     """Its own key; with another spec, whoever uses it."""
     place = place_of(change.found)
-    if change.differs(_asked) or change.edited(_judged):
-        yield Key("registry", *place), False
+    if change.differs(_asked) or change.lost(_judged):
+        yield Key("registry", *place), Lane.USUAL
     if change.differs(_spec):
         yield from _models(around, lambda model: around.uses(model) == place)
 
@@ -83,25 +88,27 @@ def model(change: Change, around: Around) -> Woken:
     """Its own key, and its versions if somebody edited it. Of its status, only that it was lost counts."""
     place = place_of(change.found)
     if change.differs(_asked):
-        yield Key("model", *place), change.edited(_spec) or change.edited(_commands)
+        asked = Lane.URGENT if change.edited(_spec) else Lane.USUAL
+        yield Key("model", *place), Lane.COMMAND if change.edited(_commands) else asked
         yield from _versions(around, place)
-    elif change.edited(_judged):
-        yield Key("model", *place), False
+    elif change.lost(_judged):
+        yield Key("model", *place), Lane.USUAL
 
 
 def version(change: Change, around: Around) -> Woken:
     """Its own key and its model's; a status that says the same in other words wakes nobody."""
     if not (change.differs(_asked) or change.differs(_facts)):
         return
-    urgent = change.edited(_stage) or change.edited(_retry)
-    yield Key("version", *place_of(change.found)), urgent
-    yield from _model(change, urgent)
+    asked = Lane.URGENT if change.edited(_stage) else Lane.USUAL
+    lane = Lane.COMMAND if change.edited(_retry) else asked
+    yield Key("version", *place_of(change.found)), lane
+    yield from _model(change, lane)
 
 
 def ledger(change: Change, around: Around) -> Woken:
     """Its model: pods and route follow."""
     if change.differs(_spec):
-        yield from _model(change, urgent=change.before is not None)
+        yield from _model(change, Lane.USUAL if change.before is None else Lane.URGENT)
 
 
 def work(change: Change, around: Around) -> Woken:
@@ -116,20 +123,21 @@ def pod(change: Change, around: Around) -> Woken:
         return
     yield from _version(change)
     if names.TRACK in (change.found["metadata"].get("labels") or {}):
-        yield from _model(change, urgent=False)
+        yield from _model(change, Lane.USUAL)
 
 
 def serving(change: Change, around: Around) -> Woken:
     """The model, and the version that is told of it; urgent where traffic could go elsewhere than before."""
     if change.differs(_essence):
-        yield from _model(change, urgent=change.before is not None and change.differs(_moves_traffic))
+        moves = change.before is not None and change.differs(_moves_traffic)
+        yield from _model(change, Lane.URGENT if moves else Lane.USUAL)
         yield from _version(change)
 
 
 def part(change: Change, around: Around) -> Woken:
     """The model that it belongs to."""
     if change.differs(_essence):
-        yield from _model(change, urgent=False)
+        yield from _model(change, Lane.USUAL)
 
 
 def _models(around: Around, chosen: Callable[[Object], bool]) -> Woken:
@@ -137,19 +145,19 @@ def _models(around: Around, chosen: Callable[[Object], bool]) -> Woken:
     for one in around.known.all(MODEL):
         if chosen(one):
             place = place_of(one)
-            yield Key("model", *place), False
+            yield Key("model", *place), Lane.USUAL
             yield from _versions(around, place)
 
 
 def _versions(around: Around, family: Family) -> Woken:
     for name in around.known.names(*family, VERSION):
-        yield Key("version", family[0], name), False
+        yield Key("version", family[0], name), Lane.USUAL
 
 
-def _model(change: Change, urgent: bool) -> Woken:
+def _model(change: Change, lane: Lane) -> Woken:
     family = family_of(change.kind, change.found)
     if family is not None:
-        yield Key("model", *family), urgent
+        yield Key("model", *family), lane
 
 
 def _version(change: Change) -> Woken:
@@ -157,7 +165,7 @@ def _version(change: Change) -> Woken:
     family = family_of(change.kind, change.found)
     number = (change.found["metadata"].get("labels") or {}).get(names.MODEL_VERSION, "")
     if family is not None and number.isdecimal():
-        yield Key("version", family[0], naming.version(family[1], int(number))), False
+        yield Key("version", family[0], naming.version(family[1], int(number))), Lane.USUAL
 
 
 def _spec(found: Object) -> Any:
@@ -181,9 +189,9 @@ def _retry(found: Object) -> Any:
     return (found["metadata"].get("annotations") or {}).get(names.RETRY)
 
 
-def _judged(found: Object) -> Any:
-    """The conditions that an object has, whatever they say: one that is missing was lost."""
-    return sorted(str(one.get("type")) for one in (found.get("status") or {}).get("conditions") or ())
+def _judged(found: Object) -> set[str]:
+    """The conditions that an object has, whatever they say."""
+    return {str(one.get("type")) for one in (found.get("status") or {}).get("conditions") or ()}
 
 
 def _facts(found: Object) -> Any:
@@ -205,7 +213,6 @@ def _essence(found: Object) -> Any:
 
 
 def _moves_traffic(found: Object) -> Any:
-    """What decides where traffic can go: whom a Service selects, how many pods of a Deployment there are."""
-    status = {key: value for key, value in (found.get("status") or {}).items() if isinstance(value, int)}
-    spec = found.get("spec") or {}
-    return status, spec.get("replicas"), spec.get("selector")
+    """What decides where traffic can go: whom a Service selects, how many pods of a Deployment answer."""
+    status, spec = found.get("status") or {}, found.get("spec") or {}
+    return status.get("readyReplicas"), status.get("availableReplicas"), spec.get("replicas"), spec.get("selector")

@@ -12,7 +12,7 @@ from ..adapters.errors import AdapterError, Expired, NotFound, Unauthorized
 from .cache import Cache
 from .identity import Place, place_of, uid_of, version_of
 from .kinds import Watched, table
-from .queue import Key
+from .queue import Key, Lane
 from .telemetry import Telemetry
 from .wakes import Around, Change
 
@@ -27,8 +27,8 @@ UNTOLD = 500  # objects of one kind that a relist keeps in memory while their ev
 class Wake(Protocol):
     """Has a key looked at."""
 
-    def __call__(self, item: Key, /, *, urgent: bool = False) -> None:
-        """Before the others, where it is urgent."""
+    def __call__(self, item: Key, /, *, lane: Lane = Lane.USUAL) -> None:
+        """Before the keys of the lanes behind its own."""
         ...
 
 
@@ -90,8 +90,9 @@ class Watch:
             self._cache.put(kind, found)
 
     def _changed(self, change: Change) -> None:
-        for key, urgent in self._rows[change.kind].wakes(change, self._around):
-            self._wakes.key(key, urgent=urgent)
+        for key, lane in self._rows[change.kind].wakes(change, self._around):
+            if key != change.by:
+                self._wakes.key(key, lane=lane)
 
     async def relist(self, namespaces: tuple[str, ...], operator_namespace: str) -> None:
         """The cache is as the API server has it, deletions too; what the watch had not told in time is counted.

@@ -11,11 +11,13 @@ from . import gates
 from .commands import Command, command
 from .ledger import is_rolled_back
 from .observed import ModelSeen
-from .reasons import REGISTRY_REASONS
+from .reasons import REGISTRY_REASONS, Reason
 from .revisions import revision_of
 
 # Why no rollout starts, whatever asks for one.
 Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable"]
+
+PASSING_REASONS = REGISTRY_REASONS | {Reason.ModelMissing}
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,15 @@ def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
 def refusal(version: ModelVersion) -> Condition | None:
     """The condition that refuses a version, if its status says that one does.
 
-    A registry that is missing, or refuses the credential, refuses no version: it may answer again.
+    A registry that is missing, or refuses the credential, refuses no version: it may answer again. Nor does a model
+    that was missing: whoever asks here has it.
     """
     stalled = version.status.condition("Stalled")
     if stalled is None or stalled.status != "True":
         return None
     found = (version.status.condition(kind) for kind in ("Resolved", "Imported", "Validated"))
     first = next((one for one in found if one is not None and one.status != "True"), None)
-    return None if first is None or first.reason in REGISTRY_REASONS else first
+    return None if first is None or first.reason in PASSING_REASONS else first
 
 
 def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:

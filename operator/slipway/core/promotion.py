@@ -54,7 +54,7 @@ def _astray(seen: ModelSeen, plan: Plan) -> tuple[str, ...]:
     found = []
     for version in seen.versions:
         told = version.status.condition("Released")
-        if told is None or version.spec.stage == "None":
+        if told is None:
             continue
         now = released(seen, plan.ledger, plan.election, version)
         said = version.status.condition("Synced")
