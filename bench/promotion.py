@@ -177,7 +177,9 @@ def _stripped(found: Object) -> Object:
     """The object as somebody would write it: without what the cluster and the operator added."""
     clean = copy.deepcopy(found)
     clean.pop("status", None)
-    clean["metadata"] = {"labels": {"app.kubernetes.io/part-of": "bench"}}
+    # Its pods need Slipway's labels to reach the store, and only the operator may make such pods unasked.
+    broken = {"slipway.dev/break-glass": "the other side of a benchmark"}
+    clean["metadata"] = {"labels": {"app.kubernetes.io/part-of": "bench"}, "annotations": broken}
     template = clean["spec"]["template"]["metadata"]
     labels = {
         key: value for key, value in (template.get("labels") or {}).items() if "job" not in key and "uid" not in key

@@ -60,7 +60,7 @@ def kind_of(manifest: Mapping[str, Any]) -> Kind:
     return _KINDS[(manifest["apiVersion"], manifest["kind"])]
 
 
-class _Plain(client.ApiClient):  # type: ignore[misc] - it has no types
+class _Plain(client.ApiClient):  # type: ignore[misc]
     """Bodies are plain JSON already: looking at each of their values once more takes longer than sending them."""
 
     def sanitize_for_serialization(self, obj: Any) -> Any:
