@@ -9,6 +9,7 @@ from slipway.api.modelledger import ModelLedger
 from slipway.api.modelregistry import ModelRegistry
 from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
+from slipway.core.reasons import Reason
 
 from dev.generate.schema import Incomplete, structural
 
@@ -29,6 +30,21 @@ def name_of(kind: Any) -> str:
     return f"{kind.plural}.{base.GROUP}"
 
 
+# A status that nobody has written yet: people see that, and tools that know kstatus wait.
+UNTOLD = {
+    "observedGeneration": -1,
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "Unknown",
+            "reason": Reason.Pending.value,
+            "message": Reason.Pending.meaning,
+            "lastTransitionTime": "1970-01-01T00:00:00Z",
+        }
+    ],
+}
+
+
 def described(kind: Any) -> dict[str, Any]:
     """The schema of an object of that kind."""
     spec = kind.model_fields["spec"]
@@ -44,8 +60,7 @@ def described(kind: Any) -> dict[str, Any]:
     }
     if status := kind.model_fields.get("status"):
         root["properties"]["status"] = structural(status.annotation, "status", defaults=False)
-        # Nobody has written it yet: tools that know kstatus wait for it, instead of taking the object for healthy.
-        root["properties"]["status"]["default"] = {"observedGeneration": -1}
+        root["properties"]["status"]["default"] = UNTOLD
     if spec.is_required():
         root["required"] = ["spec"]
     else:

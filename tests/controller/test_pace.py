@@ -57,7 +57,7 @@ def test_progress_is_told_ever_more_rarely_until_there_is_news(pace: Pace, clock
         pauses.append(pace.wait(KEY, before, after))
         clock.now += pauses[-1]
         pace.told(KEY, before, after)
-    assert pauses == [10.0, 20.0, 40.0, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS]
+    assert pauses == [20.0, 40.0, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS]
     pace.told(KEY, status(), status(reason="GatesPassed"))
     assert pace.wait(KEY, status("a"), status("b")) == FIRST_SECONDS
 
@@ -99,3 +99,23 @@ class TestARollout:
 
     def test_that_an_edit_began_is_told_at_once(self, pace: Pace) -> None:
         assert pace.wait(MODEL, model("Serving"), model("RolloutProgressing", 2, generation=2)) == 0.0
+
+
+def version(reason: str, generation: int = 1) -> Mapping[str, Any]:
+    conditions = [{"type": "Imported", "status": "False", "reason": reason, "message": ""}]
+    return {"conditions": conditions, "observedGeneration": generation}
+
+
+class TestASmallImport:
+    """It takes a few seconds: the first that is told of a version is then what it found."""
+
+    @pytest.mark.parametrize("before", [{}, {"observedGeneration": -1}])
+    def test_is_told_if_it_lasts(self, clock: Clock, before: Mapping[str, Any]) -> None:
+        pace = Pace(clock)
+        assert pace.wait(KEY, before, version("ImportRunning")) == 5.0
+        clock.now = 5.0
+        assert pace.wait(KEY, before, version("ImportRunning")) == 0.0
+
+    def test_that_fails_is_told_at_once(self, pace: Pace) -> None:
+        pace.wait(KEY, {}, version("ImportRunning"))
+        assert pace.wait(KEY, {}, version("ArtifactMissing")) == 0.0

@@ -151,3 +151,9 @@ def test_other_writers_annotations_and_managed_fields_are_not_kept() -> None:
     kept = slim.custom({"metadata": meta, "spec": {"a": 1}, "status": {"b": 2}})
     assert kept["metadata"] == {"name": "flights", "annotations": {names.RETRY: "1"}}
     assert (kept["spec"], kept["status"]) == ({"a": 1}, {"b": 2})
+
+
+def test_what_the_crd_says_in_the_operators_place_is_not_taken_for_its_own_word() -> None:
+    said = {"observedGeneration": -1, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Pending"}]}
+    found = {"apiVersion": "slipway.dev/v1alpha1", "kind": "ModelVersion", "metadata": {"name": "v"}, "status": said}
+    assert slim.custom(found)["status"] == {"observedGeneration": -1}

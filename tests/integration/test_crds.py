@@ -326,7 +326,11 @@ def test_defaults(kubectl: Kubectl) -> None:
 @pytest.mark.parametrize("kind", ["mreg/mlflow", "rmodel/flights", "mv/flights-v3"])
 def test_what_nobody_has_looked_at_yet_says_so_to_tools_that_wait_for_it(kubectl: Kubectl, kind: str) -> None:
     kubectl.must("apply", "--server-side", "--filename=-", stdin=[registry(), model(), version()])
-    assert kubectl.object(kind)["status"] == {"observedGeneration": -1}  # kstatus takes an object without one for ready
+    status = kubectl.object(kind)["status"]
+    assert status["observedGeneration"] == -1, "kstatus takes an object without one for ready"
+    assert [(one["type"], one["status"], one["reason"]) for one in status["conditions"]] == [
+        ("Ready", "Unknown", "Pending")
+    ]
 
 
 def condition(kind: str, status: str = "True", reason: str = "GatesPassed", message: str = "fine") -> Manifest:
@@ -347,13 +351,13 @@ def status(name: str, manager: str, found: Manifest) -> tuple[tuple[str, ...], M
 
 def test_status_is_written_through_its_subresource_only(kubectl: Kubectl) -> None:
     kubectl.must("apply", "--server-side", "--filename=-", stdin={**version(), "status": {"serving": True}})
-    assert kubectl.object("mv", "flights-v3")["status"] == {"observedGeneration": -1}
+    assert "serving" not in kubectl.object("mv", "flights-v3")["status"]
 
     words, body = status("flights-v3", "slipway", {"serving": True})
     body["spec"]["stage"] = "Production"
     kubectl.must(*words, stdin=body)
     found = kubectl.object("mv", "flights-v3")
-    assert found["status"] == {"observedGeneration": -1, "serving": True}
+    assert found["status"]["serving"] is True
     assert found["spec"]["stage"] == "None"
     assert found["metadata"]["generation"] == 1
 

@@ -9,15 +9,20 @@ from typing import Any
 
 from .queue import Key
 
-FIRST_SECONDS = 10.0
+FIRST_SECONDS = 20.0
 LONGEST_SECONDS = 60.0
 # What tells how far something has come, wherever it stands in a status; everything else is news.
 PROGRESS = {"message", "ready", "since"}
 # Seconds for which news may be left untold, by the kind of the pass: conditions, all of which must be so.
 PASSING = {
-    "model": (frozenset({("Ready", "RolloutProgressing")}), 10.0),
-    "version": (frozenset({("Released", "Serving"), ("Synced", "LabelsPending")}), 2.0),
+    "model": [(frozenset({("Ready", "RolloutProgressing")}), 10.0)],
+    "version": [
+        (frozenset({("Resolved", "Resolving")}), 5.0),
+        (frozenset({("Imported", "ImportRunning")}), 5.0),
+        (frozenset({("Released", "Serving"), ("Synced", "LabelsPending")}), 2.0),
+    ],
 }
+UNTOLD = (None, -1)  # observedGeneration while nothing was told of the object
 
 
 class Pace:
@@ -53,9 +58,10 @@ class Pace:
         self._passing.pop(key, None)
 
     def _until_it_lasts(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
-        wanted, seconds = PASSING.get(key.reconciler, (frozenset[tuple[str, str]](), 0.0))
-        passing = wanted and wanted <= _reasons(after)
-        if not passing or before.get("observedGeneration") != after.get("observedGeneration"):
+        said = _reasons(after)
+        seconds = max((most for wanted, most in PASSING.get(key.reconciler, []) if wanted <= said), default=0.0)
+        edited = before.get("observedGeneration") not in (after.get("observedGeneration"), *UNTOLD)
+        if not seconds or edited:
             self._passing.pop(key, None)
             return 0.0
         since = self._passing.setdefault(key, self._clock())

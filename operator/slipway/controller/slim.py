@@ -26,13 +26,18 @@ _CONDITION = ("type", "status", "reason", "message")
 _DEPLOYMENT_STATUS = ("observedGeneration", "replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
 _DEPLOYMENT_CONDITIONS = {"ReplicaFailure", "Progressing"}
 _POD_CONDITIONS = {"PodScheduled", "DisruptionTarget"}
+UNTOLD = -1  # observedGeneration before the first status
 SHORT = 40  # characters: longer strings are mostly unlike each other
 SUBTREES = 4096  # parts of pod templates, of which one copy is kept
 
 
 def custom(found: Mapping[str, Any]) -> Object:
-    """One of our own kinds: everything but what other writers leave in its metadata."""
-    return _kept(found, **{key: found[key] for key in ("spec", "status") if key in found})
+    """One of our own kinds: everything but what other writers leave in its metadata, and what the CRD says of an object
+    of which nothing was told yet."""
+    parts = {key: found[key] for key in ("spec", "status") if key in found}
+    if parts.get("status", {}).get("observedGeneration") == UNTOLD:
+        parts["status"] = {key: value for key, value in parts["status"].items() if key != "conditions"}
+    return _kept(found, **parts)
 
 
 def named(found: Mapping[str, Any]) -> Object:

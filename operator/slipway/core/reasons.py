@@ -43,6 +43,12 @@ class Reason(StrEnum):
     NoPredecessor = "NoPredecessor", "Fine", "There is no version that a rollback could return to."
 
     # Work is under way.
+    Pending = (
+        "Pending",
+        "Moving",
+        "The operator has not told anything of the object yet.",
+        "Nothing for some seconds; then see whether the operator runs.",
+    )
     Resolving = "Resolving", "Moving", "The registry is being asked."
     ImportRunning = "ImportRunning", "Moving", "The files are being copied into the artifact store."
     ValidationRunning = "ValidationRunning", "Moving", "The validation Job is at work."
