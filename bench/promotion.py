@@ -21,6 +21,7 @@ from dev.demo.kube import Kube
 
 NAMESPACE, BY_HAND, SYSTEM = "bench", "bench-by-hand", manifests.SYSTEM
 MODEL = "flights"
+OPERATOR = f"system:serviceaccount:{SYSTEM}:slipway"
 LONGEST_SECONDS = 300
 POLL_SECONDS = 0.1
 
@@ -33,8 +34,8 @@ class Round:
     by_hand_seconds: float
     phases: dict[str, float]  # seconds since the apply at which Slipway's conditions came true
     by_hand_phases: dict[str, float]
-    writes: int  # of the operator, without Events and Leases
-    wrote: dict[str, int]
+    wrote: dict[str, int]  # the operator's writes, without Events and Leases, for a model's first version
+    wrote_next: dict[str, int]  # the same for the next one, which takes the traffic from it
 
     def told(self) -> Object:
         """As JSON."""
@@ -43,9 +44,14 @@ class Round:
             "by_hand_seconds": round(self.by_hand_seconds, 2),
             "slipway_phases": {key: round(value, 2) for key, value in self.phases.items()},
             "by_hand_phases": {key: round(value, 2) for key, value in self.by_hand_phases.items()},
-            "writes": self.writes,
             "wrote": self.wrote,
+            "wrote_next": self.wrote_next,
         }
+
+    @property
+    def writes(self) -> int:
+        """Of the promotion that took more."""
+        return max(sum(self.wrote.values()), sum(self.wrote_next.values()))
 
 
 @dataclass(frozen=True)
@@ -84,9 +90,10 @@ def compare(stage: Stage, console: Console, rounds: int) -> list[Round]:
     for number in range(1, rounds + 1):
         _empty(stage)
         slipway, phases, made, wrote = _by_slipway(stage)
+        wrote_next = _next(stage)
         by_hand, by_hand_phases = _by_hand(stage, made)
-        found.append(Round(slipway, by_hand, phases, by_hand_phases, sum(wrote.values()), wrote))
-        console.say(f"round {number}: Slipway {slipway:.1f} s, by hand {by_hand:.1f} s, {sum(wrote.values())} writes")
+        found.append(Round(slipway, by_hand, phases, by_hand_phases, wrote, wrote_next))
+        console.say(f"round {number}: Slipway {slipway:.1f} s, by hand {by_hand:.1f} s, {found[-1].writes} writes")
     _empty(stage, again=False)
     return found
 
@@ -127,9 +134,21 @@ def _by_slipway(stage: Stage) -> tuple[float, dict[str, float], list[Object], di
     _await("Slipway's first prediction", answered)
     took = time.monotonic() - began
     _await("the labels are written", lambda: {"Synced", "Ready"} <= _true(stage, name))
-    wrote = audit.writes_of(f"system:serviceaccount:{SYSTEM}:slipway", (NAMESPACE, SYSTEM))
+    wrote = audit.writes_of(OPERATOR, (NAMESPACE, SYSTEM))
     deployment = stage.object(f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{name}")
     return took, phases, [made[SYSTEM], made[NAMESPACE], deployment], wrote
+
+
+def _next(stage: Stage) -> dict[str, int]:
+    """The operator's writes while a better version takes the traffic over."""
+    version = manifests.model_version(stage.story.better)
+    version["metadata"]["namespace"] = NAMESPACE
+    before = manifests.model_version(stage.story.good)["metadata"]["name"]
+    audit = footprint.Audit()
+    stage.kube.apply(version)
+    _await("the next version serves", lambda: {"Synced", "Ready"} <= _true(stage, version["metadata"]["name"]))
+    _await("the version before says so", lambda: "Released" not in _true(stage, before))
+    return audit.writes_of(OPERATOR, (NAMESPACE, SYSTEM))
 
 
 def _is_ours(job: Object, version: int) -> bool:

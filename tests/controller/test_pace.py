@@ -57,7 +57,7 @@ def test_progress_is_told_ever_more_rarely_until_there_is_news(pace: Pace, clock
         pauses.append(pace.wait(KEY, before, after))
         clock.now += pauses[-1]
         pace.told(KEY, before, after)
-    assert pauses == [20.0, 40.0, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS]
+    assert pauses == [30.0, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS]
     pace.told(KEY, status(), status(reason="GatesPassed"))
     assert pace.wait(KEY, status("a"), status("b")) == FIRST_SECONDS
 

@@ -4,6 +4,7 @@ import json
 import os
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -48,6 +49,22 @@ def test_what_a_person_has_taken_in_hand_is_left_alone_until_they_let_go() -> No
     of.cluster.put({**of.cluster.objects[("Service", "ml", "flights")], "metadata": {**held, "annotations": {}}})
     of.settle()
     assert of.route() == "1"
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_promotion_takes_twelve_writes_at_most(replicas: int) -> None:
+    of = Simulation()
+    spec = {"validation": GATED, "serving": {"scaling": {"fixed": {"replicas": replicas}}}}
+    model = {"apiVersion": "slipway.dev/v1alpha1", "kind": "RegisteredModel", "metadata": _meta("flights")}
+    of.cluster.put({**model, "spec": spec})
+    for number in (1, 2):
+        of.settle()
+        before = len(of.cluster.writes)
+        asked = {"model": "flights", "version": number, "stage": "Production"}
+        of.cluster.put({**model, "kind": "ModelVersion", "metadata": _meta(f"flights-v{number}"), "spec": asked})
+        of.settle()
+        wrote = [one for one in of.cluster.writes[before:] if one[1] != "Event"]
+        assert (of.champion(), len(wrote) <= 12) == (number, True), wrote
 
 
 class Friday(RuleBasedStateMachine):

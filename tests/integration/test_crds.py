@@ -368,12 +368,12 @@ def test_conditions_of_two_writers_are_merged_by_type(kubectl: Kubectl) -> None:
         words, body = status("flights-v3", manager, {"conditions": [condition(kind)]})
         kubectl.must(*words, stdin=body)
     kinds = [one["type"] for one in kubectl.object("mv", "flights-v3")["status"]["conditions"]]
-    assert sorted(kinds) == ["Released", "Validated"]
+    assert sorted(kinds) == ["Ready", "Released", "Validated"], "Ready is the CRD's own"
 
     words, body = status("flights-v3", "one", {"conditions": []})
     kubectl.must(*words, stdin=body)
     kinds = [one["type"] for one in kubectl.object("mv", "flights-v3")["status"]["conditions"]]
-    assert kinds == ["Released"]
+    assert kinds == ["Ready", "Released"]
 
 
 def test_columns_tell_the_story(kubectl: Kubectl) -> None:
@@ -396,7 +396,7 @@ def test_columns_tell_the_story(kubectl: Kubectl) -> None:
 
     header, row = kubectl.must("get", "rmodel").splitlines()
     assert header.split() == ["NAME", "SERVING", "PODS", "CANDIDATE", "READY", "REASON", "ROLLBACK", "URL"]
-    assert row.split() == ["flights", "2", "2/2", "3", "http://flights"]
+    assert row.split() == ["flights", "2", "2/2", "3", "Unknown", "Pending", "http://flights"]
 
     header, row = kubectl.must("get", "mreg").splitlines()
     assert header.split() == ["NAME", "URI", "MLFLOW", "MODELS", "READY", "REASON"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from .queue import Key
 
-FIRST_SECONDS = 20.0
+FIRST_SECONDS = 30.0
 LONGEST_SECONDS = 60.0
 # What tells how far something has come, wherever it stands in a status; everything else is news.
 PROGRESS = {"message", "ready", "since"}
@@ -20,6 +20,7 @@ PASSING = {
         (frozenset({("Resolved", "Resolving")}), 5.0),
         (frozenset({("Imported", "ImportRunning")}), 5.0),
         (frozenset({("Released", "Serving"), ("Synced", "LabelsPending")}), 2.0),
+        (frozenset({("Released", "Superseded"), ("Synced", "LabelsPending")}), 2.0),
     ],
 }
 UNTOLD = (None, -1)  # observedGeneration while nothing was told of the object
