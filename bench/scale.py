@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import new_models, population, registry
+from bench import new_models, plain, population, registry
 from bench.api import Object, for_each
 from bench.figures import Found, figure
 from bench.population import Place
@@ -37,13 +37,15 @@ def measure(sizes: Sizes, logs: Path) -> Found:
 
 
 async def _measure(folder: Path, sizes: Sizes, logs: Path) -> Found:
-    found, console = Found(), Console(steps=6)
+    found, console = Found(), Console(steps=7)
     async with AsyncExitStack() as stack:
         with console.step("a control plane with simulated nodes, and MLflow"):
             parts = stack.enter_context(programs(folder, logs))
             here = await stack.enter_async_context(world(*parts, sizes, console))
         with console.step(f"{sizes.fresh} new models, {sizes.rounds} times, and once with a profile"):
             await new_models.measure(here, found)
+        with console.step(f"{sizes.fresh} plain Deployments, {sizes.rounds} times"):
+            await plain.measure(here, found)
         with console.step(f"{sizes.models} models with {sizes.models * sizes.versions} versions"):
             place = await _populate(here)
         with console.step(f"{sizes.rounds} starts"):
@@ -108,7 +110,7 @@ def _rest(world: World, running: Running, found: Found) -> None:
     found.details["registry calls per tick"] = per_tick
     found.details["memory at rest, MiB"] = [round(one, 1) for one in memory]
     # A slow full read now and then is not what every tick costs: it is told in the details.
-    usual = statistics.median(per_tick) / max(1.0, world.sizes.models / MODELS_PER_TICK)
+    usual = statistics.median(per_tick) / max(1.0, world.sizes.registered / MODELS_PER_TICK)
     found.figures += [
         figure("CPU at rest", share, " % of a core", 1),
         figure(f"registry requests per tick and {MODELS_PER_TICK} models", usual, "", 3),

@@ -28,6 +28,11 @@ class Sizes:
     rounds: int = 5
     rest_minutes: float = 5.5
 
+    @property
+    def registered(self) -> int:
+        """Models in the registry at the end, those of earlier measurements too."""
+        return self.models + self.fresh * (self.rounds + 1)
+
 
 @dataclass(frozen=True)
 class World:
