@@ -77,7 +77,7 @@ class Two:
 
     def answered(self, number: int) -> bool:
         """Whether the version has a status."""
-        return bool(self.kubectl.object("mv", f"flights-v{number}").get("status", {}).get("conditions"))
+        return int(self.kubectl.object("mv", f"flights-v{number}")["status"]["observedGeneration"]) > 0
 
 
 @pytest.fixture(scope="module")
