@@ -15,7 +15,7 @@ from slipway.controller.telemetry import Telemetry
 from slipway.resources.serving import PROGRESS_SECONDS
 
 from dev.demo.install import cache
-from tests.chart.test_chart import Manifest, of_kind, one, rendered
+from tests.chart.helm import Manifest, of_kind, one, rendered
 from tests.pages import ROOT
 
 RUNBOOKS = "https://git.example.com/slipway/docs/runbooks.md"

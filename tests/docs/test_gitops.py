@@ -12,7 +12,7 @@ from slipway.core.registry import Silent
 from dev.generate.crds import KINDS
 from tests import worlds
 from tests.argocd import documents, health, scripts
-from tests.chart.test_chart import CHART, rendered
+from tests.chart.helm import CHART, rendered
 from tests.pages import ROOT
 
 HEALTH_OF_OUTLOOK = {"Moving": "Progressing", "Retrying": "Progressing", "Stuck": "Degraded"}

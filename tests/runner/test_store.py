@@ -22,7 +22,7 @@ from slipway.runner.store import DATA, EXTENSION, MODELS, TITLE, StoreClient, bl
 from slipway.runner.store_reader import Reader
 from slipway.runner.volume import Volume
 
-from tests.chart.test_chart import one, rendered
+from tests.chart.helm import one, rendered
 from tests.mlflow_server import free_port
 from tests.runner.pods import OPERATOR, Answer, Pod, answering, answers, program, running
 
