@@ -147,3 +147,13 @@ def kubectl(crds: Kubectl) -> Iterator[Kubectl]:
     )
     yield crds.within(name)
     crds.must("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def admin(plane: ControlPlane) -> Kubectl:
+    """kubectl on a control plane of the module's own: the CRDs and the operator's namespace are there."""
+    kubectl = Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
+    kubectl.must("apply", "--filename", str(ROOT / "crds"))
+    kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
+    kubectl.must("create", "namespace", "slipway-system")
+    return kubectl

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.conftest import CRDS, ROOT, Kubectl, programs
+from tests.integration.conftest import ROOT, Kubectl, programs
 from tests.integration.control_plane import TOKEN, ControlPlane, Operator, running, until
 from tests.mlflow_server import MLflowServer, running_mlflow
 
@@ -25,15 +25,6 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     found.start()
     yield found
     found.stop()
-
-
-@pytest.fixture(scope="module")
-def admin(plane: ControlPlane) -> Kubectl:
-    kubectl = Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
-    kubectl.must("apply", "--filename", str(ROOT / "crds"))
-    kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
-    kubectl.must("create", "namespace", "slipway-system")
-    return kubectl
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import CRDS, ROOT, Kubectl, programs
+from .conftest import Kubectl, programs
 from .control_plane import TOKEN, ControlPlane, Operator, until
 
 LEASE_SECONDS, RETRY_SECONDS, HANDOVER_SECONDS = 15, 2.4, 3.0
@@ -90,15 +90,6 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     found.start()
     yield found
     found.stop()
-
-
-@pytest.fixture(scope="module")
-def admin(plane: ControlPlane) -> Kubectl:
-    kubectl = Kubectl(str(plane.programs / "kubectl"), str(plane.kubeconfig), "c")
-    kubectl.must("apply", "--filename", str(ROOT / "crds"))
-    kubectl.must("wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{name}" for name in CRDS))
-    kubectl.must("create", "namespace", "slipway-system")
-    return kubectl
 
 
 @pytest.fixture
