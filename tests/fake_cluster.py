@@ -125,10 +125,12 @@ class FakeCluster:
             made.pop("status", None)
         return self._store("create", place, None, made, {})
 
-    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """The object is gone, and what it owns: the garbage collector is quick here; gone already is success."""
         place = (kind.kind, namespace, name)
         if place in self.objects:
+            if self.objects[place]["metadata"]["uid"] != uid:
+                raise Conflict(f"the UID in the precondition ({uid}) is not that of {place[0]} {name}")
             self._admit("delete", self.objects[place])
             self._remove(place)
             self.writes.append(("delete", place[0], place[2]))

@@ -52,7 +52,7 @@ async def test_who_may_not_write_sends_no_write_and_reads_on(server: Server, lef
     with pytest.raises(NotActing):
         await cluster.update(SECRET_MANIFEST)
     with pytest.raises(NotActing):
-        await cluster.delete(SECRET, "ml", "login")
+        await cluster.delete(SECRET, "ml", "login", "its-uid")
     assert server.writes == []
     assert (await cluster.get(SECRET, "ml", "login"))["metadata"]["name"] == "login"
     await cluster.close()

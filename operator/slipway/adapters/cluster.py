@@ -124,10 +124,13 @@ class Cluster:
         path = kind_of(manifest).path(meta.get("namespace", ""), meta["name"])
         return await self._json("PUT", path, [("fieldManager", FIELD_MANAGER)], manifest)
 
-    async def delete(self, kind: Kind, namespace: str, name: str) -> None:
-        """The object is gone or going, its dependants after it; gone already is success."""
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
+        """The object is gone or going, its dependants after it; gone already is success. Conflict if that name has
+        another uid by now."""
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
         try:
-            await self._json("DELETE", kind.path(namespace, name), [("propagationPolicy", "Background")])
+            await self._json("DELETE", kind.path(namespace, name), [], body)
         except NotFound:
             return
 

@@ -17,6 +17,7 @@ from ..core.decision import Act, Apply, Decision, Delete, Event, Ref
 from ..core.statuses import fit
 from ..resources import naming
 from .cache import Cache
+from .identity import uid_of
 from .queue import Key
 from .refusals import Refusals, refusal_of
 from .telemetry import Telemetry
@@ -60,18 +61,23 @@ class Applier:
 
     async def _do(self, key: Key, act: Act, asked: str) -> bool:
         if isinstance(act, Delete):
-            self._count("retire")
-            ref = act.what
-            kind = kind_of(_manifest(ref))
-            await self._cluster.delete(kind, ref.namespace, ref.name)
-            self._cache.remove(kind, ref.namespace, ref.name)
-            self._applied.pop(ref, None)
+            await self._retire(act.what)
             return False
         if act.rank == "ledger":
             await self._ledger(key, act.manifest)
             return True
         await self._ensure(key, act.manifest, asked)
         return False
+
+    async def _retire(self, ref: Ref) -> None:
+        """Just the object that was seen goes; one that has its name by now is looked at first."""
+        kind = kind_of(_manifest(ref))
+        known = self._cache.get(kind, ref.namespace, ref.name)
+        if known is not None:
+            self._count("retire")
+            await self._cluster.delete(kind, ref.namespace, ref.name, uid_of(known))
+            self._cache.remove(kind, ref.namespace, ref.name, uid_of(known))
+        self._applied.pop(ref, None)
 
     async def _ledger(self, key: Key, manifest: Mapping[str, Any]) -> None:
         """The ledger replaces just the one that was seen; anything else is a Conflict."""
