@@ -67,7 +67,7 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
         return watch.wrong
 
     def ready() -> str:
-        return alive() or ("" if watch.listed_at else "the cluster was not listed yet")
+        return alive() or watch.failing or ("" if watch.listed_at else "the cluster was not listed yet")
 
     server = await health.serve(chosen.port, telemetry, alive, ready)
     where = ", ".join(chosen.watch_namespaces) or "all namespaces"

@@ -50,7 +50,7 @@ FAMILIES = {
         Family("slipway_models", "RegisteredModels by the reason, the status and the Stalled of their Ready "
                "condition.", _STATE),
         Family("slipway_versions", "ModelVersions, by the same.", _STATE),
-        Family("slipway_queue_depth", "Keys that wait for a pass.", ("lane",)),
+        Family("slipway_queue_depth", "Keys that wait for a pass: commands, what is urgent, all else.", ("lane",)),
         Family("slipway_imports_running", "Import Jobs at work."),
         Family("slipway_imports_waiting", "Imports that wait for their turn."),
         Family("slipway_validations_running", "Validation Jobs at work.", ("pool",)),

@@ -54,7 +54,7 @@ class Telemetry:
         self.relisted = self._gauge(
             "slipway_last_relist_timestamp_seconds", "When everything was last listed (Unix time); 0 before the first."
         )
-        self.relist_failures = self._counter("slipway_relist_failures", "Relists that the API server did not answer.")
+        self.relist_failures = self._counter("slipway_relist_failures", "Relists that could not list every kind.")
 
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(name, help_text, labels, registry=self.registry)

@@ -175,13 +175,16 @@ class Watch:
 
     @property
     def wrong(self) -> str:
-        """Why what is known is not to be believed; "" while it is."""
+        """What only another start mends; "" while nothing is wrong."""
         dead = [plural for plural, count in self._missed.items() if count >= STALE_RELISTS]
-        if dead:
-            return f"the watch of {', '.join(dead)} is dead"
-        if len(self._failed) >= FAILED_RELISTS:
-            return f"the last {len(self._failed)} relists failed: {self._failed[-1]}"
-        return ""
+        return f"the watch of {', '.join(dead)} is dead" if dead else ""
+
+    @property
+    def failing(self) -> str:
+        """Why what is known may be long gone. Another start would not help: what can be listed and watched goes on."""
+        if len(self._failed) < FAILED_RELISTS:
+            return ""
+        return f"the last {len(self._failed)} relists failed: {self._failed[-1]}"
 
 
 def _places(row: Watched, namespaces: tuple[str, ...], operator_namespace: str) -> tuple[str, ...]:
