@@ -56,6 +56,8 @@ class Loop:
                 )
             self._telemetry.passes.labels(key.reconciler, result).inc()
             self._telemetry.took.labels(key.reconciler).observe(time.monotonic() - started)
+            # Most passes find nothing to do and wait for nobody: thousands in a row would keep the Lease from its turn.
+            await asyncio.sleep(0)
 
     async def run(self, workers: int, stop: asyncio.Event) -> None:
         """Work with so many workers until `stop`; then no pass begins, and those that run are given time to end."""
