@@ -1,6 +1,7 @@
 """kopf as the transport of events: it lists, watches and reconnects, keeps next to nothing, and decides nothing."""
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,9 @@ from .kinds import Watched
 from .watch import Watch
 
 IDENTITY: Any = "slipway"  # given, since kopf would look the user up, and a pod's has no name
+# For so long a busy thread may keep the interpreter from another that asks for it. kopf's thread asks after every wait
+# for the network: with CPython's 5 ms, some 300 events took 20 s beside a busy loop, and 0.5 s with 1 ms or less.
+SWITCH_SECONDS = 0.0005
 IDLE_SECONDS = 0.1  # after an object's last event, until kopf lets go of it
 Saw = Callable[[Kind, str | None, Object], None]
 
@@ -27,6 +31,7 @@ class Kopf:
 
     def start(self, saw: Saw, ended: Callable[[], None]) -> None:
         """Events are handed to `saw` in the loop that calls this: of the kinds that could be listed before."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         loop = asyncio.get_running_loop()
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(_login)
