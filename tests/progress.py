@@ -9,7 +9,7 @@ PAUSE_SECONDS = 30.0  # between two lines
 KEY = "slipway/durations"
 TRUSTED_SECONDS = 60.0  # of tests that are done, before this run's own pace counts
 # Seconds of a test that was never run here, by folder; measured on two cores.
-USUAL = {"tests/e2e": 15.0, "tests/integration": 0.9, "tests/chart": 0.7, "tests/adapters": 0.5, "tests/runner": 0.5}
+USUAL = {"tests/e2e": 9.0, "tests/integration": 0.9, "tests/chart": 0.7, "tests/adapters": 0.5, "tests/runner": 0.5}
 OTHERS = 0.05
 
 
