@@ -155,6 +155,14 @@ class FakeCluster:
         """Somebody deletes an object."""
         self._remove((kind, namespace, name))
 
+    def collect(self) -> None:
+        """The garbage collector finds what was made for an owner that was gone by then."""
+        alive = {found["metadata"]["uid"] for found in self.objects.values()}
+        for place, found in list(self.objects.items()):
+            owners = {one.get("uid") for one in found["metadata"].get("ownerReferences") or []}
+            if place in self.objects and owners and not owners & alive:
+                self._remove(place)
+
     def _find(self, place: Place) -> Object:
         if place not in self.objects:
             raise NotFound(f'{place[0]} "{place[2]}" not found')

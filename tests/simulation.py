@@ -3,18 +3,20 @@
 import asyncio
 import hashlib
 import json
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from slipway.adapters.cluster import DEPLOYMENT, JOB, LEDGER, MODEL, REGISTRY, SERVICE, VERSION, WATCHED, Object
+from slipway.adapters.cluster import DEPLOYMENT, JOB, LEDGER, MODEL, REGISTRY, SERVICE, VERSION, WATCHED, Kind, Object
 from slipway.adapters.errors import AdapterError, Conflict
 from slipway.api import names, tasks
 from slipway.api.modelledger import ModelLedgerSpec
 from slipway.api.report import PREFIX, Measured, Report, Summary
 from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
+from slipway.controller.identity import Place, place_of
 from slipway.controller.observe import Observer, Outside, Wish
 from slipway.controller.pace import Pace
 from slipway.controller.queue import Key, Lane
@@ -32,7 +34,7 @@ from tests.worlds import ENTRY, NOW, PLATFORM, digest
 from tests.worlds import REGISTRY as MLFLOW
 
 SILENT = Silent("RegistryUnreachable", "no answer")
-PASSES = 400  # after so many in a row without an end, it does not settle
+PASSES = 2000  # after so many in a row without an end, it does not settle
 
 
 @dataclass
@@ -96,6 +98,7 @@ class Simulation:
         self.bad: set[int] = set()  # versions that miss every gate
         self.down: set[int] = set()  # versions for whose pods there is no room
         self.proven: set[tuple[int, str]] = set()  # version and digest that passed against the champion of that time
+        self.random = random.Random(0)  # of what happens in no order
         self.cluster.put(_registry())
         self.start()
 
@@ -113,10 +116,24 @@ class Simulation:
         pace = Pace(self._seconds)
         self.reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, lambda _: None, telemetry, pace)
         watch = Watch(cluster, cache, Wakes(self.wake, lambda _: ("ml", "mlflow")), telemetry)
-        self.cluster.hears = [lambda kind, *event: watch.saw(kind, *event) if kind in WATCHED else None]
+        self.watch = watch
+        self.untold = dict[tuple[Kind, Place], list[tuple[str, Object]]]()  # events on their way, by object
+        self.cluster.hears = [self._hear]
         for kind in WATCHED:
             for found in self.run(self.cluster.every(kind)):
                 cache.put(kind, found)
+
+    def _hear(self, kind: Kind, event: str, found: Object) -> None:
+        if kind in WATCHED:
+            self.untold.setdefault((kind, place_of(found)), []).append((event, found))
+
+    def _tell(self) -> None:
+        """A watch tells of an object: of each in order, of several in any."""
+        of = self.random.choice(list(self.untold))
+        event, found = self.untold[of].pop(0)
+        if not self.untold[of]:
+            del self.untold[of]
+        self.watch.saw(of[0], event, found)
 
     def _seconds(self) -> float:
         return self.now.timestamp()
@@ -132,19 +149,29 @@ class Simulation:
 
     def _label(self, key: Key, _registry: object, _name: str, writes: tuple[Write, ...]) -> None:
         if self.registry.write(writes):
-            self.wake_family()
+            self.wake(key)
+
+    def swept(self) -> None:
+        """What the sweeper does when labels have changed, or the registry fell silent or came back."""
+        self.wake(Key("model", "ml", "flights"))
+        for found in self.cluster.of(VERSION):
+            said = {one["type"] for one in found.get("status", {}).get("conditions", []) if one["status"] == "True"}
+            if not said >= {"Resolved", "Imported"}:
+                self.wake(Key("version", "ml", found["metadata"]["name"]))
 
     def wake_family(self) -> None:
-        """What the sweeper does when labels have changed."""
+        """The model and its versions are looked at, though nothing has changed."""
         self.wake(Key("model", "ml", "flights"))
         for found in self.cluster.of(VERSION):
             self.wake(Key("version", "ml", found["metadata"]["name"]))
 
     def settle(self) -> None:
-        """Passes and nodes take turns until nothing happens any more."""
+        """Passes, watches and nodes take turns, in any order, until nothing happens any more."""
         for _ in range(PASSES):
-            if self.dirty:
-                key = next(iter(self.dirty))
+            if self.untold and (not self.dirty or self.random.random() < 0.5):
+                self._tell()
+            elif self.dirty:
+                key = self.random.choice(list(self.dirty))
                 del self.dirty[key]
                 self._pass(key)
             elif not self._nodes():
@@ -180,6 +207,7 @@ class Simulation:
     def _nodes(self) -> bool:
         """One step of everything that is not the operator; True if something happened."""
         before = self.cluster._version
+        self.cluster.collect()
         for found in list(self.cluster.of(JOB)):
             self._work(found)
         for found in list(self.cluster.of(DEPLOYMENT)):

@@ -40,6 +40,12 @@ def test_an_object_that_lost_its_label_and_got_it_back_is_known_again(cache: Cac
     assert cache.put(VERSION, seen(VERSION, "flights-v1", 12))
 
 
+def test_a_late_event_of_its_predecessor_does_not_replace_an_object(cache: Cache) -> None:
+    cache.put(VERSION, seen(VERSION, "flights-v1", 12, uid="new"))
+    assert not cache.put(VERSION, seen(VERSION, "flights-v1", 10, uid="old"))
+    assert cache.put(VERSION, seen(VERSION, "flights-v1", 13, uid="newer"))
+
+
 def test_a_late_deletion_does_not_remove_the_successor(cache: Cache) -> None:
     cache.put(VERSION, seen(VERSION, "flights-v1", 12, uid="new"))
     assert not cache.remove(VERSION, "ml", "flights-v1", uid="old")

@@ -101,8 +101,9 @@ class TestARollout:
         assert pace.wait(MODEL, model("Serving"), model("RolloutProgressing", 2, generation=2)) == 0.0
 
 
-def version(reason: str, generation: int = 1) -> Mapping[str, Any]:
-    conditions = [{"type": "Imported", "status": "False", "reason": reason, "message": ""}]
+def version(reason: str, generation: int = 1, ready: str = "") -> Mapping[str, Any]:
+    both = {"Imported": reason, "Ready": ready or reason}
+    conditions = [{"type": of, "status": "False", "reason": why, "message": ""} for of, why in both.items()]
     return {"conditions": conditions, "observedGeneration": generation}
 
 
@@ -119,3 +120,6 @@ class TestASmallImport:
     def test_that_fails_is_told_at_once(self, pace: Pace) -> None:
         pace.wait(KEY, {}, version("ImportRunning"))
         assert pace.wait(KEY, {}, version("ArtifactMissing")) == 0.0
+
+    def test_that_something_else_keeps_from_going_on_does_not_hide_it(self, pace: Pace) -> None:
+        assert pace.wait(KEY, {}, version("ImportRunning", ready="ModelMissing")) == 0.0

@@ -89,6 +89,20 @@ async def test_an_event_brings_a_failed_key_back_soon_but_not_at_once(queue: Que
     assert await taken(queue) == "a"
 
 
+async def test_a_due_key_moves_to_the_lane_of_who_cannot_wait(clock: Clock) -> None:
+    queue: Queue[str] = Queue(clock, jitter=lambda: 0.0)
+    queue.wake("a")
+    assert await taken(queue) == "a"
+    clock.now += queue.failed("a")
+    assert clock.now < URGENT_SECONDS
+    queue.wake("b")
+    assert queue.depths == {"command": 0, "urgent": 0, "usual": 2}
+    queue.wake("b", lane=Lane.URGENT)
+    queue.wake("a", lane=Lane.COMMAND)
+    assert queue.depths == {"command": 1, "urgent": 1, "usual": 0}
+    assert [await taken(queue), await taken(queue)] == ["a", "b"]
+
+
 async def test_success_forgets_the_failures(queue: Queue[str], clock: Clock) -> None:
     queue.wake("a")
     assert await taken(queue) == "a"

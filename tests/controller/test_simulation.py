@@ -2,12 +2,14 @@
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from slipway.adapters.cluster import EVENT, Object
 from slipway.adapters.errors import AdapterError, Rejected, Unauthorized
 from slipway.api.modelledger import LIMIT_BYTES
 from slipway.core.statuses import LIMIT_BYTES as STATUS_BYTES
@@ -16,6 +18,7 @@ from tests.simulation import METRIC, Simulation, digest_of
 from tests.worlds import DATA
 
 EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
+MOMENT_SECONDS = 11.0  # what may pass in a moment is told, if it lasts so long
 NUMBERS = st.integers(1, 5)
 STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Production", "Archived"])
 GATED = {
@@ -33,10 +36,7 @@ SERVING = [
 
 def test_what_a_person_has_taken_in_hand_is_left_alone_until_they_let_go() -> None:
     of = Simulation()
-    model = {"apiVersion": "slipway.dev/v1alpha1", "kind": "RegisteredModel", "metadata": _meta("flights"), "spec": {}}
-    spec = {"model": "flights", "version": 1, "stage": "Production"}
-    of.cluster.put(model)
-    of.cluster.put({**model, "kind": "ModelVersion", "metadata": _meta("flights-v1"), "spec": spec})
+    of.cluster.put(_version(1))
     of.settle()
     service = of.cluster.objects[("Service", "ml", "flights")]
     by_hand = {**service["spec"], "selector": {**service["spec"]["selector"], "slipway.dev/version": "7"}}
@@ -51,17 +51,50 @@ def test_what_a_person_has_taken_in_hand_is_left_alone_until_they_let_go() -> No
     assert of.route() == "1"
 
 
+def test_a_version_that_is_applied_without_a_model_gets_one_and_serves() -> None:
+    of = Simulation()
+    of.cluster.put(_version(1))
+    of.settle()
+    assert of.route() == "1"
+
+
+def test_labels_that_were_held_back_for_a_moment_are_written_once_it_has_passed() -> None:
+    of = Simulation()
+    of.cluster.put(_version(1))
+    of.settle()
+    of.down.add(1)  # the pods go, and are back before it was worth telling
+    of.cluster.lose("Deployment", "ml", "flights-v1")
+    of.settle()
+    of.registry.labels[1] = replace(of.registry.labels[1], stage="None", tags={})
+    of.down.clear()
+    of.swept()
+    of.settle()
+    assert of.registry.labels[1].stage == "Production"
+
+
+def test_nobody_is_told_of_a_release_that_the_ledger_could_not_take_down() -> None:
+    of = Simulation()
+    of.cluster.put(_version(1))
+    of.settle()
+    denied = Rejected("admission webhook denied the request")
+    of.cluster.refuses.append(lambda _, manifest: denied if manifest["kind"] == "ModelLedger" else None)
+    of.cluster.put(_version(2))
+    of.settle()
+    status = of.cluster.objects[("RegisteredModel", "ml", "flights")]["status"]
+    assert (of.route(), status["champion"]["version"]) == ("1", 1)
+    assert of.condition("RegisteredModel", "flights", "Ready")["reason"] == "AdmissionDenied"
+    told = [found["message"] for found in of.cluster.of(EVENT) if found["reason"] == "Serving"]
+    assert not [one for one in told if "version 2" in one]
+
+
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_promotion_takes_twelve_writes_at_most(replicas: int) -> None:
     of = Simulation()
-    spec = {"validation": GATED, "serving": {"scaling": {"fixed": {"replicas": replicas}}}}
-    model = {"apiVersion": "slipway.dev/v1alpha1", "kind": "RegisteredModel", "metadata": _meta("flights")}
-    of.cluster.put({**model, "spec": spec})
+    of.cluster.put(_model(validation=GATED, serving={"scaling": {"fixed": {"replicas": replicas}}}))
     for number in (1, 2):
         of.settle()
         before = len(of.cluster.writes)
-        asked = {"model": "flights", "version": number, "stage": "Production"}
-        of.cluster.put({**model, "kind": "ModelVersion", "metadata": _meta(f"flights-v{number}"), "spec": asked})
+        of.cluster.put(_version(number))
         of.settle()
         wrote = [one for one in of.cluster.writes[before:] if one[1] != "Event"]
         assert (of.champion(), len(wrote) <= 12) == (number, True), wrote
@@ -75,6 +108,7 @@ class Friday(RuleBasedStateMachine):
         self.of = Simulation()
         self.count = 0
         self.refusing: set[str] = set()
+        self.moved = False  # somebody has moved a label
         self.of.cluster.refuses.append(self._refuses)
 
     def _refuses(self, verb: str, manifest: Any) -> AdapterError | None:
@@ -89,13 +123,27 @@ class Friday(RuleBasedStateMachine):
         self.count += 1
         return f"{self.count}"
 
-    @initialize(gated=st.booleans(), bad=st.sets(NUMBERS, max_size=2))
-    def begin(self, gated: bool, bad: set[int]) -> None:
-        self.of.bad = bad if gated else set()
-        self.gated = gated
-        model = {"apiVersion": "slipway.dev/v1alpha1", "kind": "RegisteredModel", "metadata": _meta("flights")}
-        self.of.cluster.put({**model, "spec": {"validation": GATED} if gated else {}})
+    @initialize(
+        gates=st.sampled_from([None, {}, {"validation": GATED}]),
+        bad=st.sets(NUMBERS, max_size=2),
+        order=st.integers(0, 999),
+    )
+    def begin(self, gates: dict[str, Any] | None, bad: set[int], order: int) -> None:
+        self.of.random.seed(order)
+        self.of.bad = bad if gates else set()
+        self.spec = gates or {}
+        if gates is not None:  # otherwise versions are applied without one
+            self._apply_the_model()
+
+    def _apply_the_model(self) -> None:
+        self.of.cluster.put(_model(**self.spec))
         self.of.settle()
+
+    @rule()
+    def the_model_is_deleted_and_applied_again(self) -> None:
+        self.of.cluster.lose("RegisteredModel", "ml", "flights")
+        self.of.settle()
+        self._apply_the_model()
 
     @rule(number=NUMBERS, stage=STAGES)
     def somebody_sets_a_stage(self, number: int, stage: str) -> None:
@@ -103,9 +151,7 @@ class Friday(RuleBasedStateMachine):
         if ("ModelVersion", "ml", name) in self.of.cluster.objects:
             self.of.edit("ModelVersion", name, stage=stage)
         else:
-            spec = {"model": "flights", "version": number, "stage": stage}
-            version = {"apiVersion": "slipway.dev/v1alpha1", "kind": "ModelVersion", "metadata": _meta(name)}
-            self.of.cluster.put({**version, "spec": spec})
+            self.of.cluster.put(_version(number, stage))
         self.of.settle()
 
     @rule(number=NUMBERS)
@@ -211,7 +257,7 @@ class Friday(RuleBasedStateMachine):
     def the_registry_falls_silent(self, silent: bool) -> None:
         before = (self.of.route(), self._pods())
         self.of.registry.silent = silent
-        self.of.wake_family()
+        self.of.swept()
         self.of.settle()
         if silent:
             assert (self.of.route(), self._pods()) == before, "silence changes nothing"
@@ -221,14 +267,26 @@ class Friday(RuleBasedStateMachine):
         before = self.of.route()
         labels = self.of.registry.labels.get(number)
         if labels:
+            self.moved = True
             self.of.registry.labels[number] = type(labels)(stage, (), labels.tags)
-            self.of.wake_family()
+            self.of.swept()
             self.of.settle()
             assert self.of.route() == before
 
     @rule(seconds=st.sampled_from([30, 700, 4000]))
     def time_goes_on(self, seconds: int) -> None:
         self.of.advance(seconds)
+        self._the_registry_knows_who_serves()
+
+    def _the_registry_knows_who_serves(self) -> None:
+        """Unless somebody said otherwise there since, or the operator may not write what is to be written first."""
+        ledger, suspended = self.of.ledger(), self.of.condition("RegisteredModel", "flights", "Ready")
+        if ledger is None or ledger.champion is None or self.of.registry.silent or self.refusing or self.moved:
+            return
+        version = self.of.cluster.objects.get(("ModelVersion", "ml", f"flights-v{ledger.champion}"))
+        if version is None or suspended["reason"] in ("Suspended", "InvalidSpec"):
+            return
+        assert self.of.registry.labels[ledger.champion].stage == "Production"
 
     @rule()
     def the_operator_starts_anew(self) -> None:
@@ -274,6 +332,7 @@ class Friday(RuleBasedStateMachine):
     @precondition(lambda self: not self.of.cluster.losing)
     @invariant()
     def everything_is_at_rest(self) -> None:
+        self.of.advance(MOMENT_SECONDS)
         before, said = len(self.of.cluster.writes), self._conditions()
         self.of.wake_family()
         self.of.settle()
@@ -291,8 +350,17 @@ class Friday(RuleBasedStateMachine):
         }
 
 
-def _meta(name: str) -> dict[str, str]:
-    return {"name": name, "namespace": "ml", "creationTimestamp": "2026-03-06T16:00:00Z"}
+def _model(**spec: Any) -> Object:
+    return _object("RegisteredModel", "flights", spec)
+
+
+def _version(number: int, stage: str = "Production") -> Object:
+    return _object("ModelVersion", f"flights-v{number}", {"model": "flights", "version": number, "stage": stage})
+
+
+def _object(kind: str, name: str, spec: Any) -> Object:
+    meta = {"name": name, "namespace": "ml", "creationTimestamp": "2026-03-06T16:00:00Z"}
+    return {"apiVersion": "slipway.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
 
 
 Friday.TestCase.settings = settings(

@@ -247,6 +247,18 @@ class TestServing:
         watch.saw(SERVICE, "MODIFIED", thing(SERVICE, "flights", 3, labels=labels, spec={"selector": {}}))
         assert woken == {"model flights": URGENT}
 
+    @pytest.mark.parametrize(
+        "edit", [{"ports": [{"port": 80}]}, {"type": "NodePort"}, {"externalIPs": ["203.0.113.7"]}]
+    )
+    def test_whatever_else_is_changed_of_a_service_wakes_its_model(
+        self, watch: Watch, woken: Woken, edit: Object
+    ) -> None:
+        labels, spec = {"slipway.dev/model": "flights"}, {"selector": OF_V1, "ports": [{"port": 8080}]}
+        watch.saw(SERVICE, None, thing(SERVICE, "flights", 2, labels=labels, spec=spec))
+        woken.clear()
+        watch.saw(SERVICE, "MODIFIED", thing(SERVICE, "flights", 3, labels=labels, spec=spec | edit))
+        assert woken == {"model flights": USUAL}
+
     def test_a_ledger_that_moved_wakes_its_model_urgently(self, watch: Watch, woken: Woken) -> None:
         watch.saw(LEDGER, None, thing(LEDGER, "flights", 2, spec={"champion": 1}))
         watch.saw(LEDGER, "MODIFIED", thing(LEDGER, "flights", 3, spec={"champion": 2}))

@@ -1,7 +1,7 @@
 """Carry a Decision out: its acts in their order, past what the API server refuses; then status and events.
 
-What was applied and has not changed since is not applied again. What a pass made, or wrote over just what it had
-seen, does not wake its own key: it holds nothing that the pass does not know.
+What was applied and has not changed since is not applied again. A status that a pass wrote does not wake its own key:
+it is the last that a pass does, and holds nothing that the pass does not know.
 """
 
 from collections import OrderedDict
@@ -49,7 +49,7 @@ class Applier:
                 refused.add(ref)
             else:
                 try:
-                    news |= await self._do(key, act, asked)
+                    news |= await self._do(act, asked)
                 except Rejected as error:
                     refused.add(ref)
                     refusal = refusal_of(ref, error)
@@ -59,14 +59,14 @@ class Applier:
                 break
         return self._refusals.keep(key, refused) or news
 
-    async def _do(self, key: Key, act: Act, asked: str) -> bool:
+    async def _do(self, act: Act, asked: str) -> bool:
         if isinstance(act, Delete):
             await self._retire(act.what)
             return False
         if act.rank == "ledger":
-            await self._ledger(key, act.manifest)
+            await self._ledger(act.manifest)
             return True
-        await self._ensure(key, act.manifest, asked)
+        await self._ensure(act.manifest, asked)
         return False
 
     async def _retire(self, ref: Ref) -> None:
@@ -79,12 +79,12 @@ class Applier:
             self._cache.remove(kind, ref.namespace, ref.name, uid_of(known))
         self._applied.pop(ref, None)
 
-    async def _ledger(self, key: Key, manifest: Mapping[str, Any]) -> None:
+    async def _ledger(self, manifest: Mapping[str, Any]) -> None:
         """The ledger replaces just the one that was seen; anything else is a Conflict."""
         self._count("ledger")
         first = "resourceVersion" not in manifest["metadata"]
         written = await (self._cluster.create(manifest) if first else self._cluster.update(manifest))
-        self._cache.put(LEDGER, written, key)
+        self._cache.put(LEDGER, written)
 
     async def status(self, key: Key, found: Object, status: dict[str, Any]) -> bool:
         """The object's status is this; True if it had to be written. Conflict if the object is another one by now."""
@@ -129,7 +129,7 @@ class Applier:
             }
             await self._cluster.create(body)
 
-    async def _ensure(self, key: Key, manifest: Mapping[str, Any], asked: str) -> None:
+    async def _ensure(self, manifest: Mapping[str, Any], asked: str) -> None:
         meta = manifest["metadata"]
         kind, ref = kind_of(manifest), Ref.of(manifest)
         known = self._cache.get(kind, meta["namespace"], meta["name"])
@@ -146,7 +146,7 @@ class Applier:
         self._count("ensure")
         written = await self._cluster.apply(manifest)
         if kind is not SECRET:
-            self._cache.put(kind, written, key if known is None else None)
+            self._cache.put(kind, written)
         self._applied[ref] = (asked, _mark(written) if kind is not SECRET else "")
         self._applied.move_to_end(ref)
         while len(self._applied) > REMEMBERED:

@@ -90,7 +90,7 @@ class Cache:
         self._listener = listener
 
     def put(self, kind: Kind, found: Mapping[str, Any], by: Key | None = None) -> bool:
-        """Remember the object; False if something as new is known, or that it is gone. `by` made it so."""
+        """Remember the object; False if something as new is known, or that it is gone. `by` told it so."""
         if self._is_late(found) or not self.lacks(kind, found):
             return False
         place, slim = place_of(found), self._slim[kind](found)
@@ -105,9 +105,7 @@ class Cache:
         self._listener(Change(kind, was, slim, by))
         return True
 
-    def remove(
-        self, kind: Kind, namespace: str, name: str, uid: str = "", version: int = 0, by: Key | None = None
-    ) -> bool:
+    def remove(self, kind: Kind, namespace: str, name: str, uid: str = "", version: int = 0) -> bool:
         """Forget the object; True if it was known (and is the one with that uid, where one is given)."""
         place = (namespace, name)
         before = self._objects.get(kind, {}).get(place)
@@ -117,13 +115,13 @@ class Cache:
         self._graves[before.uid] = max(version, before.version)
         while len(self._graves) > GRAVES:
             self._graves.popitem(last=False)
-        self._listener(Change(kind, before.found, None, by))
+        self._listener(Change(kind, before.found, None))
         return True
 
     def lacks(self, kind: Kind, found: Mapping[str, Any]) -> bool:
         """Whether the object tells something newer than what is known. Any thread may ask: it is a hint there."""
         known = self._objects.get(kind, {}).get(place_of(found))
-        return known is None or known.uid != uid_of(found) or known.version < version_of(found)
+        return known is None or known.version < version_of(found)
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """The object, if it is known."""

@@ -17,10 +17,10 @@ PROGRESS = {"message", "ready", "since"}
 PASSING = {
     "model": [(frozenset({("Ready", "RolloutProgressing")}), 10.0)],
     "version": [
-        (frozenset({("Resolved", "Resolving")}), 5.0),
-        (frozenset({("Imported", "ImportRunning")}), 5.0),
-        (frozenset({("Released", "Serving"), ("Synced", "LabelsPending")}), 2.0),
-        (frozenset({("Released", "Superseded"), ("Synced", "LabelsPending")}), 2.0),
+        (frozenset({("Ready", "Resolving")}), 5.0),
+        (frozenset({("Ready", "ImportRunning")}), 5.0),
+        (frozenset({("Ready", "LabelsPending"), ("Released", "Serving")}), 2.0),
+        (frozenset({("Ready", "Superseded"), ("Synced", "LabelsPending")}), 2.0),
     ],
 }
 UNTOLD = (None, -1)  # observedGeneration while nothing was told of the object

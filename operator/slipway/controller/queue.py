@@ -148,9 +148,9 @@ class Queue(Generic[Item]):
         """The item waits; if it does already, the earlier time and the better lane count."""
         for lane, items in self._lanes.items():
             if item in items:
-                if wait.lane > lane and wait.due <= self._clock():
-                    del items[item]
-                    self._lanes[wait.lane][item] = wait.due
+                if wait.lane > lane:
+                    due = items.pop(item)
+                    self._lanes[wait.lane][item] = due
                     self._changed.set()
                 return
         merged = _both(wait, self._later.get(item))

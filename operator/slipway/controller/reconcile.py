@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ..adapters.cluster import MODEL, REGISTRY, VERSION, Kind, Object
+from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object
 from ..adapters.errors import AdapterError
 from ..api.modelregistry import ModelRegistry
 from ..core import lifecycle, promotion, registries
@@ -90,11 +90,10 @@ class Reconciler:
             registry = seen.registry
             if not await self._applier.carry_out(key, decision):
                 break
-        if not isinstance(registry, Silent):
+        again = await self._tell(key, found, decision)
+        if not isinstance(registry, Silent) and again is None:
             for document in decision.documents:
                 self._hands.keep(place_of(registry), document)
-        again = await self._tell(key, found, decision)
-        self._measure(found.get("status", {}), decision.status or {})
         return soonest(decision.requeue_after_seconds, again, self._refusals.again_seconds(key))
 
     async def _model(self, key: Key, found: Object) -> float | None:
@@ -109,13 +108,16 @@ class Reconciler:
             registry, name = seen.registry, registered_name(seen.model)
             decision = promotion.decide(seen)
             moved = await self._applier.carry_out(key, decision)
-            happened += decision.events
+            if not any(ref.kind == LEDGER.kind for ref in self._refusals.of(key)):
+                happened += decision.events  # the ledger says so too
             self._wake(tuple(Key("version", key.namespace, name) for name in decision.wake))
             if not moved:
                 break
-        again = await self._tell(key, found, replace(decision, events=happened))
-        if not isinstance(registry, Silent) and not self._pace.passing(key):
-            self._hands.label(key, place_of(registry), name, decision.labels)
+        try:
+            again = await self._tell(key, found, replace(decision, events=happened))
+        finally:  # a status that cannot be written keeps nothing from the registry
+            if not isinstance(registry, Silent) and not self._pace.passing(key):
+                self._hands.label(key, place_of(registry), name, decision.labels)
         return soonest(decision.requeue_after_seconds, again, self._refusals.again_seconds(key))
 
     def _wake(self, keys: tuple[Key, ...]) -> None:
@@ -137,11 +139,13 @@ class Reconciler:
             return None
         meta, before = found["metadata"], found.get("status", {})
         here = (found["kind"], meta["namespace"], meta["name"])
-        if before != decision.status and (pause := self._pace.wait(key, before, decision.status)):
+        pause = self._pace.wait(key, before, decision.status)
+        if pause and before != decision.status:
             return pause
         if not await self._applier.status(key, found, decision.status):
             return None
         self._pace.told(key, before, decision.status)
+        self._measure(before, decision.status)
         for event in decision.events:
             said = clipped(event.message, 300)
             log.info("%s %s/%s %s: %s", *here, event.reason, said, extra=about(*here, event.reason))
@@ -162,7 +166,7 @@ class Reconciler:
             self._telemetry.promotions.labels("refused", event.reason).inc()
 
     def _measure(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-        """Durations of phases that ended in this pass."""
+        """Durations of a version's phases that ended in this pass."""
         for phase in ("imported", "validation"):
             record, old = after.get(phase, {}), before.get(phase, {})
             if (

@@ -54,8 +54,8 @@ def namespace(found: Mapping[str, Any]) -> Object:
 
 
 def service(found: Mapping[str, Any]) -> Object:
-    """Whom it selects."""
-    return _kept(found, spec=_of(found.get("spec"), "selector"))
+    """All that can be asked for: a Service has no generation that would tell of an edit."""
+    return _kept(found, spec=found.get("spec") or {})
 
 
 def job(found: Mapping[str, Any]) -> Object:

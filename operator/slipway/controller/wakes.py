@@ -26,7 +26,7 @@ class Change(NamedTuple):
     kind: Kind
     before: Object | None  # None: it was not known
     after: Object | None  # None: it is gone
-    by: Key | None = None  # whose pass made it so; None if it is not known to be the operator's own doing
+    by: Key | None = None  # whose pass wrote this status; None if it is not known to be the operator's own doing
 
     @property
     def found(self) -> Object:

@@ -33,7 +33,7 @@ def resolved(seen: VersionSeen) -> Step:
     if seen.model is None:
         return _without_model(seen)
     if (pinned := pinned_entry(seen)) is not None:
-        return Step(passed(Reason.Registered, f"{pinned.source}, pinned when it was first read."))
+        return _registered(pinned)
     match seen.entry:
         case Silent(reason, message, retry):
             verdict = unknown if retry else failed
@@ -70,7 +70,12 @@ def _pinned(seen: VersionSeen, entry: Entry) -> Step:
     except ValidationError as error:
         wrong = ", ".join(str(one["loc"][0]) for one in error.errors())
         return Step(failed(Reason.ModelInvalid, f"The registry's entry is out of bounds: {wrong}."), again_seconds=60.0)
-    return Step(passed(Reason.Registered, f"{entry.source} ({', '.join(entry.flavors)})"), {"resolved": found})
+    return _registered(found)
+
+
+def _registered(found: Resolved) -> Step:
+    said = f"{found.source} ({', '.join(found.flavors)})"
+    return Step(passed(Reason.Registered, said), {"resolved": found})
 
 
 def _origin(seen: VersionSeen) -> str:

@@ -9,7 +9,7 @@ from . import labels, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
 from .decision import Apply, Decision, Event
-from .election import refusal
+from .election import Election, elect, refusal
 from .jobs import parse_time
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
@@ -21,7 +21,7 @@ NEW_SECONDS = 2.0
 
 
 def decide(seen: ModelSeen) -> Decision:
-    """What should be true of the model next."""
+    """What should be true of the model next. People are told of the ledger that is there, not of the one to come."""
     if (pause := _versions_may_come(seen)) > 0:
         return Decision(requeue_after_seconds=pause)
     believed = ledgers.believed(seen)
@@ -35,9 +35,9 @@ def decide(seen: ModelSeen) -> Decision:
     return Decision(
         acts=(*_adopted(seen), *acts),
         labels=writes,
-        status=_status(seen, plan.ledger, plan, _ready(seen, plan)).wire(),
+        status=_status(seen, believed, plan, _ready(seen, believed, plan)).wire(),
         events=_news(seen, believed, plan),
-        wake=_astray(seen, plan),
+        wake=_astray(seen, believed, plan.election if plan.ledger == believed else elect(seen, believed)),
         requeue_after_seconds=plan.again_seconds,
     )
 
@@ -49,19 +49,21 @@ def _writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
     return labels.writes(seen, ledger) if routed and (arrived or not ledger.since) else ()
 
 
-def _astray(seen: ModelSeen, plan: Plan) -> tuple[str, ...]:
+def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tuple[str, ...]:
     """Versions that would say something else now: of the traffic, or of the registry's labels."""
     found = []
     for version in seen.versions:
         told = version.status.condition("Released")
         if told is None:
+            if version.spec.version == ledger.champion:
+                found.append(version.metadata.name)
             continue
-        now = released(seen, plan.ledger, plan.election, version)
+        now = released(seen, ledger, election, version)
         said = version.status.condition("Synced")
         same = (told.status, told.reason) == (now.status, now.reason)
         same = same and (now.moving or told.message == clipped(now.message))  # how far it has come is told by itself
         if same and said is not None and (now.holds or now.reason is Reason.Superseded):
-            labelled = labels.synced(seen, plan.ledger, version)
+            labelled = labels.synced(seen, ledger, version)
             same = (said.status, said.reason, said.message) == (labelled.status, labelled.reason, labelled.message)
         if not same:
             found.append(version.metadata.name)
@@ -88,9 +90,9 @@ def _adopted(seen: ModelSeen) -> tuple[Apply, ...]:
     return (Apply(ours),)
 
 
-def _ready(seen: ModelSeen, plan: Plan) -> Verdict:
+def _ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
     """A model is ready when its champion answers and nothing is on the move."""
-    champion, target = plan.ledger.champion, plan.election.target
+    champion, target = ledger.champion, plan.election.target
     if refused := _refused(seen):
         return refused
     if seen.model.spec.suspend and plan.election.returning is None:
@@ -100,12 +102,12 @@ def _ready(seen: ModelSeen, plan: Plan) -> Verdict:
     if isinstance(seen.registry, Silent) and seen.registry.reason != Reason.RegistryUnreachable:
         return failed(reason_named(seen.registry.reason), seen.registry.message)
     if plan.candidate is not None:
-        return progress(seen, plan.ledger, plan.candidate)
+        return progress(seen, ledger, plan.candidate)
     if champion is None and target is not None:
         return unknown(Reason.RolloutProgressing, f"Version {target} is being validated.")
     if champion is None:
         return _nobody(seen)
-    note = f" {held(plan.ledger)} {Reason.Held.remedy}" if plan.ledger.hold else ""
+    note = f" {held(ledger)} {Reason.Held.remedy}" if ledger.hold else ""
     serves = passed(Reason.Serving, f"Version {champion} serves{pods_told(seen.pods.get(champion))}{note}")
     return silence(seen, champion) or serves
 
