@@ -72,6 +72,20 @@ def test_labels_that_were_held_back_for_a_moment_are_written_once_it_has_passed(
     assert of.registry.labels[1].stage == "Production"
 
 
+def test_a_version_that_nobody_asked_for_any_more_says_so_when_it_serves_again() -> None:
+    of = Simulation()
+    for number in (1, 2):
+        of.cluster.put(_version(number))
+        of.settle()
+    of.edit("ModelVersion", "flights-v1", stage="None")
+    of.settle()
+    assert of.condition("ModelVersion", "flights-v1", "Released") == {}
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, reason=v2 is slow"})
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "1"
+    assert of.condition("ModelVersion", "flights-v1", "Released")["reason"] == "Serving"
+
+
 def test_nobody_is_told_of_a_release_that_the_ledger_could_not_take_down() -> None:
     of = Simulation()
     of.cluster.put(_version(1))
