@@ -26,6 +26,7 @@ from slipway.controller.kinds import table
 from slipway.controller.queue import Key, Lane
 from slipway.controller.telemetry import Telemetry
 from slipway.controller.watch import FAILED_RELISTS, Wakes, Watch
+from slipway.resources import naming
 
 Object = dict[str, Any]
 USUAL, URGENT, COMMAND = Lane.USUAL, Lane.URGENT, Lane.COMMAND
@@ -232,6 +233,22 @@ class TestServing:
         assert woken == {}, "the words of a Deployment on its way are not read"
         watch.saw(DEPLOYMENT, "MODIFIED", self.deployment(4, ready=2))
         assert woken == {"model flights": URGENT, "version flights-v1": USUAL}
+
+    def test_whatever_a_rollback_waits_for_comes_before_everything_else_until_it_is_done(
+        self, watch: Watch, woken: Woken
+    ) -> None:
+        asked = "to=1, reason=v2 is slow"
+        watch.saw(LEDGER, None, thing(LEDGER, "flights", 2, spec={"champion": 2}))
+        watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 3, annotations={"slipway.dev/rollback": asked}))
+        watch.saw(DEPLOYMENT, None, self.deployment(4, ready=1))
+        woken.clear()
+        watch.saw(DEPLOYMENT, "MODIFIED", self.deployment(5, ready=2))
+        assert woken["model flights"] is COMMAND
+        woken.clear()
+        done = {"champion": 1, "handled": {"rollback": naming.short_hash(asked)}}
+        watch.saw(LEDGER, "MODIFIED", thing(LEDGER, "flights", 6, spec=done))
+        watch.saw(DEPLOYMENT, "MODIFIED", self.deployment(7, ready=1))
+        assert woken["model flights"] is URGENT
 
     @pytest.mark.parametrize("kind", [DEPLOYMENT, SERVICE, LEDGER])
     def test_the_loss_of_what_carries_the_traffic_is_urgent(self, watch: Watch, woken: Woken, kind: Kind) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from ..adapters.cluster import MODEL, VERSION, Kind, Object
+from ..adapters.cluster import LEDGER, MODEL, VERSION, Kind, Object
 from ..api import names
+from ..core.commands import command
 from ..resources import naming
 from .identity import Family, Place, family_of, place_of
 from .queue import Key, Lane
@@ -53,6 +54,10 @@ class Known(Protocol):
 
     def all(self, kind: Kind) -> Iterator[Object]:
         """Every object of a kind."""
+        ...
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """One object, if it is there."""
         ...
 
     def names(self, namespace: str, model: str, kind: Kind) -> list[str]:
@@ -102,13 +107,13 @@ def version(change: Change, around: Around) -> Woken:
     asked = Lane.URGENT if change.edited(_stage) else Lane.USUAL
     lane = Lane.COMMAND if change.edited(_retry) else asked
     yield Key("version", *place_of(change.found)), lane
-    yield from _model(change, lane)
+    yield from _model(change, around, lane)
 
 
 def ledger(change: Change, around: Around) -> Woken:
     """Its model: pods and route follow."""
     if change.differs(_spec):
-        yield from _model(change, Lane.USUAL if change.before is None else Lane.URGENT)
+        yield from _model(change, around, Lane.USUAL if change.before is None else Lane.URGENT)
 
 
 def work(change: Change, around: Around) -> Woken:
@@ -123,21 +128,21 @@ def pod(change: Change, around: Around) -> Woken:
         return
     yield from _version(change)
     if names.TRACK in (change.found["metadata"].get("labels") or {}):
-        yield from _model(change, Lane.USUAL)
+        yield from _model(change, around, Lane.USUAL)
 
 
 def serving(change: Change, around: Around) -> Woken:
     """The model, and the version that is told of it; urgent where traffic could go elsewhere than before."""
     if change.differs(_essence):
         moves = change.before is not None and change.differs(_moves_traffic)
-        yield from _model(change, Lane.URGENT if moves else Lane.USUAL)
+        yield from _model(change, around, Lane.URGENT if moves else Lane.USUAL)
         yield from _version(change)
 
 
 def part(change: Change, around: Around) -> Woken:
     """The model that it belongs to."""
     if change.differs(_essence):
-        yield from _model(change, Lane.USUAL)
+        yield from _model(change, around, Lane.USUAL)
 
 
 def _models(around: Around, chosen: Callable[[Object], bool]) -> Woken:
@@ -154,10 +159,18 @@ def _versions(around: Around, family: Family) -> Woken:
         yield Key("version", family[0], name), Lane.USUAL
 
 
-def _model(change: Change, lane: Lane) -> Woken:
+def _model(change: Change, around: Around, lane: Lane) -> Woken:
+    """The model that an object belongs to; while a person waits for a rollback, whatever concerns it comes first."""
     family = family_of(change.kind, change.found)
     if family is not None:
-        yield Key("model", *family), lane
+        yield Key("model", *family), Lane.COMMAND if _is_waited_for(around, family) else lane
+
+
+def _is_waited_for(around: Around, family: Family) -> bool:
+    model, ledger = around.known.get(MODEL, *family), around.known.get(LEDGER, *family)
+    asked = ((model or {}).get("metadata", {}).get("annotations") or {}).get(names.ROLLBACK, "")
+    handled = ((ledger or {}).get("spec", {}).get("handled") or {}).get("rollback", "")
+    return command(asked, handled) is not None
 
 
 def _version(change: Change) -> Woken:
