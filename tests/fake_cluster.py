@@ -7,7 +7,7 @@ and tell of changes; controllers and kubelets are the test's own. What is stored
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
-from slipway.adapters.cluster import _KINDS, FIELD_MANAGER, Kind, Object, kind_of
+from slipway.adapters.cluster import _KINDS, FIELD_MANAGER, Kind, Listed, Object, kind_of
 from slipway.adapters.errors import AdapterError, Conflict, NotFound, Rejected, Unreachable
 
 from tests.fake_apply import NOTHING, applied, copied, plain, still_owned
@@ -56,9 +56,9 @@ class FakeCluster:
             and all(_at(one, path.split(".")) == value for path, value in wanted.items())
         ]
 
-    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Object]]:
+    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Listed]]:
         """The same, on one page."""
-        yield await self.every(kind, namespace, fields)
+        yield [_listed(one) for one in await self.every(kind, namespace, fields)]
 
     def of(self, kind: Kind) -> Iterator[Object]:
         """The objects of a kind that its label selector chooses, as they are."""
@@ -225,6 +225,11 @@ class FakeCluster:
     def _tell(self, place: Place, event: str, found: Object) -> None:
         for hears in self.hears:
             hears(BY_KIND[place[0]], event, copied(found))
+
+
+def _listed(found: Object) -> Listed:
+    head = {key: found["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
+    return Listed({"metadata": head}, lambda: found)
 
 
 def _place(manifest: Mapping[str, Any]) -> Place:

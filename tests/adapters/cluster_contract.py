@@ -382,6 +382,13 @@ class ClusterContract:
         assert ours["metadata"]["uid"] in {one["metadata"]["uid"] for one in everywhere}
         assert await world.cluster.every(DEPLOYMENT, "elsewhere") == []
 
+    async def test_who_an_object_of_a_list_is_can_be_told_before_it_is_read(self, world: World) -> None:
+        ours = await world.cluster.apply(world.deployment())
+        ((one,),) = [page async for page in world.cluster.pages(DEPLOYMENT, world.namespace)]
+        known = ("name", "namespace", "uid", "resourceVersion")
+        assert one.head == {"metadata": {key: ours["metadata"][key] for key in known}}
+        assert one.whole() == ours
+
     async def test_a_list_is_in_the_order_of_names(self, world: World) -> None:
         for name in ("b", "a", "c"):
             await world.cluster.apply(world.config_map(name, x="1"))

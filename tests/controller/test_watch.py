@@ -19,6 +19,7 @@ from slipway.adapters.cluster import (
     VERSION,
     WATCHED,
     Kind,
+    Listed,
 )
 from slipway.adapters.errors import AdapterError, Expired, NotFound, Unauthorized, Unreachable
 from slipway.controller.cache import Cache
@@ -40,7 +41,7 @@ class Cluster:
         self.holds: dict[Kind, list[Object]] = {}
         self.fails: dict[Kind, list[AdapterError]] = {}  # one for each time that a second page, or any, is asked for
 
-    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Object]]:
+    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Listed]]:
         held = [one for one in self.holds.get(kind, []) if namespace in ("", one["metadata"].get("namespace", ""))]
         failures = self.fails.get(kind, [])
         if failures and not isinstance(failures[0], Expired):
@@ -48,7 +49,7 @@ class Cluster:
         for at in range(0, max(1, len(held)), 2):
             if at and failures:
                 raise failures.pop(0)
-            yield held[at : at + 2]
+            yield [Listed(one, lambda one=one: one) for one in held[at : at + 2]]
 
 
 class Woken(dict[str, Lane]):

@@ -1,12 +1,12 @@
 """The Kubernetes API as the operator uses it: plain dicts in and out, server-side apply, three kinds of errors."""
 
-import json
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
+import msgspec
 from kubernetes.aio import client, config
 
 from ..api.base import API_VERSION
@@ -60,6 +60,33 @@ def kind_of(manifest: Mapping[str, Any]) -> Kind:
     return _KINDS[(manifest["apiVersion"], manifest["kind"])]
 
 
+class Listed(NamedTuple):
+    """An object of a list. Most are known already: all of it is read when somebody asks for it."""
+
+    head: Object  # name, namespace, uid and resourceVersion in its metadata
+    whole: Callable[[], Object]
+
+
+class _Meta(msgspec.Struct, rename="camel", omit_defaults=True):
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+
+
+class _Head(msgspec.Struct):
+    metadata: _Meta
+
+
+class _Turn(msgspec.Struct):
+    token: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct):
+    items: list[msgspec.Raw]
+    metadata: _Turn
+
+
 class _Plain(client.ApiClient):  # type: ignore[misc]
     """Bodies are plain JSON already: looking at each of their values once more takes longer than sending them."""
 
@@ -94,16 +121,17 @@ class Cluster:
 
     async def every(self, kind: Kind, namespace: str = "", fields: str = "") -> list[Object]:
         """All objects of a kind that concern the operator."""
-        return [one async for page in self.pages(kind, namespace, fields) for one in page]
+        return [one.whole() async for page in self.pages(kind, namespace, fields) for one in page]
 
-    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Object]]:
+    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Listed]]:
         """The same, a page at a time; Expired if they were asked for too slowly."""
         query = [("limit", str(PAGE)), ("labelSelector", kind.selector), ("fieldSelector", fields)]
         token = ""
         while True:
-            page = await self._json("GET", kind.path(namespace), [*query, ("continue", token)])
-            yield [one | {"apiVersion": kind.api_version, "kind": kind.kind} for one in page["items"]]
-            token = page["metadata"].get("continue", "")
+            answer = await self._request("GET", kind.path(namespace), [*query, ("continue", token)])
+            page: _Page = _decoded(answer, _Page)
+            yield [_listed(kind, one) for one in page.items]
+            token = page.metadata.token
             if not token:
                 return
 
@@ -150,7 +178,7 @@ class Cluster:
         self, method: str, path: str, query: list[tuple[str, str]] | None = None, body: Any = None, media: str = ""
     ) -> Object:
         content = await self._request(method, path, query, body, media)
-        found: Object = json.loads(content) if content else {}
+        found: Object = _decoded(content, Object) if content else {}
         return found
 
     async def _request(
@@ -174,10 +202,25 @@ class Cluster:
         raise _refusal(answer.status, content)
 
 
+def _listed(kind: Kind, raw: msgspec.Raw) -> Listed:
+    def whole() -> Object:
+        found: Object = _decoded(raw, Object)
+        return found | {"apiVersion": kind.api_version, "kind": kind.kind}
+
+    return Listed(msgspec.to_builtins(_decoded(raw, _Head)), whole)
+
+
+def _decoded(content: bytes | msgspec.Raw, what: Any) -> Any:
+    try:
+        return msgspec.json.decode(content, type=what)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Unreachable(f"the API server's answer cannot be read: {error}") from error
+
+
 def _refusal(status: int, content: bytes) -> AdapterError:
     try:
-        message = str(json.loads(content).get("message", ""))
-    except (ValueError, AttributeError):
+        message = str(_decoded(content, Object).get("message", ""))
+    except Unreachable:
         message = content[:300].decode(errors="replace")
     kinds: dict[int, type[AdapterError]] = {403: Unauthorized, 404: NotFound, 409: Conflict, 410: Expired}
     if status >= 500 and "failed calling webhook" in message:

@@ -8,13 +8,13 @@ Versions are many and mostly at rest: each is kept compressed, and unpacked for 
 given out.
 """
 
-import json
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
 from pydantic import ValidationError
 
 from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object
@@ -32,7 +32,7 @@ _TYPES: dict[Kind, type[Value]] = {
     MODEL: RegisteredModel, VERSION: ModelVersion, LEDGER: ModelLedger, REGISTRY: ModelRegistry
 }  # fmt: skip
 GRAVES = 4096
-VALUES = 2000  # parsed objects that are remembered, or as many as the largest model has versions: some 20 KB each
+VALUES = 300  # parsed objects that are remembered, or as many as the largest model has versions: some 20 KB each
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class _Entry:
     def found(self) -> Object:
         if self.whole is not None:
             return self.whole
-        unpacked: Object = json.loads(zlib.decompress(self.packed))
+        unpacked: Object = msgspec.json.decode(zlib.decompress(self.packed))
         return unpacked
 
 
@@ -198,7 +198,7 @@ def _entry(kind: Kind, slim: Object) -> _Entry:
     uid, version, family = uid_of(slim), version_of(slim), family_of(kind, slim)
     if kind is not VERSION:
         return _Entry(uid, version, family, slim)
-    packed = zlib.compress(json.dumps(slim, separators=(",", ":")).encode(), 1)
+    packed = zlib.compress(msgspec.json.encode(slim), 1)
     return _Entry(uid, version, family, None, packed, _brief(slim))
 
 

@@ -144,13 +144,13 @@ class Watch:
         for namespace in places:
             async for page in self._cluster.pages(kind, namespace):
                 for one in page:
-                    listing.there.add(place_of(one))
-                    if not self._cache.lacks(kind, one):
+                    listing.there.add(place_of(one.head))
+                    if not self._cache.lacks(kind, one.head):
                         continue
                     if listing.first or len(listing.untold) >= UNTOLD:
-                        self._cache.put(kind, one)
+                        self._cache.put(kind, one.whole())
                     else:
-                        listing.untold.append(one)
+                        listing.untold.append(one.whole())
         return listing
 
     def _settle(self, listing: Listing) -> None:
