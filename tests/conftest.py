@@ -8,6 +8,7 @@ settings.register_profile("slipway", deadline=None, suppress_health_check=[Healt
 settings.load_profile("slipway")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs on nodes waits for them most of the time: `make test` gives it one process, and another to all else."""
     for item in items:

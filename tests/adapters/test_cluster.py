@@ -58,6 +58,17 @@ async def test_who_may_not_write_sends_no_write_and_reads_on(server: Server, lef
     await cluster.close()
 
 
+@pytest.mark.parametrize("verb", ["apply", "create", "update", "delete"])
+async def test_who_stood_still_after_deciding_to_write_sends_nothing(server: Server, verb: str) -> None:
+    answers = iter([10.0])  # and none left when the first byte is due
+    cluster = Cluster(client.ApiClient(client.Configuration(host=server.url)), lambda: next(answers, 0.0))
+    asked = (SECRET, "ml", "login", "its-uid") if verb == "delete" else (SECRET_MANIFEST,)
+    with pytest.raises(Unreachable):
+        await getattr(cluster, verb)(*asked)
+    assert server.writes == []
+    await cluster.close()
+
+
 async def test_a_write_lasts_no_longer_than_this_process_may_write(server: Server) -> None:
     cluster = Cluster(client.ApiClient(client.Configuration(host=server.url)), lambda: 0.2)
     began = time.monotonic()

@@ -103,6 +103,10 @@ class Cluster:
 
     def __init__(self, api: client.ApiClient, may_write: Callable[[], float] = lambda: math.inf) -> None:
         self._api, self._may_write = api, may_write
+        # A process may stand still between its decision to write and the first byte.
+        fence = aiohttp.TraceConfig()
+        fence.on_request_chunk_sent.append(self._check)
+        api.configuration.trace_configs = [fence]
 
     @classmethod
     async def connect(cls, may_write: Callable[[], float] = lambda: math.inf) -> "Cluster":
@@ -174,6 +178,16 @@ class Cluster:
         except Rejected:
             return ""
 
+    def _left(self) -> float:
+        left = self._may_write()
+        if left <= 0:
+            raise NotActing("another operator acts, or may act: this one writes nothing")
+        return left
+
+    async def _check(self, *_: Any) -> None:
+        """Asked before the first byte of a request with a body: headers are sent along with it."""
+        self._left()
+
     async def _json(
         self, method: str, path: str, query: list[tuple[str, str]] | None = None, body: Any = None, media: str = ""
     ) -> Object:
@@ -186,9 +200,7 @@ class Cluster:
     ) -> bytes:
         headers = {"Accept": "application/json", "Content-Type": media or "application/json"}
         given = [(key, value) for key, value in query or [] if value]
-        left = math.inf if method == "GET" else self._may_write()
-        if left <= 0:
-            raise NotActing("another operator acts, or may act: this one writes nothing")
+        left = math.inf if method == "GET" else self._left()
         try:
             request = await self._api.param_serialize(
                 method, path, query_params=given, header_params=headers, body=body, auth_settings=["BearerToken"]
