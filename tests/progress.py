@@ -14,13 +14,10 @@ OTHERS = 0.05
 
 
 class Estimate:
-    """What is left of a run, from what its tests should take and what those that are done took.
-
-    Tests are named as pytest-xdist names them: what follows the @ is the process that they run in.
-    """
+    """What is left of a run, from what its tests should take and what those that are done took."""
 
     def __init__(self, tests: Iterable[str], known: Mapping[str, float]) -> None:
-        self._left = {test: known.get(_plain(test), _usual(test)) for test in tests}
+        self._left = {test: known.get(test, _usual(test)) for test in tests}
         self._expected = self._took = 0.0
         self.total, self.done = len(self._left), 0
 
@@ -32,21 +29,9 @@ class Estimate:
 
     @property
     def left_seconds(self) -> float:
-        """Until the last test of the busiest process is done; a machine that is slow today stays so."""
+        """Until the last test is done; a machine that is slow today stays so."""
         pace = self._took / self._expected if self._expected > TRUSTED_SECONDS else 1.0
-        left: dict[str, float] = {}
-        for test, seconds in self._left.items():
-            left[_process(test)] = left.get(_process(test), 0.0) + seconds
-        return max(left.values(), default=0.0) * pace
-
-
-def _process(test: str) -> str:
-    name = test.rpartition("@")[2] if "@" in test else ""
-    return "" if name.endswith("]") else name  # the @ was a parameter's
-
-
-def _plain(test: str) -> str:
-    return test.removesuffix(f"@{_process(test)}")
+        return sum(self._left.values()) * pace
 
 
 def _usual(test: str) -> float:
@@ -67,11 +52,6 @@ class Progress:
         """What there is to do is known."""
         self._estimate = Estimate((item.nodeid for item in session.items), self._known)
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """The same, where several processes share the tests."""
-        self._estimate = Estimate(ids, self._known)
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A phase of a test is over: its setup, itself, or its teardown."""
         self._seconds[report.nodeid] = self._seconds.get(report.nodeid, 0.0) + report.duration
@@ -90,8 +70,7 @@ class Progress:
     def pytest_sessionfinish(self) -> None:
         """The next run knows what these took."""
         if self._config.cache:
-            seconds = {_plain(test): seconds for test, seconds in self._seconds.items()}
-            self._config.cache.set(KEY, self._known | seconds)
+            self._config.cache.set(KEY, self._known | self._seconds)
 
 
 def told(seconds: float) -> str:
@@ -100,6 +79,5 @@ def told(seconds: float) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Every run has it; a short one never tells. Of several processes, the one that shares the tests out."""
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Progress(config))
+    """Every run has it; a short one never tells."""
+    config.pluginmanager.register(Progress(config))

@@ -16,12 +16,6 @@ def test_what_was_run_before_takes_as_long_as_then() -> None:
     assert Estimate([LONG, SHORT], {LONG: 100.0}).left_seconds == 100.0 + OTHERS
 
 
-def test_of_two_processes_the_busier_one_counts() -> None:
-    tests = [f"{LONG}@nodes", f"{SHORT}@others", "tests/core/test_a.py::test_of[bob@example.org]@others"]
-    assert Estimate(tests, {LONG: 7.0, SHORT: 5.0}).left_seconds == 7.0
-    assert Estimate(tests, {LONG: 4.0, SHORT: 5.0}).left_seconds == 5.0 + OTHERS
-
-
 def test_a_machine_that_is_slow_today_stays_so() -> None:
     estimate = Estimate([LONG, SHORT], {LONG: 100.0, SHORT: 50.0})
     estimate.took(LONG, 200.0)

@@ -32,10 +32,7 @@ SERVED = [number for number in ROLES if number != REFUSED]
 KILLS_PER_LEG = 2  # of three legs of five versions: thirty
 # Most die young: a new operator does all the work that waits at once, an old one waits.
 USUAL_SECONDS, OLDEST_SECONDS = 2.0, 6.0
-# The processes that share a run (pytest-xdist) collect the same tests, so the seed is the run's.
-SEED = int(
-    os.environ.get("SLIPWAY_KILLS_SEED") or random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID")).randrange(10_000)
-)
+SEED = int(os.environ.get("SLIPWAY_KILLS_SEED") or random.randrange(10_000))
 USER = f"system:serviceaccount:{SYSTEM}:slipway"
 VERSION, NOBODY = "slipway.dev/version", "none"
 
