@@ -26,6 +26,7 @@ from slipway.controller.registries import Reached
 from slipway.controller.slots import Slots, queues_of, running_in
 from slipway.controller.telemetry import Telemetry
 from slipway.controller.watch import Wakes, Watch
+from slipway.core.decision import Document
 from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Silent, Write
 from slipway.resources.platform import Platform
 
@@ -98,6 +99,7 @@ class Simulation:
         self.bad: set[int] = set()  # versions that miss every gate
         self.down: set[int] = set()  # versions for whose pods there is no room
         self.proven: set[tuple[int, str]] = set()  # version and digest that passed against the champion of that time
+        self.kept: list[Document] = []  # in the registry
         self.random = random.Random(0)  # of what happens in no order
         self.cluster.put(_registry())
         self.start()
@@ -111,7 +113,7 @@ class Simulation:
         cluster = cast(Any, self.cluster)
         observer = Observer(cluster, cache, Outside(me, me, me, me), refusals, self.platform, lambda: self.now)
         slots = Slots(queues_of(self.platform), self.platform.validations.max_concurrent, lambda: running_in(cache))
-        hands = Hands(self._label, lambda *_: None, self.wake, lambda _: None)
+        hands = Hands(self._label, lambda _, document: self.kept.append(document), self.wake, lambda _: None)
         applier = Applier(cluster, cache, refusals, telemetry)
         pace = Pace(self._seconds)
         self.reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, lambda _: None, telemetry, pace)

@@ -46,7 +46,7 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     )
     refusals = Refusals()
     sweeper = Sweeper(cache, registries, queue.wake, telemetry)
-    labeller = Labeller(sweeper, registries, queue.wake, telemetry)
+    labeller = Labeller(sweeper, registries, queue.wake, telemetry, may_write=lambda: lease.seconds_left)
     resolver, keeper = Resolver(registries, queue.wake), Keeper(registries)
     sweeper.listen(resolver.again)
     outside = Outside(registries, sweeper, labeller, resolver)

@@ -82,7 +82,10 @@ class World:
         self.registries = Registries(self.api, self.cache, PLATFORM, self._connect, clock)  # type: ignore[arg-type]
         self.telemetry = Telemetry()
         self.sweeper = Sweeper(self.cache, self.registries, self._wake, self.telemetry, clock, calendar, lambda: 0.5)
-        self.labeller = Labeller(self.sweeper, self.registries, self._wake, self.telemetry, clock, lambda: 0.5)
+        self.may_write = 10.0
+        self.labeller = Labeller(
+            self.sweeper, self.registries, self._wake, self.telemetry, clock, lambda: 0.5, lambda: self.may_write
+        )
 
     def _wake(self, key: Key) -> None:
         self.woken.append(key)

@@ -143,3 +143,13 @@ def test_only_so_many_parsed_objects_are_remembered_but_a_large_model_as_a_whole
     large = cache.values("ml", "flights", VERSION)
     again = cache.values("ml", "flights", VERSION)
     assert all(one is other for one, other in zip(large, again, strict=True))
+
+
+def test_the_largest_model_is_parsed_once_though_other_objects_are_looked_at_between(cache: Cache) -> None:
+    for number in range(1, VALUES + 100):
+        cache.put(VERSION, seen(VERSION, f"flights-v{number}", number, uid=f"u{number}"))
+    cache.put(MODEL, seen(MODEL, "flights", 9999, uid="m"))
+    first = cache.values("ml", "flights", VERSION)
+    cache.value(MODEL, "ml", "flights")
+    again = cache.values("ml", "flights", VERSION)
+    assert all(one is other for one, other in zip(first, again, strict=True))

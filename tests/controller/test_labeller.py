@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from slipway.adapters.errors import Rejected, Unauthorized, Unreachable
+from slipway.adapters.errors import NotActing, Rejected, Unauthorized, Unreachable
 from slipway.controller.labeller import FIRST_SECONDS, LONGEST_SECONDS, REFUSED_SECONDS
 from slipway.controller.queue import Key, Queue
 from slipway.core.registry import Labels, RegistryModel, Silent, Write
@@ -43,6 +43,14 @@ async def test_what_is_wanted_is_written_and_seen_by_the_next_pass(world: World)
     assert seen(world, 2) == Labels("Production", ("champion",), {STATE: "Serving"})
     assert seen(world, 1).tags == {STATE: "Replaced"}
     assert world.woken == [FLIGHTS] and world.labeller.refusal(FLIGHTS, 2) is None
+
+
+async def test_who_may_not_write_any_more_writes_no_label(world: World) -> None:
+    want(world, SERVES)
+    world.may_write = 0.0
+    with pytest.raises(NotActing):
+        await world.labeller.label(FLIGHTS)
+    assert seen(world, 2).stage == "None"
 
 
 async def test_the_newest_set_counts(world: World) -> None:

@@ -86,6 +86,7 @@ class TestARollout:
         assert pace.wait(MODEL, model("Serving"), model("RolloutProgressing", 2)) == 10.0
         assert pace.passing(MODEL)
         clock.now = 10.0
+        assert not pace.passing(MODEL), "whether or not it could be told"
         assert pace.wait(MODEL, model("Serving"), model("RolloutProgressing", 2)) == 0.0
 
     def test_that_has_ended_is_told_at_once(self, pace: Pace, clock: Clock) -> None:

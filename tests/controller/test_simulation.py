@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from slipway.adapters.cluster import EVENT, Object
-from slipway.adapters.errors import AdapterError, Rejected, Unauthorized
+from slipway.adapters.errors import AdapterError, Rejected, Unauthorized, Unreachable
 from slipway.api.modelledger import LIMIT_BYTES
 from slipway.core.statuses import LIMIT_BYTES as STATUS_BYTES
 
@@ -84,6 +84,48 @@ def test_a_version_that_nobody_asked_for_any_more_says_so_when_it_serves_again()
     of.advance(MOMENT_SECONDS)
     assert of.route() == "1"
     assert of.condition("ModelVersion", "flights-v1", "Released")["reason"] == "Serving"
+
+
+def test_a_report_is_kept_though_the_answer_to_the_status_got_lost() -> None:
+    of = Simulation()
+    of.cluster.put(_model(validation=GATED))
+
+    def loses_the_answer(_kind: Any, _event: str, found: Object) -> None:
+        validated = found.get("status", {}).get("validation") or {}
+        of.cluster.losing = 1 if found["kind"] == "ModelVersion" and validated.get("outcome") == "Passed" else 0
+
+    of.cluster.hears.append(loses_the_answer)
+    of.cluster.put(_version(1))
+    for _ in range(3):
+        of.settle()
+        of.cluster.hears = of.cluster.hears[:1]
+    assert (of.route(), len(of.kept) > 0) == ("1", True)
+
+
+def test_a_rollback_that_cannot_be_is_said_of_a_model_at_rest() -> None:
+    of = Simulation()
+    of.cluster.put(_version(1))
+    of.settle()
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=99"})
+    of.settle()
+    assert [found["reason"] for found in of.cluster.of(EVENT)].count("RollbackImpossible") == 1
+
+
+def test_traffic_that_moved_is_said_though_something_failed_behind_the_ledger() -> None:
+    of = Simulation()
+    of.cluster.put(_version(1))
+    of.settle()
+    failing = [Unreachable("HTTP 503")]
+
+    def fails(_verb: str, manifest: Any) -> AdapterError | None:
+        return failing.pop() if manifest["kind"] == "Service" and of.champion() == 2 and failing else None
+
+    of.cluster.refuses.append(fails)
+    of.cluster.put(_version(2))
+    of.settle()
+    assert (of.route(), failing) == ("2", [])
+    told = [found["message"] for found in of.cluster.of(EVENT) if found["reason"] == "Serving"]
+    assert len([one for one in told if one.startswith("Traffic moved to version 2")]) == 1
 
 
 def test_nobody_is_told_of_a_release_that_the_ledger_could_not_take_down() -> None:

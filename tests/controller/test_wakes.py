@@ -168,17 +168,23 @@ class TestServing:
         self, watch: Watch, woken: Woken
     ) -> None:
         asked = "to=1, reason=v2 is slow"
-        watch.saw(LEDGER, None, thing(LEDGER, "flights", 2, spec={"champion": 2}))
+        watch.saw(LEDGER, None, thing(LEDGER, "flights", 2, spec={"champion": 2, "since": T}))
         watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 3, annotations={"slipway.dev/rollback": asked}))
         watch.saw(DEPLOYMENT, None, self.deployment(4, ready=1))
         woken.clear()
         watch.saw(DEPLOYMENT, "MODIFIED", self.deployment(5, ready=2))
         assert woken["model flights"] is COMMAND
         woken.clear()
-        done = {"champion": 1, "handled": {"rollback": naming.short_hash(asked)}}
+        done = {"champion": 1, "since": T, "handled": {"rollback": naming.short_hash(asked)}}
         watch.saw(LEDGER, "MODIFIED", thing(LEDGER, "flights", 6, spec=done))
         watch.saw(DEPLOYMENT, "MODIFIED", self.deployment(7, ready=1))
         assert woken["model flights"] is URGENT
+
+    def test_a_rollback_of_what_never_served_puts_nothing_before_others(self, watch: Watch, woken: Woken) -> None:
+        watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 3, annotations={"slipway.dev/rollback": "to=7"}))
+        woken.clear()
+        watch.saw(DEPLOYMENT, None, self.deployment(4, ready=1))
+        assert woken["model flights"] is USUAL
 
     @pytest.mark.parametrize("kind", [DEPLOYMENT, SERVICE, LEDGER])
     def test_the_loss_of_what_carries_the_traffic_is_urgent(self, watch: Watch, woken: Woken, kind: Kind) -> None:

@@ -32,7 +32,7 @@ _TYPES: dict[Kind, type[Value]] = {
     MODEL: RegisteredModel, VERSION: ModelVersion, LEDGER: ModelLedger, REGISTRY: ModelRegistry
 }  # fmt: skip
 GRAVES = 4096
-VALUES = 300  # parsed objects that are remembered, or as many as the largest model has versions: some 20 KB each
+VALUES = 300  # parsed objects that are remembered, some 20 KB each, beside the versions of the largest model
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Cache:
     def values(self, namespace: str, model: str, kind: Kind) -> list[Value | Unreadable]:
         """The values of a kind that belong to a model, by name."""
         family = self._family(namespace, model, kind)
-        self._room = max(self._room, len(family))
+        self._room = max(self._room, VALUES + len(family))
         return [self._parsed(kind, known) for known in family]
 
     def names(self, namespace: str, model: str, kind: Kind) -> list[str]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..adapters.errors import AdapterError, Rejected, Unreachable
+from ..adapters.errors import AdapterError, NotActing, Rejected, Unreachable
 from ..adapters.ports import Registry, silence
 from ..core.reasons import Reason
 from ..core.registry import Absent, Labels, RegistryModel, Silent, Write
@@ -56,10 +57,11 @@ class Labeller:
         telemetry: Telemetry,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
+        may_write: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._sweeper, self._registries, self._wake, self._telemetry = sweeper, registries, wake, telemetry
         self._queue: Queue[Key] = Queue(clock)
-        self._clock, self._jitter = clock, jitter
+        self._clock, self._jitter, self._may_write = clock, jitter, may_write
         self._models: dict[Key, _Model] = {}
         self._trying: set[Place] = set()  # silent registries at which one worker tries
         sweeper.listen(self.again)
@@ -205,6 +207,8 @@ class Labeller:
 
     async def _write(self, known: _Model, wanted: _Wanted, write: Write, client: Registry) -> Silent | None:
         """Write one and read it back; why it did not come to be."""
+        if self._may_write() <= 0:  # it stood still, and another operator may act by now
+            raise NotActing("another operator acts, or may act: this one writes no label")
         why: Silent | None = None
         try:
             await client.write(wanted.name, write)

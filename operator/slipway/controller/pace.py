@@ -32,7 +32,7 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._told: dict[Key, tuple[float, int]] = {}
-        self._passing: dict[Key, float] = {}  # since when something has been so that may pass
+        self._passing: dict[Key, tuple[float, float]] = {}  # since when something is so that may pass, and until when
 
     def wait(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
         """Seconds until a status may be written; 0.0 where it says something new."""
@@ -45,7 +45,7 @@ class Pace:
 
     def passing(self, key: Key) -> bool:
         """Whether what is so now is left untold, since it may pass in a moment."""
-        return key in self._passing
+        return key in self._passing and self._clock() < self._passing[key][1]
 
     def told(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """The status was written."""
@@ -65,7 +65,8 @@ class Pace:
         if not seconds or edited:
             self._passing.pop(key, None)
             return 0.0
-        since = self._passing.setdefault(key, self._clock())
+        since, _ = self._passing.get(key, (self._clock(), 0.0))
+        self._passing[key] = since, since + seconds
         return max(0.0, since + seconds - self._clock())
 
 

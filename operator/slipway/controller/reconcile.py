@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object
-from ..adapters.errors import AdapterError
+from ..adapters.errors import AdapterError, Rejected
 from ..api.modelregistry import ModelRegistry
 from ..core import lifecycle, promotion, registries
 from ..core.conditions import Verdict, clipped, conditions_after, failed
@@ -90,15 +90,14 @@ class Reconciler:
             registry = seen.registry
             if not await self._applier.carry_out(key, decision):
                 break
-        again = await self._tell(key, found, decision)
-        if not isinstance(registry, Silent) and again is None:
-            for document in decision.documents:
+        if not isinstance(registry, Silent):
+            for document in decision.documents:  # first: the next pass has none, if the answer to the status gets lost
                 self._hands.keep(place_of(registry), document)
+        again = await self._tell(key, found, decision)
         return soonest(decision.requeue_after_seconds, again, self._refusals.again_seconds(key))
 
     async def _model(self, key: Key, found: Object) -> float | None:
         """Look, decide and act until nothing more is wanted, then tell it all in one status."""
-        happened: tuple[Event, ...] = ()
         for _ in range(LOOKS):
             seen = await self._observer.model(key.namespace, key.name)
             if seen is None:
@@ -107,18 +106,26 @@ class Reconciler:
                 return await self._tell(key, found, _unreadable(found, seen))
             registry, name = seen.registry, registered_name(seen.model)
             decision = promotion.decide(seen)
-            moved = await self._applier.carry_out(key, decision)
-            if not any(ref.kind == LEDGER.kind for ref in self._refusals.of(key)):
-                happened += decision.events  # the ledger says so too
+            before = self._cache.get(LEDGER, key.namespace, key.name)
+            try:
+                moved = await self._applier.carry_out(key, decision)
+            finally:  # what the ledger says has happened, whatever became of the rest
+                if self._cache.get(LEDGER, key.namespace, key.name) is not before:
+                    await self._announce(found, decision.events)
             self._wake(tuple(Key("version", key.namespace, name) for name in decision.wake))
             if not moved:
                 break
         try:
-            again = await self._tell(key, found, replace(decision, events=happened))
-        finally:  # a status that cannot be written keeps nothing from the registry
-            if not isinstance(registry, Silent) and not self._pace.passing(key):
-                self._hands.label(key, place_of(registry), name, decision.labels)
+            again = await self._tell(key, found, replace(decision, events=()))
+        except Rejected:  # a status that is refused keeps nothing from the registry
+            self._label(key, registry, name, decision)
+            raise
+        self._label(key, registry, name, decision)
         return soonest(decision.requeue_after_seconds, again, self._refusals.again_seconds(key))
+
+    def _label(self, key: Key, registry: ModelRegistry | Silent, name: str, decision: Decision) -> None:
+        if not isinstance(registry, Silent) and not self._pace.passing(key):
+            self._hands.label(key, place_of(registry), name, decision.labels)
 
     def _wake(self, keys: tuple[Key, ...]) -> None:
         for key in keys:
@@ -137,8 +144,7 @@ class Reconciler:
         """Write the status; tell people what the status now says too. Seconds until it is worth telling otherwise."""
         if decision.status is None:
             return None
-        meta, before = found["metadata"], found.get("status", {})
-        here = (found["kind"], meta["namespace"], meta["name"])
+        before = found.get("status", {})
         pause = self._pace.wait(key, before, decision.status)
         if pause and before != decision.status:
             return pause
@@ -146,15 +152,21 @@ class Reconciler:
             return None
         self._pace.told(key, before, decision.status)
         self._measure(before, decision.status)
-        for event in decision.events:
+        await self._announce(found, decision.events)
+        return None
+
+    async def _announce(self, found: Object, events: tuple[Event, ...]) -> None:
+        """People are told what happened, in Events, the log and the metrics."""
+        meta = found["metadata"]
+        here = (found["kind"], meta["namespace"], meta["name"])
+        for event in events:
             said = clipped(event.message, 300)
             log.info("%s %s/%s %s: %s", *here, event.reason, said, extra=about(*here, event.reason))
             self._count(found["kind"], event)
         try:
-            await self._applier.events(found, decision.events)
+            await self._applier.events(found, events)
         except AdapterError as error:
             log.warning("an Event could not be written: %s", error, extra=about(*here, type(error).__name__))
-        return None
 
     def _count(self, kind: str, event: Event) -> None:
         """The model tells when the traffic moves; a version, whether it got as far as that."""

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 
 from ..adapters.cluster import LEDGER, MODEL, VERSION, Kind, Object
 from ..api import names
-from ..core.commands import command
 from ..resources import naming
 from .identity import Family, Place, family_of, place_of
 from .queue import Key, Lane
@@ -169,8 +168,11 @@ def _model(change: Change, around: Around, lane: Lane) -> Woken:
 def _is_waited_for(around: Around, family: Family) -> bool:
     model, ledger = around.known.get(MODEL, *family), around.known.get(LEDGER, *family)
     asked = ((model or {}).get("metadata", {}).get("annotations") or {}).get(names.ROLLBACK, "")
-    handled = ((ledger or {}).get("spec", {}).get("handled") or {}).get("rollback", "")
-    return command(asked, handled) is not None
+    spec = (ledger or {}).get("spec") or {}
+    if not asked or not spec.get("since"):  # nothing was released yet: there is nothing to go back from
+        return False
+    handled: str = (spec.get("handled") or {}).get("rollback", "")
+    return naming.short_hash(asked) != handled
 
 
 def _version(change: Change) -> Woken:

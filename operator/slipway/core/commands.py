@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ..resources import naming
 
-_FIELD = re.compile(r"\s*(to|by|reason)\s*=\s*(.*)", re.DOTALL)
+_FIELD = re.compile(r"\s*(to|by|reason)\s*=\s*")
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,23 @@ def command(value: str, handled: str) -> Command | None:
     short = naming.short_hash(value)
     if short == handled:
         return None
-    found: dict[str, str] = {}
-    rest = value
-    while rest:
-        match = _FIELD.match(rest)
-        if match is None:
-            _, _, rest = rest.partition(",")  # a time stamp, or a word that makes the value a new one
-            continue
-        name, rest = match[1], match[2]
-        if name == "reason":  # the last field: it may hold commas
-            found[name], rest = rest, ""
-        else:
-            found[name], _, rest = rest.partition(",")
+    found = _fields(value)
     to = found.get("to", "").strip().removeprefix("v")
     if to and not to.isdecimal():
         return Command(short, wrong=f"'to={to}' names no version: write a number, such as to=2")
     return Command(short, int(to) if to else None, found.get("by", "").strip() or "unknown", found.get("reason", ""))
+
+
+def _fields(value: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(value):
+        comma = value.find(",", at)
+        end = comma if comma >= 0 else len(value)
+        match = _FIELD.match(value, at)  # what is none: a time stamp, or a word that makes the value a new one
+        if match is not None:
+            if match[1] == "reason":  # the last field: it may hold commas
+                end = len(value)
+            found[match[1]] = value[match.end() : end]
+        at = end + 1
+    return found
