@@ -31,7 +31,7 @@ demo: images ## Train, register, validate and promote a model, from nothing
 
 test: images ## Run every test, on the cluster
 	@$(CLUSTER) tools
-	@$(VENV) -m pytest tests --durations=15
+	@$(VENV) -m pytest tests --numprocesses=2 --durations=15
 
 test-long: images ## Run the tests that the others leave out for their length: demos that are killed and run again
 	@$(VENV) -m pytest tests -m long

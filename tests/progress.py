@@ -1,9 +1,12 @@
 """`make test` tells how far it is and how long it goes on: by what each test took in the last run on this machine."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import pytest
+
+from tests.sides import side
 
 PAUSE_SECONDS = 30.0  # between two lines
 KEY = "slipway/durations"
@@ -16,8 +19,9 @@ OTHERS = 0.05
 class Estimate:
     """What is left of a run, from what its tests should take and what those that are done took."""
 
-    def __init__(self, tests: Iterable[str], known: Mapping[str, float]) -> None:
+    def __init__(self, tests: Iterable[str], known: Mapping[str, float], *, side_by_side: bool = False) -> None:
         self._left = {test: known.get(test, _usual(test)) for test in tests}
+        self._side_by_side = side_by_side
         self._expected = self._took = 0.0
         self.total, self.done = len(self._left), 0
 
@@ -31,7 +35,10 @@ class Estimate:
     def left_seconds(self) -> float:
         """Until the last test is done; a machine that is slow today stays so."""
         pace = self._took / self._expected if self._expected > TRUSTED_SECONDS else 1.0
-        return sum(self._left.values()) * pace
+        sides: Counter[str] = Counter()
+        for test, seconds in self._left.items():
+            sides[side(test) if self._side_by_side else ""] += seconds
+        return max(sides.values(), default=0.0) * pace
 
 
 def _usual(test: str) -> float:
@@ -51,6 +58,11 @@ class Progress:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """What there is to do is known."""
         self._estimate = Estimate((item.nodeid for item in session.items), self._known)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """What there is to do is known, to the process that gives it out."""
+        self._estimate = Estimate(ids, self._known, side_by_side=True)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A phase of a test is over: its setup, itself, or its teardown."""
@@ -79,5 +91,7 @@ def told(seconds: float) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Every run has it; a short one never tells."""
+    """Every run has it, in the process that people see; a short one never tells."""
+    if hasattr(config, "workerinput"):
+        return
     config.pluginmanager.register(Progress(config))

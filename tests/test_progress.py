@@ -12,6 +12,11 @@ def test_what_was_never_run_takes_as_long_as_its_folder_usually_does() -> None:
     assert Estimate([LONG, SHORT], {}).left_seconds == USUAL["tests/e2e"] + OTHERS
 
 
+def test_two_sides_are_done_when_the_longer_one_is() -> None:
+    known = {LONG: 100.0, SHORT: 70.0}
+    assert Estimate([LONG, SHORT], known, side_by_side=True).left_seconds == 100.0
+
+
 def test_what_was_run_before_takes_as_long_as_then() -> None:
     assert Estimate([LONG, SHORT], {LONG: 100.0}).left_seconds == 100.0 + OTHERS
 

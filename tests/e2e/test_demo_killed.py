@@ -24,6 +24,7 @@ from dev.demo.kube import Kube
 from dev.demo.manifests import MLFLOW, MLFLOW_PORT, MODELS
 from dev.demo.tracking import CONTENT, ROLE
 from dev.demo.train import MODEL_NAME
+from tests.sides import drawn
 
 from .place import poll
 
@@ -39,7 +40,7 @@ MOMENTS = (
     (TAKING_OVER, "waiting until only"),
 )
 FURTHER_SECONDS = 1.5  # at most; what follows those words takes longer
-SEED = int(os.environ.get("SLIPWAY_DEMO_SEED") or random.randrange(10_000))
+SEED = drawn("SLIPWAY_DEMO_SEED")
 START_SECONDS, RUN_SECONDS, END_SECONDS = 400, 600, 10
 
 

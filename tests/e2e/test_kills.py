@@ -18,6 +18,7 @@ import pytest
 
 from dev.demo.manifests import SYSTEM
 from dev.demo.progress import condition
+from tests.sides import drawn
 
 from . import audit
 from .audit import Write
@@ -32,7 +33,7 @@ SERVED = [number for number in ROLES if number != REFUSED]
 KILLS_PER_LEG = 2  # of three legs of five versions: thirty
 # Most die young: a new operator does all the work that waits at once, an old one waits.
 USUAL_SECONDS, OLDEST_SECONDS = 2.0, 6.0
-SEED = int(os.environ.get("SLIPWAY_KILLS_SEED") or random.randrange(10_000))
+SEED = drawn("SLIPWAY_KILLS_SEED")
 USER = f"system:serviceaccount:{SYSTEM}:slipway"
 VERSION, NOBODY = "slipway.dev/version", "none"
 
