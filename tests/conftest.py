@@ -6,4 +6,4 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("slipway", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("slipway")
 
-pytest_plugins = ["tests.progress", "tests.sides"]
+pytest_plugins = ["tests.sides", "tests.progress"]

@@ -113,4 +113,4 @@ def _keyed(name: str, value: Any) -> bool:
 def _by_key(name: str, value: Any) -> dict[Any, Any]:
     if not isinstance(value, list):
         return {}
-    return {tuple(one.get(key) for key in KEYS[name]): one for one in value if isinstance(one, dict)}
+    return {tuple(repr(one.get(key)) for key in KEYS[name]): one for one in value if isinstance(one, dict)}

@@ -5,6 +5,7 @@ and tell of changes; controllers and kubelets are the test's own. What is stored
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 from slipway.adapters.cluster import _KINDS, FIELD_MANAGER, Kind, Listed, Object, kind_of
@@ -150,6 +151,11 @@ class FakeCluster:
         if before is not None:
             after["metadata"] = {**before["metadata"], **after["metadata"]}
         return self._store("", place, before, after, self._disowned(place, before, after))
+
+    def become(self, other: "FakeCluster") -> None:
+        """The same objects as in another cluster."""
+        parts = ("objects", "logs", "_of_kind", "_owned", "_version")
+        self.__dict__.update(deepcopy({part: getattr(other, part) for part in parts}))
 
     def lose(self, kind: str, namespace: str, name: str) -> None:
         """Somebody deletes an object."""

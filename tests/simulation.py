@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from slipway.adapters.cluster import DEPLOYMENT, JOB, LEDGER, MODEL, REGISTRY, SERVICE, VERSION, WATCHED, Kind, Object
-from slipway.adapters.errors import AdapterError, Conflict
+from slipway.adapters.errors import AdapterError, Conflict, Unreachable
 from slipway.api import names, tasks
 from slipway.api.modelledger import ModelLedgerSpec
 from slipway.api.report import PREFIX, Measured, Report, Summary
@@ -28,6 +28,7 @@ from slipway.controller.telemetry import Telemetry
 from slipway.controller.watch import Wakes, Watch
 from slipway.core.decision import Document
 from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Silent, Write
+from slipway.resources import naming
 from slipway.resources.platform import Platform
 
 from tests.fake_cluster import FakeCluster
@@ -35,6 +36,7 @@ from tests.worlds import ENTRY, NOW, PLATFORM, digest
 from tests.worlds import REGISTRY as MLFLOW
 
 SILENT = Silent("RegistryUnreachable", "no answer")
+FAILED_SECONDS = 5.0  # until what was refused is tried again
 PASSES = 2000  # after so many in a row without an end, it does not settle
 
 
@@ -167,7 +169,7 @@ class Simulation:
         for found in self.cluster.of(VERSION):
             self.wake(Key("version", "ml", found["metadata"]["name"]))
 
-    def settle(self) -> None:
+    def settle(self, nodes: bool = True) -> None:
         """Passes, watches and nodes take turns, in any order, until nothing happens any more."""
         for _ in range(PASSES):
             if self.untold and (not self.dirty or self.random.random() < 0.5):
@@ -176,7 +178,7 @@ class Simulation:
                 key = self.random.choice(list(self.dirty))
                 del self.dirty[key]
                 self._pass(key)
-            elif not self._nodes():
+            elif not (nodes and self._nodes()):
                 return
         raise AssertionError(f"it does not settle: {list(self.dirty)[:5]}")
 
@@ -184,10 +186,10 @@ class Simulation:
         self.due.pop(key, None)
         try:
             again = self.run(self.reconciler(key))
-        except Conflict:
+        except (Conflict, Unreachable):
             self.wake(key)
         except AdapterError:
-            self.wake(key)
+            self.due[key] = self.now + timedelta(seconds=FAILED_SECONDS)
         else:
             if again is not None:
                 self.due[key] = self.now + timedelta(seconds=again)
@@ -229,12 +231,12 @@ class Simulation:
     def _work(self, job: Object) -> None:
         meta = job["metadata"]
         name = f"{meta['name']}-pod"
-        if ("Pod", meta["namespace"], name) in self.cluster.objects:
+        number = naming.number(meta["labels"].get(names.MODEL_VERSION))
+        if ("Pod", meta["namespace"], name) in self.cluster.objects or number is None:
             return
         spec = job["spec"]["template"]["spec"]
         main = spec["containers"][0]
         task = json.loads(next(one["value"] for one in main["env"] if one["name"] == tasks.VARIABLE))
-        number = int(meta["labels"][names.MODEL_VERSION])
         if meta["labels"][names.PURPOSE] == "validate":
             message, log = self._judged(number, tasks.JudgeTask.model_validate(task))
         else:
@@ -289,7 +291,7 @@ class Simulation:
     def route(self) -> str:
         """Who has it."""
         found = self.cluster.objects.get(("Service", "ml", "flights"))
-        return str(found["spec"]["selector"][names.MODEL_VERSION]) if found else ""
+        return str(found["spec"].get("selector", {}).get(names.MODEL_VERSION, "")) if found else ""
 
     def condition(self, kind: str, name: str, which: str) -> Mapping[str, Any]:
         """A condition of an object; {} if it has none."""

@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from slipway.adapters.cluster import JOB, MODEL, POD, VERSION, Kind
+from slipway.adapters.cluster import JOB, MODEL, POD, REGISTRY, VERSION, Kind
+from slipway.api.modelregistry import ModelRegistry, ModelRegistryStatus
 from slipway.api.modelversion import ModelVersion
 from slipway.controller.cache import GRAVES, VALUES, Cache, Unreadable
 
@@ -153,3 +154,12 @@ def test_the_largest_model_is_parsed_once_though_other_objects_are_looked_at_bet
     cache.value(MODEL, "ml", "flights")
     again = cache.values("ml", "flights", VERSION)
     assert all(one is other for one, other in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("status", [{"lastSweepTime": "yesterday"}, {"lastSweepTime": "2026-03-06"}, {"models": [7]}])
+def test_a_status_that_cannot_be_read_is_a_lost_one(cache: Cache, status: dict[str, Any]) -> None:
+    spec = {"backend": {"mlflow": {"uri": "http://mlflow:5000"}}}
+    cache.put(REGISTRY, {**seen(REGISTRY, "mlflow", 10), "spec": spec, "status": status})
+    value = cache.value(REGISTRY, "ml", "mlflow")
+    assert isinstance(value, ModelRegistry)
+    assert value.status == ModelRegistryStatus()

@@ -10,6 +10,7 @@ from slipway.controller.gauges import FAMILIES, Gauges, Known
 from slipway.controller.telemetry import Telemetry
 
 PLACE = 'model="flights",namespace="ml"'
+BACKEND = {"mlflow": {"uri": "http://mlflow:5000"}}
 BEGAN = "2026-03-06T17:00:00Z"
 
 
@@ -168,8 +169,9 @@ def test_what_waits_for_a_pass(world: World) -> None:
 
 
 def test_how_often_registries_are_read(world: World) -> None:
-    world.has(REGISTRY, "mlflow", spec={"sync": {"interval": "2m"}})
-    world.has(REGISTRY, "usual", spec={})
+    world.has(REGISTRY, "mlflow", spec={"backend": BACKEND, "sync": {"interval": "2m"}})
+    world.has(REGISTRY, "usual", spec={"backend": BACKEND})
+    world.has(REGISTRY, "unreadable", spec={"sync": 5})
     assert world.read() == {
         'registry_sweep_interval_seconds{name="mlflow",namespace="ml"}': 120,
         'registry_sweep_interval_seconds{name="usual",namespace="ml"}': 30,
@@ -196,7 +198,7 @@ def test_a_scrape_and_its_metrics_have_the_labels_that_the_reference_page_says(w
     world.model("False", "Held", candidate={"version": 4, "since": BEGAN})
     world.ledger(champion=2, hold={"by": "anna"})
     world.has(VERSION, "flights-v1")
-    world.has(REGISTRY, "mlflow")
+    world.has(REGISTRY, "mlflow", spec={"backend": BACKEND})
     world.jobs = {"import": (0, 0), "validate cpu": (0, 0)}
     gauges = Gauges(Known(world.cache, lambda: world.jobs, lambda: {"usual": 3}))
     found = {metric.name: metric for metric in gauges.collect()}

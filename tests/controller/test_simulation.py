@@ -14,18 +14,13 @@ from slipway.adapters.errors import AdapterError, Rejected, Unauthorized, Unreac
 from slipway.api.modelledger import LIMIT_BYTES
 from slipway.core.statuses import LIMIT_BYTES as STATUS_BYTES
 
-from tests.simulation import METRIC, Simulation, digest_of
-from tests.worlds import DATA
+from tests.declared import GATED, model, version
+from tests.simulation import Simulation, digest_of
 
 EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
 MOMENT_SECONDS = 11.0  # what may pass in a moment is told, if it lasts so long
 NUMBERS = st.integers(1, 5)
 STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Production", "Archived"])
-GATED = {
-    "modelType": "regressor",
-    "data": DATA,
-    "gates": [{"name": "error", "metric": {"name": METRIC, "threshold": 12.0, "greaterIsBetter": False}}],
-}
 SERVING = [
     {},
     {"resources": {"requests": {"cpu": "2"}}},
@@ -36,7 +31,7 @@ SERVING = [
 
 def test_what_a_person_has_taken_in_hand_is_left_alone_until_they_let_go() -> None:
     of = Simulation()
-    of.cluster.put(_version(1))
+    of.cluster.put(version(1))
     of.settle()
     service = of.cluster.objects[("Service", "ml", "flights")]
     by_hand = {**service["spec"], "selector": {**service["spec"]["selector"], "slipway.dev/version": "7"}}
@@ -53,14 +48,14 @@ def test_what_a_person_has_taken_in_hand_is_left_alone_until_they_let_go() -> No
 
 def test_a_version_that_is_applied_without_a_model_gets_one_and_serves() -> None:
     of = Simulation()
-    of.cluster.put(_version(1))
+    of.cluster.put(version(1))
     of.settle()
     assert of.route() == "1"
 
 
 def test_labels_that_were_held_back_for_a_moment_are_written_once_it_has_passed() -> None:
     of = Simulation()
-    of.cluster.put(_version(1))
+    of.cluster.put(version(1))
     of.settle()
     of.down.add(1)  # the pods go, and are back before it was worth telling
     of.cluster.lose("Deployment", "ml", "flights-v1")
@@ -75,7 +70,7 @@ def test_labels_that_were_held_back_for_a_moment_are_written_once_it_has_passed(
 def test_a_version_that_nobody_asked_for_any_more_says_so_when_it_serves_again() -> None:
     of = Simulation()
     for number in (1, 2):
-        of.cluster.put(_version(number))
+        of.cluster.put(version(number))
         of.settle()
     of.edit("ModelVersion", "flights-v1", stage="None")
     of.settle()
@@ -88,14 +83,14 @@ def test_a_version_that_nobody_asked_for_any_more_says_so_when_it_serves_again()
 
 def test_a_report_is_kept_though_the_answer_to_the_status_got_lost() -> None:
     of = Simulation()
-    of.cluster.put(_model(validation=GATED))
+    of.cluster.put(model(validation=GATED))
 
     def loses_the_answer(_kind: Any, _event: str, found: Object) -> None:
         validated = found.get("status", {}).get("validation") or {}
         of.cluster.losing = 1 if found["kind"] == "ModelVersion" and validated.get("outcome") == "Passed" else 0
 
     of.cluster.hears.append(loses_the_answer)
-    of.cluster.put(_version(1))
+    of.cluster.put(version(1))
     for _ in range(3):
         of.settle()
         of.cluster.hears = of.cluster.hears[:1]
@@ -104,7 +99,7 @@ def test_a_report_is_kept_though_the_answer_to_the_status_got_lost() -> None:
 
 def test_a_rollback_that_cannot_be_is_said_of_a_model_at_rest() -> None:
     of = Simulation()
-    of.cluster.put(_version(1))
+    of.cluster.put(version(1))
     of.settle()
     of.edit("RegisteredModel", "flights", annotations={"rollback": "to=99"})
     of.settle()
@@ -113,7 +108,7 @@ def test_a_rollback_that_cannot_be_is_said_of_a_model_at_rest() -> None:
 
 def test_traffic_that_moved_is_said_though_something_failed_behind_the_ledger() -> None:
     of = Simulation()
-    of.cluster.put(_version(1))
+    of.cluster.put(version(1))
     of.settle()
     failing = [Unreachable("HTTP 503")]
 
@@ -121,7 +116,7 @@ def test_traffic_that_moved_is_said_though_something_failed_behind_the_ledger() 
         return failing.pop() if manifest["kind"] == "Service" and of.champion() == 2 and failing else None
 
     of.cluster.refuses.append(fails)
-    of.cluster.put(_version(2))
+    of.cluster.put(version(2))
     of.settle()
     assert (of.route(), failing) == ("2", [])
     told = [found["message"] for found in of.cluster.of(EVENT) if found["reason"] == "Serving"]
@@ -130,11 +125,11 @@ def test_traffic_that_moved_is_said_though_something_failed_behind_the_ledger() 
 
 def test_nobody_is_told_of_a_release_that_the_ledger_could_not_take_down() -> None:
     of = Simulation()
-    of.cluster.put(_version(1))
+    of.cluster.put(version(1))
     of.settle()
     denied = Rejected("admission webhook denied the request")
     of.cluster.refuses.append(lambda _, manifest: denied if manifest["kind"] == "ModelLedger" else None)
-    of.cluster.put(_version(2))
+    of.cluster.put(version(2))
     of.settle()
     status = of.cluster.objects[("RegisteredModel", "ml", "flights")]["status"]
     assert (of.route(), status["champion"]["version"]) == ("1", 1)
@@ -146,11 +141,11 @@ def test_nobody_is_told_of_a_release_that_the_ledger_could_not_take_down() -> No
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_promotion_takes_twelve_writes_at_most(replicas: int) -> None:
     of = Simulation()
-    of.cluster.put(_model(validation=GATED, serving={"scaling": {"fixed": {"replicas": replicas}}}))
+    of.cluster.put(model(validation=GATED, serving={"scaling": {"fixed": {"replicas": replicas}}}))
     for number in (1, 2):
         of.settle()
         before = len(of.cluster.writes)
-        of.cluster.put(_version(number))
+        of.cluster.put(version(number))
         of.settle()
         wrote = [one for one in of.cluster.writes[before:] if one[1] != "Event"]
         assert (of.champion(), len(wrote) <= 12) == (number, True), wrote
@@ -192,7 +187,7 @@ class Friday(RuleBasedStateMachine):
             self._apply_the_model()
 
     def _apply_the_model(self) -> None:
-        self.of.cluster.put(_model(**self.spec))
+        self.of.cluster.put(model(**self.spec))
         self.of.settle()
 
     @rule()
@@ -207,7 +202,7 @@ class Friday(RuleBasedStateMachine):
         if ("ModelVersion", "ml", name) in self.of.cluster.objects:
             self.of.edit("ModelVersion", name, stage=stage)
         else:
-            self.of.cluster.put(_version(number, stage))
+            self.of.cluster.put(version(number, stage))
         self.of.settle()
 
     @rule(number=NUMBERS)
@@ -404,19 +399,6 @@ class Friday(RuleBasedStateMachine):
             for (kind, _, name), found in self.of.cluster.objects.items()
             if kind in ("ModelVersion", "RegisteredModel")
         }
-
-
-def _model(**spec: Any) -> Object:
-    return _object("RegisteredModel", "flights", spec)
-
-
-def _version(number: int, stage: str = "Production") -> Object:
-    return _object("ModelVersion", f"flights-v{number}", {"model": "flights", "version": number, "stage": stage})
-
-
-def _object(kind: str, name: str, spec: Any) -> Object:
-    meta = {"name": name, "namespace": "ml", "creationTimestamp": "2026-03-06T16:00:00Z"}
-    return {"apiVersion": "slipway.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
 
 
 Friday.TestCase.settings = settings(

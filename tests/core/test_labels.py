@@ -8,7 +8,7 @@ from slipway.core.ledger import EMPTY
 from slipway.core.observed import ModelSeen
 from slipway.core.registry import Labels, RegistryModel, Silent
 
-from tests.worlds import ledger_after, model_seen, pods_of, proven, serves, version, with_ledger
+from tests.worlds import STAMP, ledger_after, model_seen, pods_of, proven, serves, version, with_ledger
 
 NOTHING = Labels("None", (), {})
 
@@ -63,7 +63,7 @@ def test_silence_of_the_registry_takes_no_label_back() -> None:
     done, _ = written(labelled(seen, 1, NOTHING), 1)
     message = synced(done, serves(1), version(1)).message
     condition = {"type": "Synced", "status": "True", "reason": "LabelsWritten", "message": message}
-    remembered = version(1, status={"conditions": [condition | {"lastTransitionTime": ""}]})
+    remembered = version(1, status={"conditions": [condition | {"lastTransitionTime": STAMP}]})
     silent = Silent("RegistryUnreachable", "no answer")
     for quiet in (replace(done, labels=silent), replace(done, labels=None), replace(done, registry=silent)):
         assert told(replace(quiet, versions=(remembered,)), 1) == ("True", "LabelsWritten")

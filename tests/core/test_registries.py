@@ -3,7 +3,6 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from slipway.api.modelregistry import ModelRegistry
 from slipway.core.registries import RegistryDecision, RegistrySeen, decide
 from slipway.core.registry import RegistryState, Silent
@@ -66,13 +65,6 @@ def test_another_version_of_the_server_is_told_at_once() -> None:
 
 def test_an_operator_that_starts_anew_takes_nothing_back() -> None:
     assert after(HANGS, None) == RegistryDecision(after(HANGS).status)
-
-
-@pytest.mark.parametrize("written", ["yesterday", "2026-03-06"])
-def test_a_time_that_is_none_is_replaced(written: str) -> None:
-    stored: dict[str, Any] = REGISTRY.wire() | {"status": after(ANSWERS).status.wire() | {"lastSweepTime": written}}
-    decision = decide(RegistrySeen(NOW, ModelRegistry.model_validate(stored), ANSWERS))
-    assert decision.status.last_sweep_time == STAMP
 
 
 def test_a_latency_stays_in_its_bounds() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.registry import Absent, Entry, Labels, Write
 from ..core.snapshot import Sweep, Watermark
+from ..resources import naming
 from .errors import NotFound, Rejected
 from .mlflow_answers import Patience, ServerFault, TooLarge
 from .mlflow_formats import (
@@ -199,11 +200,8 @@ class MLflowRegistry:
                 "register it, or correct the name, which is case-sensitive"
             )
             return Absent("VersionNotFound", message)
-        numbers = [
-            int(str(one.get("version")))
-            for one in records(self._member(answer, "registered_model").get("latest_versions"))
-            if str(one.get("version")).isdecimal()
-        ]
+        latest = records(self._member(answer, "registered_model").get("latest_versions"))
+        numbers = [number for one in latest if (number := naming.number(str(one.get("version"))))]
         newest = f"; the newest is {max(numbers)}" if numbers else ""
         message = (
             f'version {version} of the model "{name}" is not registered in the MLflow at {where}{newest}: '

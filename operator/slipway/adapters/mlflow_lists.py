@@ -1,5 +1,6 @@
 """Reads many models and versions of an MLflow server at once, in pages, and keeps of them what is wanted."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -166,4 +167,4 @@ def _quoted(name: str) -> str:
 
 def _integer(value: object) -> int:
     """int64 is a number in MLflow's JSON, and a string in protobuf's."""
-    return int(value) if isinstance(value, int | str) and str(value).isdecimal() else 0
+    return int(value) if isinstance(value, int | str) and re.fullmatch(r"[0-9]{1,19}", str(value)) else 0

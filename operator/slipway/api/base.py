@@ -1,9 +1,10 @@
 """What every resource type is built from: frozen values, Kubernetes spelling, bounded scalars."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 GROUP = "slipway.dev"
@@ -41,6 +42,14 @@ def keyed_by(key: str) -> dict[str, Any]:
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
 
 
+def _time(text: str) -> str:
+    """The text, if it is a moment that can be reckoned with."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None or not 1970 <= found.year < 2200:
+        raise ValueError("is not a time such as 2026-03-06T17:00:00Z")
+    return text
+
+
 IMMUTABLE = ("self == oldSelf", "cannot be changed: delete the object and apply it anew")
 
 ResourceName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
@@ -53,9 +62,11 @@ ENDINGS = (
 )
 ModelName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$")]
 Digest = Annotated[str, Field(min_length=71, max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
-Duration = Annotated[str, Field(max_length=20, pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$", min_length=2)]
+# At most eleven years and a half: what is longer is no duration that anybody means, and no date that there is.
+Duration = Annotated[str, Field(max_length=20, pattern=r"^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$", min_length=2)]
 Size = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$")]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$")]
+Time = Annotated[str, Field(max_length=32), AfterValidator(_time)]  # RFC 3339
 Text = Annotated[str, Field(max_length=1024)]
 
 _DURATION = re.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")

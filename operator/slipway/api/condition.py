@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import Value, keyed_by
+from .base import Time, Value, keyed_by
 
 Status = Literal["True", "False", "Unknown"]
 
@@ -16,7 +16,7 @@ class Condition(Value):
     status: Annotated[Status, Field(description="True, False or Unknown.")]
     reason: Annotated[str, Field(max_length=128, description="One word of the reason catalogue.")]
     message: Annotated[str, Field(max_length=2048, description="What happened and what to do next, for a person.")] = ""
-    last_transition_time: Annotated[str, Field(max_length=32, description="When the status last flipped (RFC 3339).")]
+    last_transition_time: Annotated[Time, Field(description="When the status last flipped (RFC 3339).")]
     observed_generation: Annotated[int | None, Field(description="The generation that was judged.")] = None
 
 

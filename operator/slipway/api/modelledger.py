@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import Digest, Value, keyed_by, rules
+from .base import Digest, Time, Value, keyed_by, rules
 from .meta import Meta
 
 RELEASES = 10  # kept at most, champion and predecessor included
@@ -18,7 +18,6 @@ WHO_BYTES, REASON_BYTES = 64, 96  # as JSON: what keeps the whole within LIMIT_B
 LIMIT_BYTES = 8 * 1024
 
 Number = Annotated[int, Field(ge=1, le=2_147_483_647)]
-Time = Annotated[str, Field(max_length=32)]
 Short = Annotated[str, Field(max_length=16, pattern=r"^[0-9a-f]*$")]
 
 

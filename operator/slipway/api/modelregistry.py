@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import Duration, LabelValue, ResourceName, Value, exactly_one, rules
+from .base import Duration, LabelValue, ResourceName, Time, Value, exactly_one, rules
 from .condition import ObjectStatus
 from .meta import Meta
 
@@ -181,9 +181,8 @@ class ModelRegistryStatus(ObjectStatus):
         int | None, Field(ge=0, description="Versions of the models that RegisteredModels name, likewise.")
     ] = None
     last_sweep_time: Annotated[
-        str | None,
+        Time | None,
         Field(
-            max_length=32,
             description="When the registry was swept, as of the last time this was written (RFC 3339): every ten "
             "minutes, or when a condition changes.",
         ),

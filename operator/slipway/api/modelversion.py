@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import ENDINGS, IMMUTABLE, Digest, ModelName, Value, keyed_by, rules
+from .base import ENDINGS, IMMUTABLE, Digest, ModelName, Time, Value, keyed_by, rules
 from .condition import ObjectStatus
 from .meta import Meta
 from .validation import VersionValidation
@@ -62,8 +62,8 @@ class Attempt(Value):
     ] = "Running"
     reason: Annotated[str | None, Field(max_length=128, description="Why it failed.")] = None
     message: Annotated[str | None, Field(max_length=2048, description="What was last seen of it.")] = None
-    started_at: Annotated[str | None, Field(max_length=32, description="When this attempt began.")] = None
-    finished_at: Annotated[str | None, Field(max_length=32, description="When this attempt ended.")] = None
+    started_at: Annotated[Time | None, Field(description="When this attempt began.")] = None
+    finished_at: Annotated[Time | None, Field(description="When this attempt ended.")] = None
 
 
 class ImportRecord(Attempt):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from .base import ENDINGS, Duration, ItemName, LabelValue, Namespace, ResourceName, Value, exactly_one, rules
+from .base import ENDINGS, Duration, ItemName, LabelValue, Namespace, ResourceName, Time, Value, exactly_one, rules
 from .condition import ObjectStatus
 from .meta import Meta
 from .validation import Pool, Validation
@@ -150,10 +150,10 @@ class Live(Value):
 
     version: Annotated[int, Field(description="Number of the version.")]
     digest: Annotated[str, Field(max_length=71, description="Digest of what it serves.")] = ""
-    since: Annotated[
-        str | None, Field(max_length=32, description="Since when it has had the traffic, or a candidate its pods.")
-    ] = None
-    until: Annotated[str | None, Field(max_length=32, description="Until when it is kept warm.")] = None
+    since: Annotated[Time | None, Field(description="Since when it has had the traffic, or a candidate its pods.")] = (
+        None
+    )
+    until: Annotated[Time | None, Field(description="Until when it is kept warm.")] = None
     ready: Annotated[str, Field(max_length=32, description="Ready pods of wanted pods, such as 2/2.")] = ""
 
 

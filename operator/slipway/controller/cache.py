@@ -39,6 +39,7 @@ VALUES = 300  # parsed objects that are remembered, some 20 KB each, beside the 
 class Unreadable:
     """An object that cannot be parsed, such as one that was stored before a rule of its CRD was there."""
 
+    kind: Kind
     name: str
     why: str
 
@@ -206,13 +207,16 @@ def _brief(found: Object) -> Brief:
     said = {str(one.get("type")): one for one in (found.get("status") or {}).get("conditions") or ()}
     holds = frozenset(name for name, one in said.items() if one.get("status") == "True")
     ready = said.get("Ready", {})
-    model = (found.get("spec") or {}).get("model", "")
+    _, model = family_of(VERSION, found) or ("", "")
     return Brief(*place_of(found), model, (ready.get("status", ""), ready.get("reason", "")), "Stalled" in holds, holds)
 
 
 def _parse(kind: Kind, found: Object) -> Value | Unreadable:
+    """The value. A status that cannot be read is a lost one: nobody but the operator could mend it."""
     try:
         return _TYPES[kind].model_validate(found)
     except ValidationError as error:
+        if all(one["loc"][:1] == ("status",) for one in error.errors()):
+            return _parse(kind, {key: value for key, value in found.items() if key != "status"})
         wrong = "; ".join(f"{'.'.join(str(p) for p in one['loc'])}: {one['msg']}" for one in error.errors()[:5])
-        return Unreadable(found["metadata"]["name"], wrong)
+        return Unreadable(kind, found["metadata"]["name"], wrong)

@@ -15,13 +15,12 @@ from prometheus_client.samples import Sample
 
 from ..adapters.cluster import DEPLOYMENT, LEDGER, MODEL, REGISTRY, Object
 from ..api.base import seconds
-from ..api.modelregistry import Sync
+from ..api.modelregistry import ModelRegistry
 from ..core.reasons import reason_named
 from ..resources import naming
 from .cache import Cache
 
 Jobs = Callable[[], Mapping[str, tuple[int, int]]]  # how many run and how many wait, by queue
-SWEEP_INTERVAL = Sync().interval
 
 
 class Family(NamedTuple):
@@ -116,7 +115,8 @@ class Gauges(Collector):
                 found["model_not_ready_reason"].append(
                     _sample("model_not_ready_reason", labels | {"reason": _word(ready)}, 1.0)
                 )
-            if champion := ledger.get("champion"):
+            champion = ledger.get("champion")
+            if isinstance(champion, int) and champion:
                 pods = cache.get(DEPLOYMENT, place[0], naming.version(place[1], champion)) or {}
                 ready_pods = (pods.get("status") or {}).get("readyReplicas") or 0
                 wanted = (pods.get("spec") or {}).get("replicas") or 0
@@ -131,8 +131,10 @@ class Gauges(Collector):
         for registry in self._known.cache.all(REGISTRY):
             meta = registry["metadata"]
             labels = {"namespace": meta.get("namespace", ""), "name": meta["name"]}
-            asked = ((registry.get("spec") or {}).get("sync") or {}).get("interval") or SWEEP_INTERVAL
-            samples.append(_sample("registry_sweep_interval_seconds", labels, seconds(asked)))
+            known = self._known.cache.value(REGISTRY, labels["namespace"], labels["name"])
+            if isinstance(known, ModelRegistry):
+                asked = seconds(known.spec.sync.interval)
+                samples.append(_sample("registry_sweep_interval_seconds", labels, asked))
 
 
 def _of_model(model: Object, ledger: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -141,13 +143,18 @@ def _of_model(model: Object, ledger: Mapping[str, Any]) -> Iterator[tuple[str, f
     yield "model_ready", 1.0 if ready.get("status") == "True" else 0.0
     if ledger.get("hold"):
         yield "model_held", 1.0
-    candidate = (model.get("status") or {}).get("candidate")
-    shift = ledger.get("shift")
+    candidate, shift = _part(model.get("status"), "candidate"), _part(ledger, "shift")
     if candidate or shift:
         # Where not even a Deployment came to be, the model is not ready since the rollout began.
-        begun = (candidate or {}).get("since") or (shift or {}).get("since") or ready.get("lastTransitionTime")
+        begun = candidate.get("since") or shift.get("since") or ready.get("lastTransitionTime")
         if (at := _unix(begun)) is not None:
             yield "rollout_started_timestamp_seconds", at
+
+
+def _part(found: Any, name: str) -> Mapping[str, Any]:
+    """A part of an object, if it is there and has parts: what is counted was not parsed."""
+    part = found.get(name) if isinstance(found, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def _ledger(cache: Cache, model: Object) -> Mapping[str, Any]:
@@ -207,8 +214,8 @@ def _sample(name: str, labels: dict[str, str], value: float) -> Sample:
     return Sample(FAMILIES[name].name, labels, float(value))
 
 
-def _unix(stamp: str | None) -> float | None:
+def _unix(stamp: object) -> float | None:
     try:
-        return datetime.fromisoformat(stamp).timestamp() if stamp else None
-    except ValueError:
+        return datetime.fromisoformat(stamp).timestamp() if isinstance(stamp, str) else None
+    except (ValueError, OverflowError):
         return None

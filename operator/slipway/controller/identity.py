@@ -35,6 +35,7 @@ def family_of(kind: Kind, found: Mapping[str, Any]) -> Family | None:
     if kind in (MODEL, LEDGER):  # of the same name
         return namespace, meta["name"]
     if kind is VERSION:
-        return namespace, found.get("spec", {}).get("model", "")
+        model = (found.get("spec") or {}).get("model")
+        return namespace, model if isinstance(model, str) else ""
     model = labels.get(names.MODEL)
     return (labels.get(names.OWNER_NAMESPACE, namespace), model) if model else None

@@ -108,7 +108,7 @@ class Observer:
         self._logs: OrderedDict[str, str] = OrderedDict()  # of pods that have ended, by uid: they change no more
 
     async def version(self, namespace: str, name: str) -> VersionSeen | Unreadable | None:
-        """Everything about a version; None if it is gone, or waits for its model to be readable."""
+        """Everything about a version; None if it is gone. What cannot be read may be what its model is made of, too."""
         version = self._cache.value(VERSION, namespace, name)
         if version is None or isinstance(version, Unreadable):
             return version
@@ -117,7 +117,7 @@ class Observer:
             return None
         family = await self.model(namespace, version.spec.model)
         if isinstance(family, Unreadable):
-            return None
+            return family
         reached = await self._outside.registries.of(family.model) if family else Silent(Reason.Resolving, "")
         believed = ledgers.believed(family) if family else ledgers.EMPTY
         key = Key("version", namespace, name)
@@ -136,7 +136,7 @@ class Observer:
         return replace(seen, entry=self._entry(key, seen, reached))
 
     async def model(self, namespace: str, name: str) -> ModelSeen | Unreadable | None:
-        """Everything about a model; None if it is gone."""
+        """Everything about a model; None if it is gone. Without its ledger nothing can be said of it."""
         model = self._cache.value(MODEL, namespace, name)
         if model is None or isinstance(model, Unreadable):
             return model
@@ -149,6 +149,8 @@ class Observer:
         versions = tuple(one for one in family if isinstance(one, ModelVersion))
         unreadable = {_number(one.name): one.why for one in family if isinstance(one, Unreadable)}
         ledger = self._cache.value(LEDGER, namespace, name)
+        if isinstance(ledger, Unreadable):
+            return ledger
         known = ledger if isinstance(ledger, ModelLedger) else None
         numbers = [one.spec.version for one in versions]
         return ModelSeen(
@@ -265,9 +267,9 @@ class Observer:
     def _own(self, model: RegisteredModel, kind: Kind) -> Iterator[tuple[int, Object]]:
         """The objects that the model owns, by version; copies that somebody made of them are not its own."""
         for one in self._cache.family(model.metadata.namespace, model.metadata.name, kind):
-            label = one["metadata"]["labels"].get(names.MODEL_VERSION, "")
-            if label.isdigit() and _owned_by(one, model.metadata.uid):
-                yield int(label), one
+            number = naming.number(one["metadata"]["labels"].get(names.MODEL_VERSION))
+            if number is not None and _owned_by(one, model.metadata.uid):
+                yield number, one
 
 
 def _owned_by(found: Object, uid: str) -> bool:
@@ -277,8 +279,7 @@ def _owned_by(found: Object, uid: str) -> bool:
 
 def _number(name: str) -> int:
     """The version in a ModelVersion's name, which the API server has checked."""
-    ending = name.rpartition("-v")[2]
-    return int(ending) if ending.isdecimal() else 0
+    return naming.number(name.rpartition("-v")[2]) or 0
 
 
 def registered_name(model: RegisteredModel) -> str:

@@ -71,10 +71,12 @@ class Pace:
 
 
 def _reasons(status: Mapping[str, Any]) -> set[tuple[str, str]]:
-    return {(one["type"], one["reason"]) for one in status.get("conditions", [])}
+    return {(one["type"], one.get("reason", "")) for one in status.get("conditions", [])}
 
 
 def _news(status: Any) -> Any:
+    if isinstance(status, str):  # most are: the check for a Mapping takes ten times as long
+        return status
     if isinstance(status, Mapping):
         return {key: _news(value) for key, value in status.items() if key not in PROGRESS}
     if isinstance(status, list | tuple):

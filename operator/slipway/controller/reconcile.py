@@ -26,6 +26,7 @@ from .slots import Slots
 from .telemetry import Telemetry
 
 log = logging.getLogger("slipway")
+UNREADABLE_SECONDS = 60.0  # until a version looks again whether its model can be read
 LOOKS = 3  # what a look did is seen by the next: a ledger that was written, a refusal
 KINDS: dict[str, Kind] = {"version": VERSION, "model": MODEL, "registry": REGISTRY}
 
@@ -83,6 +84,8 @@ class Reconciler:
             seen = await self._observer.version(key.namespace, key.name)
             if seen is None:
                 return None
+            if isinstance(seen, Unreadable) and seen.kind is not VERSION:
+                return UNREADABLE_SECONDS
             if isinstance(seen, Unreadable):
                 return await self._tell(key, found, _unreadable(found, seen))
             decision = lifecycle.decide(replace(seen, places=self._slots.look(key)))
@@ -180,13 +183,13 @@ class Reconciler:
     def _measure(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Durations of a version's phases that ended in this pass."""
         for phase in ("imported", "validation"):
-            record, old = after.get(phase, {}), before.get(phase, {})
-            if (
-                record.get("finishedAt")
-                and record.get("finishedAt") != old.get("finishedAt")
-                and record.get("startedAt")
-            ):
-                took = datetime.fromisoformat(record["finishedAt"]) - datetime.fromisoformat(record["startedAt"])
+            record, old = after.get(phase), before.get(phase)
+            if not isinstance(record, Mapping) or record == old:
+                continue
+            ended = record.get("finishedAt")
+            known = isinstance(old, Mapping) and old.get("finishedAt") == ended
+            if ended and record.get("startedAt") and not known:
+                took = datetime.fromisoformat(ended) - datetime.fromisoformat(record["startedAt"])
                 self._telemetry.phases.labels(phase).observe(took.total_seconds())
 
 
@@ -194,13 +197,15 @@ def _unreadable(found: Object, what: Unreadable) -> Decision:
     """What is said of an object that cannot be read; everything else that its status says is kept."""
     meta, status = found["metadata"], found.get("status") or {}
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    verdict: Verdict = failed(Reason.InvalidSpec, f"The object cannot be read: {what.why}.")
-    there = [one for one in status.get("conditions", []) if isinstance(one, dict)]
-    said = {one.get("type"): one for one in there if one.get("reason") == Reason.InvalidSpec}
+    ledger = what.kind is LEDGER
+    reason, name = (Reason.LedgerUnreadable, "ModelLedger") if ledger else (Reason.InvalidSpec, "object")
+    verdict: Verdict = failed(reason, f"The {name} cannot be read: {what.why}.")
+    there = status.get("conditions", [])
+    said = {one["type"]: one for one in there if one.get("reason") == reason}
     if said.get("Ready", {}).get("message") == clipped(verdict.message):
         return Decision()
     fresh = [one.wire() for one in conditions_after((), {}, verdict, now, meta.get("generation", 0))]
-    kept = [one for one in there if one.get("type") not in ("Ready", "Reconciling", "Stalled")]
+    kept = [one for one in there if one["type"] not in ("Ready", "Reconciling", "Stalled")]
     event = Event("Warning", verdict.reason, verdict.message)
     told = {**status, "observedGeneration": meta.get("generation", 0), "conditions": [*fresh, *kept]}
     return Decision(status=told, events=(event,))

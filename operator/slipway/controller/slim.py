@@ -33,10 +33,13 @@ SUBTREES = 4096  # parts of pod templates, of which one copy is kept
 
 def custom(found: Mapping[str, Any]) -> Object:
     """One of our own kinds: everything but what other writers leave in its metadata, and what the CRD says of an object
-    of which nothing was told yet."""
-    parts = {key: found[key] for key in ("spec", "status") if key in found}
-    if parts.get("status", {}).get("observedGeneration") == UNTOLD:
-        parts["status"] = {key: value for key, value in parts["status"].items() if key != "conditions"}
+    of which nothing was told yet. Its shape is certain from here on: what another CRD let in is lost."""
+    parts = {key: found[key] for key in ("spec", "status") if isinstance(found.get(key), Mapping)}
+    status = parts.get("status", {})
+    if isinstance(said := status.get("conditions", ()), list) and status.get("observedGeneration") != UNTOLD:
+        parts["status"] = {**status, "conditions": [one for one in said if _is_condition(one)]}
+    elif "conditions" in status:
+        parts["status"] = {key: value for key, value in status.items() if key != "conditions"}
     return _kept(found, **parts)
 
 
@@ -156,6 +159,10 @@ def _kept(found: Mapping[str, Any], **parts: Any) -> Object:
     whole = {"apiVersion": found.get("apiVersion", ""), "kind": found.get("kind", ""), "metadata": kept, **parts}
     shared: Object = _shared(whole)
     return shared
+
+
+def _is_condition(one: Any) -> bool:
+    return isinstance(one, Mapping) and "type" in one and all(isinstance(one.get(key, ""), str) for key in _CONDITION)
 
 
 def _of(found: Mapping[str, Any] | None, *keys: str) -> dict[str, Any]:

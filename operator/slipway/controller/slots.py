@@ -96,10 +96,11 @@ def running_in(cache: Cache) -> dict[str, set[Key]]:
     for job in cache.all(JOB):
         labels, meta = job["metadata"].get("labels") or {}, job["metadata"]
         ended = [one for one in job.get("status", {}).get("conditions", []) if one.get("status") == "True"]
-        if any(one["type"] in ("Complete", "Failed") for one in ended) or names.MODEL not in labels:
+        number = naming.number(labels.get(names.MODEL_VERSION))
+        if any(one["type"] in ("Complete", "Failed") for one in ended) or names.MODEL not in labels or number is None:
             continue
         pool = labels.get(names.POOL)
         queue = f"validate {pool}" if pool else "import"
-        name = naming.version(labels[names.MODEL], int(labels.get(names.MODEL_VERSION, "0")))
+        name = naming.version(labels[names.MODEL], number)
         found.setdefault(queue, set()).add(Key("version", labels.get(names.OWNER_NAMESPACE, meta["namespace"]), name))
     return found

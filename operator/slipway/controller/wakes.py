@@ -178,9 +178,9 @@ def _is_waited_for(around: Around, family: Family) -> bool:
 def _version(change: Change) -> Woken:
     """The version that an object's labels name."""
     family = family_of(change.kind, change.found)
-    number = (change.found["metadata"].get("labels") or {}).get(names.MODEL_VERSION, "")
-    if family is not None and number.isdecimal():
-        yield Key("version", family[0], naming.version(family[1], int(number))), Lane.USUAL
+    number = naming.number((change.found["metadata"].get("labels") or {}).get(names.MODEL_VERSION))
+    if family is not None and number is not None:
+        yield Key("version", family[0], naming.version(family[1], number)), Lane.USUAL
 
 
 def _spec(found: Object) -> Any:
@@ -214,6 +214,8 @@ def _facts(found: Object) -> Any:
 
 
 def _without_words(value: Any) -> Any:
+    if isinstance(value, str):  # most are: the check for a Mapping takes ten times as long
+        return value
     if isinstance(value, Mapping):
         return {key: _without_words(one) for key, one in value.items() if key not in _WORDS}
     if isinstance(value, list):

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ..resources import naming
+from .conditions import clipped
 
 _FIELD = re.compile(r"\s*(to|by|reason)\s*=\s*")
 
@@ -31,9 +32,10 @@ def command(value: str, handled: str) -> Command | None:
         return None
     found = _fields(value)
     to = found.get("to", "").strip().removeprefix("v")
-    if to and not to.isdecimal():
-        return Command(short, wrong=f"'to={to}' names no version: write a number, such as to=2")
-    return Command(short, int(to) if to else None, found.get("by", "").strip() or "unknown", found.get("reason", ""))
+    number = naming.number(to)
+    if to and number is None:
+        return Command(short, wrong=f"'to={clipped(to, 40)}' names no version: write a number, such as to=2")
+    return Command(short, number, found.get("by", "").strip() or "unknown", found.get("reason", ""))
 
 
 def _fields(value: str) -> dict[str, str]:

@@ -30,10 +30,11 @@ def decide(seen: VersionSeen) -> Step:
     key = _key(seen)
     if isinstance(seen.registry, Silent) and not _is_done(status.imported, key):
         return Step(failed(reason_named(seen.registry.reason), seen.registry.message), again_seconds=30.0)
-    progress = _progress(seen, status.imported, key, PURPOSE)
+    progress = _progress(seen, _whole(status.imported), key, PURPOSE)
     stale = attempts.leftovers(progress, seen.jobs, PURPOSE, seen.platform.namespace)
     if progress.recorded and progress.outcome == "Passed" and status.imported:
-        return Step(_stored(status.imported), acts=(*stale, *_cleared(seen, progress)))
+        stored = status.imported
+        return Step(_stored(stored), {"digest": stored.digest}, acts=(*stale, *_cleared(seen, progress)))
     if progress.job and progress.job.phase == "Succeeded":
         return _result(seen, progress)
     record = ImportRecord(**progress.fields())
@@ -57,7 +58,7 @@ def data_step(seen: VersionSeen) -> Step | None:
     status, key = seen.version.status, _data_key(seen, data)
     if isinstance(seen.registry, Silent):
         return Step(failed(reason_named(seen.registry.reason), seen.registry.message), again_seconds=30.0)
-    progress = _progress(seen, status.data, key, DATA_PURPOSE)
+    progress = _progress(seen, _whole(status.data), key, DATA_PURPOSE)
     stale = attempts.leftovers(progress, seen.jobs, DATA_PURPOSE, seen.platform.namespace)
     if progress.job and progress.job.phase == "Succeeded":
         result = _read(progress)
@@ -110,7 +111,13 @@ def _registry_data(seen: VersionSeen) -> Data | None:
 
 
 def _is_done(record: ImportRecord | DataRecord | None, key: str) -> bool:
+    record = _whole(record)
     return record is not None and record.key == key and record.outcome == "Passed"
+
+
+def _whole(record: ImportRecord | DataRecord | None) -> ImportRecord | DataRecord | None:
+    """The record; none where what passed has lost its digest, such as in a status that somebody restored in part."""
+    return None if record is not None and record.outcome == "Passed" and record.digest is None else record
 
 
 def _progress(seen: VersionSeen, record: ImportRecord | DataRecord | None, key: str, purpose: str) -> Progress:

@@ -385,6 +385,12 @@ class Reason(StrEnum):
         "A Service or Deployment of that name is there that Slipway did not make.",
         "Remove or rename it, or give the model another name.",
     )
+    LedgerUnreadable = (
+        "LedgerUnreadable",
+        "Stuck",
+        "The model's ledger cannot be read, so nothing is changed; what serves goes on serving.",
+        "Upgrade Slipway to the release that wrote it, or delete the ModelLedger: it is recalled from the statuses.",
+    )
     InvalidSpec = (
         "InvalidSpec",
         "Stuck",

@@ -85,7 +85,4 @@ def _ready(registry: ModelRegistry, state: RegistryState | None) -> Verdict:
 
 
 def _is_due(now: datetime, last: str | None) -> bool:
-    try:
-        return last is None or (now - parse_time(last)).total_seconds() >= BEAT_SECONDS
-    except (ValueError, TypeError):  # no time, or none with a zone: somebody else wrote it
-        return True
+    return last is None or (now - parse_time(last)).total_seconds() >= BEAT_SECONDS

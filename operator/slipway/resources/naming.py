@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from ..api import names
 from ..api.base import API_VERSION
 from ..api.meta import Meta
 
+_NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 NOBODY = "none"  # version that a Service selects while the model serves nothing
 
 
@@ -26,6 +28,11 @@ def job(version_name: str, purpose: str, key: str, attempt: int) -> str:
 def version(model: str, number: int) -> str:
     """Name of a ModelVersion and of its serving Deployment."""
     return f"{model}-v{number}"
+
+
+def number(text: object) -> int | None:
+    """The version that a label, a name or a person gives; None if it is no number of a version."""
+    return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text) else None
 
 
 def labels(model: str, number: int | None = None, **extra: str) -> dict[str, str]:

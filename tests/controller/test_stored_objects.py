@@ -1,0 +1,191 @@
+"""The whole pass over whatever may be stored: by older releases, by hand, by a restore.
+
+Of Slipway's kinds anything under spec and status may be any JSON, since another CRD may have let it in. Of Kubernetes'
+kinds each part has its type, and what must be there is there; it may say anything else.
+"""
+
+import copy
+import json
+import os
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from slipway.adapters.cluster import WATCHED, Object
+from slipway.controller.gauges import Gauges, Known
+from slipway.core.statuses import LIMIT_BYTES
+
+from tests.declared import GATED, model, version
+from tests.simulation import Simulation
+
+EXAMPLES = 2 * int(os.environ.get("SLIPWAY_EXAMPLES", "25"))
+OWN = ("ModelVersion", "RegisteredModel", "ModelLedger", "ModelRegistry")
+REFUSED = 3
+TEXT = st.text(max_size=20) | st.sampled_from(["", "2", "-1", "None", "Production", "True", "sha256:", "9" * 40])
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+ANY = st.recursive(LEAVES, lambda of: st.lists(of, max_size=3) | st.dictionaries(TEXT, of, max_size=3), max_leaves=5)
+SAME = {bool: st.booleans(), int: st.integers(-(2**63), 2**63 - 1), str: TEXT}
+MINUTES = 120.0
+LABELS = st.text("aZ0-_.", max_size=20) | st.sampled_from(["0", "2", "-1", "007", "9" * 40])
+TIMES = ["0001-01-01T00:00:00Z", "2026-03-06T17:00:00Z", "9999-12-31T23:59:59Z"]
+# What can be changed after an object was made, and parts that the API server insists on.
+EVERYWHERE = [
+    ("metadata", "labels"), ("metadata", "annotations"), ("metadata", "ownerReferences"), ("status",), ("data",),
+    ("spec", "selector"), ("spec", "replicas"),
+]  # fmt: skip
+REQUIRED = ("type", "status", "kind", "name", "uid", "exitCode", "apiVersion")
+
+
+def test_a_ledger_that_cannot_be_read_stops_everything_and_says_so_until_it_is_gone() -> None:
+    of = _served()
+    ledger = of.cluster.objects[("ModelLedger", "ml", "flights")]
+    of.cluster.put({**ledger, "spec": {**ledger["spec"], "format": 2}})
+    of.cluster.put(version(1, stage="Archived"))
+    of.advance(MINUTES)
+    ready = of.condition("RegisteredModel", "flights", "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "LedgerUnreadable")
+    assert ready["message"].startswith("The ModelLedger cannot be read: spec.format: Input should be 1")
+    assert of.route() == "2"
+    of.cluster.lose("ModelLedger", "ml", "flights")
+    of.advance(MINUTES)
+    assert (of.champion(), of.route()) == (2, "2")
+    assert of.condition("RegisteredModel", "flights", "Ready")["reason"] == "Serving"
+    assert of.condition("ModelVersion", "flights-v1", "Ready")["reason"] == "Archived"
+
+
+def test_a_status_that_cannot_be_read_is_a_lost_one() -> None:
+    of = _served()
+    found = of.cluster.objects[("ModelVersion", "ml", "flights-v2")]
+    of.cluster.put({**found, "status": {**found["status"], "validation": "Passed", "conditions": {"Ready": "True"}}})
+    of.advance(MINUTES)
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("2", "Serving")
+
+
+def test_files_whose_digest_got_lost_are_known_by_the_record_of_their_import() -> None:
+    of = _served()
+    found = of.cluster.objects[("ModelVersion", "ml", f"flights-v{REFUSED}")]
+    before = len(of.cluster.writes)
+    of.cluster.put({**found, "status": {key: one for key, one in found["status"].items() if key != "digest"}})
+    of.advance(MINUTES)
+    again = of.cluster.objects[("ModelVersion", "ml", f"flights-v{REFUSED}")]
+    assert again["status"]["digest"] == found["status"]["digest"]
+    assert not [one for one in of.cluster.writes[before:] if one[1] == "Job"]
+
+
+@pytest.mark.parametrize("number", ["soon", "", "-1", "9" * 40])
+def test_a_job_whose_label_names_no_version_holds_up_nobody(number: str) -> None:
+    of = _served()
+    job = next(found for (kind, *_), found in of.cluster.objects.items() if kind == "Job")
+    labels = {**job["metadata"]["labels"], "slipway.dev/version": number}
+    meta = {"name": "by-hand", "namespace": "ml", "labels": labels}
+    of.cluster.put({**job, "metadata": meta, "status": {}})
+    of.cluster.put(version(4))
+    of.settle()
+    assert of.route() == "4"
+
+
+def test_a_version_whose_model_is_no_name_holds_up_nobody() -> None:
+    of = _served()
+    of.cluster.put({**version(9), "spec": {"model": ["flights"], "version": {}}})
+    of.cluster.put(version(4))
+    of.settle()
+    assert of.route() == "4"
+
+
+@given(data=st.data())
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a failure says enough as it is
+)
+def test_no_stored_object_breaks_a_pass_or_gives_traffic_to_the_unproven(data: st.DataObject) -> None:
+    of = _served()
+    before = copy.deepcopy(of.cluster.objects)
+    chosen = data.draw(st.lists(st.sampled_from(_places(of)), min_size=1, max_size=3, unique=True), "objects")
+    for place in chosen:
+        of.cluster.put(_changed(data, of.cluster.objects[place]))
+    of.wake_family()
+    of.settle(nodes=False)
+    assert of.route() != str(REFUSED)
+    assert len(list(Gauges(Known(of.cache, dict, dict)).collect())) > 10
+    for found in of.cluster.objects.values():
+        assert len(json.dumps(found.get("status", {})).encode()) <= LIMIT_BYTES or found["kind"] not in OWN
+    for place in chosen:
+        of.cluster.put(before[place])
+    of.wake_family()
+    of.settle()
+    assert of.route() in ("1", "2")
+
+
+@cache
+def _once() -> Simulation:
+    of = Simulation()
+    of.bad = {REFUSED}
+    of.cluster.put(model(validation=GATED))
+    for number in (1, 2, REFUSED):
+        of.cluster.put(version(number))
+        of.settle()
+    return of
+
+
+def _served() -> Simulation:
+    """Version 2 serves, 1 did before, 3 missed its gate; the operator starts."""
+    once, of = _once(), Simulation()
+    of.cluster.become(once.cluster)
+    of.registry.labels, of.bad = dict(once.registry.labels), {REFUSED}
+    of.start()
+    return of
+
+
+def _places(of: Simulation) -> list[tuple[str, str, str]]:
+    watched = {kind.kind for kind in WATCHED}
+    return sorted(place for place in of.cluster.objects if place[0] in watched)
+
+
+def _changed(data: st.DataObject, found: Object) -> Object:
+    """The object with up to three of its parts changed."""
+    found = copy.deepcopy(found)
+    for _ in range(data.draw(st.integers(1, 3), "changes")):
+        paths = _paths(found)
+        if not paths:
+            break
+        path = data.draw(st.sampled_from(paths), "path")
+        at: Any = found
+        for step in path[:-1]:
+            at = at[step]
+        last, was = path[-1], at[path[-1]]
+        free = path[0] in ("spec", "status", "data") and found["kind"] in (*OWN, "ControllerRevision")
+        if (free or last not in REQUIRED) and data.draw(st.integers(0, 3), "whether it goes") == 0:
+            del at[last]
+        elif free and len(path) > 1:
+            at[last] = data.draw(ANY)
+        elif path[:2] == ("metadata", "labels") and isinstance(was, str):
+            at[last] = data.draw(LABELS)
+        elif isinstance(last, str) and last.endswith(("At", "Time", "Timestamp")):
+            at[last] = data.draw(st.sampled_from(TIMES))
+        elif type(was) in SAME:
+            at[last] = data.draw(SAME[type(was)])
+        else:
+            at[last] = type(was)()
+    return found
+
+
+def _paths(found: Object) -> list[tuple[Any, ...]]:
+    """Every part of an object that somebody may have written so."""
+    parts = [*EVERYWHERE, ("spec",)] if found["kind"] in OWN else EVERYWHERE
+    paths: list[tuple[Any, ...]] = []
+
+    def walk(value: Any, path: tuple[Any, ...]) -> None:
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            here = (*path, key)
+            under = any(here[: len(part)] == part for part in parts)
+            if under:
+                paths.append(here)
+            if isinstance(one, dict | list) and (under or any(here == part[: len(here)] for part in parts)):
+                walk(one, here)
+
+    walk(found, ())
+    return paths

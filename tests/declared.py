@@ -1,0 +1,29 @@
+"""What people apply, for the model `flights` in `ml`."""
+
+from typing import Any
+
+from slipway.adapters.cluster import Object
+
+from tests.simulation import METRIC
+from tests.worlds import DATA
+
+GATED = {
+    "modelType": "regressor",
+    "data": DATA,
+    "gates": [{"name": "error", "metric": {"name": METRIC, "threshold": 12.0, "greaterIsBetter": False}}],
+}
+
+
+def model(**spec: Any) -> Object:
+    """A RegisteredModel."""
+    return _object("RegisteredModel", "flights", spec)
+
+
+def version(number: int, stage: str = "Production") -> Object:
+    """A ModelVersion."""
+    return _object("ModelVersion", f"flights-v{number}", {"model": "flights", "version": number, "stage": stage})
+
+
+def _object(kind: str, name: str, spec: Any) -> Object:
+    meta = {"name": name, "namespace": "ml", "creationTimestamp": "2026-03-06T16:00:00Z"}
+    return {"apiVersion": "slipway.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
