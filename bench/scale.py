@@ -51,7 +51,7 @@ async def _measure(folder: Path, sizes: Sizes, logs: Path) -> Found:
         with console.step(f"{sizes.rounds} starts"):
             _starts(here, found)
         with started(here.operator) as (running, _):
-            with console.step(f"{sizes.rest_minutes:g} minutes at rest"):
+            with console.step(f"{sizes.rest_minutes:g} minutes at rest, {sizes.rounds} times"):
                 _rest(here, running, found)
             with console.step(f"{sizes.rounds} rollbacks while the registry hangs"):
                 await _rollbacks(here, place, found)
@@ -98,24 +98,34 @@ def _starts(world: World, found: Found) -> None:
 def _rest(world: World, running: Running, found: Found) -> None:
     if not running.quiet(QUIET):
         world.console.say("the operator does not come to rest")
-    requests, cpu, began = registry.Requests(world.mlflow), running.cpu_seconds, time.monotonic()
+    requests = registry.Requests(world.mlflow)
+    shares, usual, most = [], [], []
+    for _ in range(world.sizes.rounds):
+        share, per_tick, memory = _one_rest(world.sizes, running)
+        shares.append(share)
+        # A slow full read now and then is not what every tick costs: it is told in the details.
+        usual.append(statistics.median(per_tick) / max(1.0, world.sizes.registered / MODELS_PER_TICK))
+        most.append(max(memory))
+        found.details.setdefault("registry calls per tick", []).append(per_tick)
+        world.console.say(f"{share:.2f} % of a core, {most[-1]:.0f} MiB")
+    found.details["registry requests at rest"] = dict(requests.counted())
+    found.figures += [
+        figure("CPU at rest", shares, " % of a core", 1),
+        figure(f"registry requests per tick and {MODELS_PER_TICK} models", usual, "", 3),
+        figure("memory at rest", most, " MiB", 300),
+    ]
+
+
+def _one_rest(sizes: Sizes, running: Running) -> tuple[float, list[float], list[float]]:
+    """Percent of a core; calls to the registry in each tick, and the memory after it (MiB)."""
+    cpu, began = running.cpu_seconds, time.monotonic()
     calls, memory = [running.registry_calls], [running.memory_mib]
-    for _ in range(max(1, round(world.sizes.rest_minutes * 60 / TICK_SECONDS))):
+    for _ in range(max(1, round(sizes.rest_minutes * 60 / TICK_SECONDS))):
         time.sleep(TICK_SECONDS)
         calls.append(running.registry_calls)
         memory.append(running.memory_mib)
     share = (running.cpu_seconds - cpu) / (time.monotonic() - began) * 100
-    per_tick = [after - before for before, after in itertools.pairwise(calls)]
-    found.details["registry requests at rest"] = dict(requests.counted())
-    found.details["registry calls per tick"] = per_tick
-    found.details["memory at rest, MiB"] = [round(one, 1) for one in memory]
-    # A slow full read now and then is not what every tick costs: it is told in the details.
-    usual = statistics.median(per_tick) / max(1.0, world.sizes.registered / MODELS_PER_TICK)
-    found.figures += [
-        figure("CPU at rest", share, " % of a core", 1),
-        figure(f"registry requests per tick and {MODELS_PER_TICK} models", usual, "", 3),
-        figure("memory at rest", max(memory), " MiB", 300),
-    ]
+    return share, [after - before for before, after in itertools.pairwise(calls)], memory
 
 
 async def _rollbacks(world: World, place: Place, found: Found) -> None:

@@ -26,7 +26,7 @@ class Sizes:
     versions: int = 10
     fresh: int = 300
     rounds: int = 5
-    rest_minutes: float = 5.5
+    rest_minutes: float = 5.0
 
     @property
     def registered(self) -> int:
