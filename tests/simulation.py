@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -17,7 +17,7 @@ from slipway.api.report import PREFIX, Measured, Report, Summary
 from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
 from slipway.controller.identity import Place, place_of
-from slipway.controller.observe import Observer, Outside, Wish
+from slipway.controller.observe import Lookup, Observer, Outside
 from slipway.controller.pace import Pace
 from slipway.controller.queue import Key, Lane
 from slipway.controller.reconcile import Hands, Reconciler
@@ -67,11 +67,11 @@ class Registry:
         """Nobody else writes."""
         return None
 
-    def ask(self, wish: Wish) -> Entry | Absent | Silent | None:
+    def ask(self, lookup: Lookup) -> Entry | Absent | Silent | None:
         """Every version is registered."""
         return SILENT if self.silent else ENTRY
 
-    def forget(self, _wish: Wish) -> None:
+    def forget(self, _lookup: Lookup) -> None:
         """Nothing is remembered."""
 
     def write(self, writes: tuple[Write, ...]) -> bool:
@@ -92,9 +92,9 @@ class Registry:
 class Simulation:
     """One model, `flights` in `ml`, from the objects that people apply to the traffic that they get."""
 
-    def __init__(self, platform: Platform = PLATFORM) -> None:
+    def __init__(self, platform: Platform = PLATFORM, serves: Callable[[str], bool] = lambda _: True) -> None:
         self.now = NOW
-        self.platform = platform
+        self.platform, self.serves = platform, serves
         self.loop = asyncio.new_event_loop()
         self.cluster = FakeCluster(lambda: self.now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.registry = Registry()
@@ -118,7 +118,9 @@ class Simulation:
         hands = Hands(self._label, lambda _, document: self.kept.append(document), self.wake, lambda _: None)
         applier = Applier(cluster, cache, refusals, telemetry)
         pace = Pace(self._seconds)
-        self.reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, lambda _: None, telemetry, pace)
+        self.reconciler = Reconciler(
+            cache, observer, applier, refusals, slots, hands, lambda _: None, telemetry, pace, self.serves
+        )
         watch = Watch(cluster, cache, Wakes(self.wake, lambda _: ("ml", "mlflow")), telemetry)
         self.watch = watch
         self.untold = dict[tuple[Kind, Place], list[tuple[str, Object]]]()  # events on their way, by object
@@ -260,6 +262,7 @@ class Simulation:
                 },
             }
         )
+        self.cluster.put({**job, "status": {"conditions": [_complete(self.now)]}})
 
     def _judged(self, number: int, task: tasks.JudgeTask) -> tuple[str, str]:
         value = 99.0 if number in self.bad else 5.0
@@ -316,6 +319,10 @@ METRIC = "root_mean_squared_error"
 def digest_of(number: int) -> str:
     """The digest of a version's files."""
     return digest(chr(96 + number))
+
+
+def _complete(now: datetime) -> Object:
+    return {"type": "Complete", "status": "True", "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
 def _registry() -> Object:

@@ -57,8 +57,11 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: queue.depths, acts.is_set)))
     telemetry.frozen.set(bool(chosen.freeze))
     hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget)
-    reconciler = Reconciler(cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry)
     watch = Watch(cluster, cache, Wakes(queue.wake, registries.place), telemetry)
+    reconciler = Reconciler(
+        cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry,
+        serves=lambda namespace: bool(chosen.watch_namespaces) or watch.serves(namespace),
+    )  # fmt: skip
     kopf = Kopf(chosen.watch_namespaces, chosen.namespace, watch)
 
     def alive() -> str:

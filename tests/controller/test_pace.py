@@ -33,7 +33,7 @@ def clock() -> Clock:
 def pace(clock: Clock) -> Pace:
     """A pace that has just told a first status."""
     found = Pace(clock)
-    found.told(KEY, {}, status())
+    found.written(KEY, {}, status())
     return found
 
 
@@ -56,9 +56,9 @@ def test_progress_is_told_ever_more_rarely_until_there_is_news(pace: Pace, clock
         before, after = status(f"step {step}"), status(f"step {step + 1}")
         pauses.append(pace.wait(KEY, before, after))
         clock.now += pauses[-1]
-        pace.told(KEY, before, after)
+        pace.written(KEY, before, after)
     assert pauses == [30.0, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS, LONGEST_SECONDS]
-    pace.told(KEY, status(), status(reason="GatesPassed"))
+    pace.written(KEY, status(), status(reason="GatesPassed"))
     assert pace.wait(KEY, status("a"), status("b")) == FIRST_SECONDS
 
 
@@ -92,7 +92,7 @@ class TestARollout:
     def test_that_has_ended_is_told_at_once(self, pace: Pace, clock: Clock) -> None:
         pace.wait(MODEL, model("Serving"), model("RolloutProgressing", 2))
         clock.now = 3.0
-        pace.told(MODEL, model("Serving"), model("Serving"))
+        pace.written(MODEL, model("Serving"), model("Serving"))
         assert not pace.passing(MODEL)
 
     def test_that_a_model_began_with_has_its_steps_told_if_they_last(self, pace: Pace) -> None:

@@ -13,8 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from slipway.adapters.cluster import WATCHED, Object
+from slipway.adapters.cluster import EVENT, WATCHED, Object
 from slipway.controller.gauges import Gauges, Known
+from slipway.controller.queue import Key
+from slipway.controller.registries import Registries
+from slipway.controller.sweeper import Sweeper
+from slipway.controller.telemetry import Telemetry
 from slipway.core.statuses import LIMIT_BYTES
 
 from tests.declared import GATED, model, version
@@ -53,6 +57,66 @@ def test_a_ledger_that_cannot_be_read_stops_everything_and_says_so_until_it_is_g
     assert (of.champion(), of.route()) == (2, "2")
     assert of.condition("RegisteredModel", "flights", "Ready")["reason"] == "Serving"
     assert of.condition("ModelVersion", "flights-v1", "Ready")["reason"] == "Archived"
+
+
+def test_while_a_ledger_cannot_be_read_no_rollback_is_promised_and_each_edit_is_answered() -> None:
+    of = _served()
+    ledger = of.cluster.objects[("ModelLedger", "ml", "flights")]
+    of.cluster.put({**ledger, "spec": {**ledger["spec"], "handled": ["rollback"]}})
+    of.edit("RegisteredModel", "flights", suspend=True, annotations={"rollback": "to=1"})
+    of.advance(MINUTES)
+    found = of.cluster.objects[("RegisteredModel", "ml", "flights")]
+    assert of.condition("RegisteredModel", "flights", "RollbackReady")["reason"] == "LedgerUnreadable"
+    assert "rollback" not in found["status"]
+    assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+    told = [one["reason"] for one in of.cluster.of(EVENT)]
+    assert told.count("LedgerUnreadable") == 1
+
+
+def test_a_ledger_that_is_recalled_replays_no_command_and_keeps_the_hold() -> None:
+    of = _served()
+    for command in ("resume", "rollback"):
+        of.edit("RegisteredModel", "flights", annotations={command: f"by=eve, reason={command} again"})
+        of.settle()
+    assert of.route() == "1"
+    of.cluster.put(version(4))
+    of.settle()
+    of.cluster.lose("ModelLedger", "ml", "flights")
+    of.advance(MINUTES)
+    ledger = of.ledger()
+    assert ledger is not None
+    assert (of.route(), ledger.champion, ledger.hold is not None) == ("1", 1, True)
+    assert of.condition("ModelVersion", "flights-v4", "Released")["reason"] == "Held"
+
+
+def test_a_version_that_cannot_be_read_any_more_gives_its_place_to_the_next() -> None:
+    of = _served()
+    one = of.platform.imports.model_copy(update={"max_concurrent": 1})
+    of.platform = of.platform.model_copy(update={"imports": one})
+    of.start()
+    for number in (4, 5):
+        of.cluster.put(version(number))
+        of.settle(nodes=False)
+    assert of.condition("ModelVersion", "flights-v5", "Ready")["reason"] == "Queued"
+    of.edit("ModelVersion", "flights-v4", stage="Sideways")
+    of.settle()
+    assert of.condition("ModelVersion", "flights-v5", "Imported")["status"] == "True"
+
+
+def test_one_object_that_breaks_what_takes_it_in_keeps_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = _served()
+    put = of.cache.put
+
+    def breaks(kind: Any, found: Any, *more: Any) -> bool:
+        if found["metadata"]["name"] == "flights-v4":
+            raise TypeError("a shape that nobody thought of")
+        return put(kind, found, *more)
+
+    monkeypatch.setattr(of.cache, "put", breaks)
+    of.cluster.put(version(4))
+    of.cluster.put(version(5))
+    of.settle()
+    assert of.route() == "5"
 
 
 def test_a_status_that_cannot_be_read_is_a_lost_one() -> None:
@@ -109,8 +173,10 @@ def test_no_stored_object_breaks_a_pass_or_gives_traffic_to_the_unproven(data: s
         of.cluster.put(_changed(data, of.cluster.objects[place]))
     of.wake_family()
     of.settle(nodes=False)
+    of.run(of.reconciler(Key("registry", "ml", "mlflow")))
     assert of.route() != str(REFUSED)
     assert len(list(Gauges(Known(of.cache, dict, dict)).collect())) > 10
+    assert _swept(of) is not None
     for found in of.cluster.objects.values():
         assert len(json.dumps(found.get("status", {})).encode()) <= LIMIT_BYTES or found["kind"] not in OWN
     for place in chosen:
@@ -124,7 +190,9 @@ def test_no_stored_object_breaks_a_pass_or_gives_traffic_to_the_unproven(data: s
 def _once() -> Simulation:
     of = Simulation()
     of.bad = {REFUSED}
-    of.cluster.put(model(validation=GATED))
+    source = {"name": "flights", "registryRef": {"namespace": "ml", "name": "mlflow"}}
+    of.cluster.put(model(validation=GATED, source=source))
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "friday"})
     for number in (1, 2, REFUSED):
         of.cluster.put(version(number))
         of.settle()
@@ -138,6 +206,13 @@ def _served() -> Simulation:
     of.registry.labels, of.bad = dict(once.registry.labels), {REFUSED}
     of.start()
     return of
+
+
+def _swept(of: Simulation) -> object:
+    """Which models a sweep of the registry would look for."""
+    nobody: Any = None
+    registries = Registries(of.cluster, of.cache, of.platform, nobody)  # type: ignore[arg-type]
+    return Sweeper(of.cache, registries, nobody, Telemetry())._wanted(("ml", "mlflow"))
 
 
 def _places(of: Simulation) -> list[tuple[str, str, str]]:

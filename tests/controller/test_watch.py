@@ -132,3 +132,11 @@ def test_what_is_known_is_not_handed_over_again(watch: Watch) -> None:
     assert not watch.lacks(VERSION, None, thing(VERSION, "flights-v1", 5))
     assert watch.lacks(VERSION, "MODIFIED", thing(VERSION, "flights-v1", 6))
     assert watch.lacks(VERSION, "DELETED", thing(VERSION, "flights-v1", 5))
+
+
+async def test_a_namespace_is_served_once_it_has_the_label(watch: Watch, cluster: Cluster) -> None:
+    assert watch.serves("ml"), "where no namespace can be seen, admission alone decides"
+    cluster.holds[NAMESPACE] = [thing(NAMESPACE, "ml", namespace=""), thing(NAMESPACE, "team", namespace="")]
+    cluster.holds[NAMESPACE][0]["metadata"]["labels"] = {"slipway.dev/models": "true"}
+    await watch.relist((), "slipway-system")
+    assert (watch.serves("ml"), watch.serves("team"), watch.serves("unheard-of")) == (True, False, False)

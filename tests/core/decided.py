@@ -6,6 +6,7 @@ from typing import Any
 from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
 from slipway.core.decision import Decision
+from slipway.core.revisions import import_key
 
 from tests.worlds import (
     STAMP,
@@ -43,11 +44,11 @@ def with_rollback(of: RegisteredModel) -> RegisteredModel:
     return of.model_copy(update={"metadata": meta})
 
 
-def imported(number: int, released: str = "Serving", digest_of: str = "") -> ModelVersion:
-    """A version whose files its import has put into the store."""
+def imported(number: int, released: str = "Serving", digest_of: str = "", key: str = "") -> ModelVersion:
+    """A version whose files its import has put into the store; `key`: of another object's import."""
     files = digest_of or digest(chr(96 + number))
     condition = {"type": "Released", "status": "False", "reason": released, "lastTransitionTime": STAMP}
-    record = {"key": "k", "outcome": "Passed", "digest": files}
+    record = {"key": key or import_key(version(number)), "outcome": "Passed", "digest": files}
     return version(number, status={"digest": files, "imported": record, "conditions": [condition]})
 
 

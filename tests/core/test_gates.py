@@ -52,19 +52,19 @@ def test_a_metric_gate(case: Case) -> None:
     )
     of = {} if case.candidate is None else {"rmse": case.candidate}
     champion = None if case.champion is None else {"rmse": case.champion}
-    (result,) = gates.judge([gate], report(of, champion))
+    (result,) = gates.evaluate([gate], report(of, champion))
     assert result.result == case.want, case.because
 
 
 def test_a_failed_gate_tells_both_numbers() -> None:
     gate = Gate(name="error", metric=MetricGate(name="rmse", min_relative_change=0.2, greater_is_better=False))
-    (result,) = gates.judge([gate], report({"rmse": 11.0}, {"rmse": 12.5}))
+    (result,) = gates.evaluate([gate], report({"rmse": 11.0}, {"rmse": 12.5}))
     assert result.message == "rmse is 11, the champion's is 12.5: must be lower by at least 20.000%"
 
 
 def test_a_metric_of_the_champion_that_is_missing_fails_the_comparison() -> None:
     gate = Gate(name="error", metric=MetricGate(name="rmse", min_relative_change=0.2, greater_is_better=False))
-    (result,) = gates.judge([gate], report({"rmse": 11.0}, {}))
+    (result,) = gates.evaluate([gate], report({"rmse": 11.0}, {}))
     assert result.result == "Failed"
 
 
@@ -107,7 +107,7 @@ def test_gates_agree_with_mlflow(
         want = "Passed"
     except ModelValidationFailedException:
         want = "Failed"
-    (result,) = gates.judge([Gate(name="g", metric=metric)], report({"m": candidate}, {"m": champion}))
+    (result,) = gates.evaluate([Gate(name="g", metric=metric)], report({"m": candidate}, {"m": champion}))
     assert result.result == want
 
 
@@ -131,5 +131,5 @@ def test_a_version_may_not_replace_a_gate_of_its_model() -> None:
 
 
 def test_a_kind_of_gate_that_nobody_judges_never_passes() -> None:
-    (result,) = gates.judge([Gate(name="later")], report({"m": 1.0}, None))
+    (result,) = gates.evaluate([Gate(name="later")], report({"m": 1.0}, None))
     assert result.result == "Failed"

@@ -118,8 +118,14 @@ def test_a_rolled_back_version_stays_out_after_resume_until_a_retry() -> None:
     out = RolledBack(version=2, at=STAMP, by="alice")
     ledger = serves(1, rolled_back=(out,), released=(release(1), release(2)))
     assert champion_after(promotion.decide(model_seen((version(1), version(2)), ledger, (V1, V2)))) == 1
-    again = promotion.decide(model_seen((version(1), version(2, retry="1")), ledger, (V1, V2)))
+    again = promotion.decide(model_seen((version(1), proven(2, champion=A, retry="1")), ledger, (V1, V2)))
     assert champion_after(again) == 2
+
+
+def test_a_released_version_above_the_champion_whose_status_was_lost_is_proven_anew_before_it_returns() -> None:
+    ledger = serves(1, released=(release(1), release(2)))
+    assert champion_after(promotion.decide(model_seen((version(1), version(2)), ledger, (V1, V2)))) == 1
+    assert champion_after(promotion.decide(model_seen((version(1), proven(2, champion=A)), ledger, (V1, V2)))) == 2
 
 
 @pytest.mark.parametrize(

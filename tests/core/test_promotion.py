@@ -146,6 +146,8 @@ def test_a_restored_ledger_is_believed_once_its_champion_is_imported_again_under
     assert ledger is not None and (ledger.model_uid, ledger.champion, ledger.predecessor) == ("model-uid", 2, None)
     forged = imported(2, digest_of=digest("f"))
     assert promotion.decide(model_seen((version(1), forged), restored)).acts == ()
+    of_the_backup = imported(2, key="of another life")
+    assert promotion.decide(model_seen((version(1), of_the_backup), restored)).acts == ()
 
 
 def test_nothing_is_retired_while_nobody_knows_who_serves() -> None:

@@ -18,7 +18,7 @@ from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
 from slipway.api.report import Measured, Report
 from slipway.api.validation import Gate
-from slipway.core.gates import judge
+from slipway.core.gates import evaluate
 from slipway.core.lifecycle import LIFECYCLE
 from slipway.core.reasons import Reason
 from slipway.settings import VARIABLES, ConfigFile
@@ -213,7 +213,7 @@ def test_the_readme_shows_the_words_of_a_gate_that_was_missed() -> None:
     shown = next(block.text for block in blocks(ROOT / "README.md") if block.text.startswith("error: "))
     shown = " ".join(shown.split())
     candidate, champion = (float(one) for one in re.findall(r"is (\d+\.\d+)", shown)[1:3])
-    (result,) = judge([gate], Report.model_construct(
+    (result,) = evaluate([gate], Report.model_construct(
         candidate=Measured.model_construct(metrics={"root_mean_squared_error": candidate}),
         champion=Measured.model_construct(metrics={"root_mean_squared_error": champion}),
     ))  # fmt: skip

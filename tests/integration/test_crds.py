@@ -165,7 +165,7 @@ MODELS = [
          "spec.validation.data.uri in body should match"),
     Case("duration in words", "h, m and s", validation(timeout="10 minutes"),
          "spec.validation.timeout: Invalid value: \"10 minutes\": spec.validation.timeout in body should match "
-         "'^([0-9]+h)?([0-9]+m)?([0-9]+s)?$'"),
+         "'^([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$'"),
     Case("duration without a unit", "30 of what?", model(rollout={"keepWarm": "30"}),
          'spec.rollout.keepWarm: Invalid value: "30"'),
     Case("no replicas", "a served model has a pod", model(serving={"scaling": {"fixed": {"replicas": 0}}}),

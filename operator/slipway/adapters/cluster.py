@@ -225,7 +225,7 @@ def _listed(kind: Kind, raw: msgspec.Raw) -> Listed:
 def _decoded(content: bytes | msgspec.Raw, what: Any) -> Any:
     try:
         return msgspec.json.decode(content, type=what)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreachable(f"the API server's answer cannot be read: {error}") from error
 
 

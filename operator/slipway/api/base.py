@@ -62,8 +62,17 @@ ENDINGS = (
 )
 ModelName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$")]
 Digest = Annotated[str, Field(min_length=71, max_length=71, pattern=r"^sha256:[0-9a-f]{64}$")]
-# At most eleven years and a half: what is longer is no duration that anybody means, and no date that there is.
-Duration = Annotated[str, Field(max_length=20, pattern=r"^([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$", min_length=2)]
+LONGEST_SECONDS = 20 * 365 * 86400  # a duration that is longer means for ever, and would lead to no date that there is
+# What was stored before the digits were counted can be read.
+Duration = Annotated[
+    str,
+    Field(
+        max_length=20,
+        pattern=r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$",
+        min_length=2,
+        json_schema_extra={"pattern": "^([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$"},
+    ),
+]
 Size = Annotated[str, Field(max_length=16, pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$")]
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$")]
 Time = Annotated[str, Field(max_length=32), AfterValidator(_time)]  # RFC 3339
@@ -78,9 +87,9 @@ def size_bytes(size: str) -> int:
 
 
 def seconds(duration: str) -> int:
-    """Seconds in a duration such as `1h30m`; ValueError if it is not one."""
+    """Seconds in a duration such as `1h30m`, at most LONGEST_SECONDS; ValueError if it is not one."""
     found = _DURATION.match(duration)
     if not found or not duration:
         raise ValueError(f"{duration!r} is not a duration such as 90s, 10m or 1h30m")
     hours, minutes, rest = (int(part or 0) for part in found.groups())
-    return hours * 3600 + minutes * 60 + rest
+    return min(hours * 3600 + minutes * 60 + rest, LONGEST_SECONDS)

@@ -2,13 +2,15 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from . import names
 from .base import ENDINGS, IMMUTABLE, Digest, ModelName, Time, Value, keyed_by, rules
 from .condition import ObjectStatus
 from .meta import Meta
 from .validation import VersionValidation
 
+RETRY_LENGTH = 256
 Stage = Literal["None", "Staging", "Production", "Archived"]
 _IMMUTABLE = {"x-kubernetes-validations": [{"rule": IMMUTABLE[0], "message": IMMUTABLE[1]}]}
 _MODEL = {
@@ -98,13 +100,22 @@ class ValidationRecord(Attempt):
     python: Annotated[str | None, Field(max_length=8, description="Its Python minor version.")] = None
 
 
+def _short(text: str) -> str:
+    """The text, if it takes no more bytes than its field has characters."""
+    if len(text.encode()) > 2048:
+        raise ValueError("takes more than 2048 bytes")
+    return text
+
+
 class Resolved(Value):
     """What the registry says of the version, pinned when it was first read."""
 
     registry: Annotated[
         str, Field(max_length=16, description="Hash of the registry and the registered model that it was read from.")
     ] = ""
-    source: Annotated[str, Field(max_length=2048, description="Where the registry keeps the files.")]
+    source: Annotated[
+        str, Field(max_length=2048, description="Where the registry keeps the files."), AfterValidator(_short)
+    ]
     model_id: Annotated[str | None, Field(max_length=256, description="MLflow's id of the logged model.")] = None
     run_id: Annotated[str | None, Field(max_length=256, description="The run that made it.")] = None
     mlmodel_digest: Annotated[str, Field(max_length=71, description="Digest of the MLmodel file.")]
@@ -129,7 +140,7 @@ class ModelVersionStatus(ObjectStatus):
     validation: Annotated[ValidationRecord | None, Field(description="Its latest validation.")] = None
     url: Annotated[str | None, Field(max_length=512, description="Where it is served, while it is.")] = None
     last_handled_retry: Annotated[
-        str | None, Field(max_length=256, description="Value of the last slipway.dev/retry that was acted on.")
+        str | None, Field(max_length=RETRY_LENGTH, description="Value of the last slipway.dev/retry that was acted on.")
     ] = None
 
 
@@ -159,3 +170,9 @@ class ModelVersion(Value):
     metadata: Meta
     spec: ModelVersionSpec
     status: ModelVersionStatus = ModelVersionStatus()
+
+    @property
+    def retry(self) -> str | None:
+        """What slipway.dev/retry says, as far as the status has room for it."""
+        asked = self.metadata.annotations.get(names.RETRY)
+        return None if asked is None else asked[:RETRY_LENGTH]

@@ -16,6 +16,7 @@ REGISTRY_SECRET = f"{GROUP}/registry"  # a Secret that a ModelRegistry may name 
 # What a person asks for; each new value is handled once.
 ROLLBACK = f"{GROUP}/rollback"  # on a RegisteredModel: go back to the predecessor, or to the version that it names
 RESUME = f"{GROUP}/resume"  # on a RegisteredModel: rollouts may start again after a rollback
+MODELS = f"{GROUP}/models"  # on a Namespace: "true" asks the operator to act there
 RETRY = f"{GROUP}/retry"  # on a ModelVersion: import and validate again, and let a rolled-back version return
 REFRESH = f"{GROUP}/refresh"  # on a RegisteredModel: render the serving pods anew
 IMPLICIT = f"{GROUP}/implicit"  # on a RegisteredModel: the operator made it

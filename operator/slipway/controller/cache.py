@@ -212,11 +212,26 @@ def _brief(found: Object) -> Brief:
 
 
 def _parse(kind: Kind, found: Object) -> Value | Unreadable:
-    """The value. A status that cannot be read is a lost one: nobody but the operator could mend it."""
+    """The value. What cannot be read of a status is lost: nobody but the operator could mend it."""
     try:
         return _TYPES[kind].model_validate(found)
     except ValidationError as error:
         if all(one["loc"][:1] == ("status",) for one in error.errors()):
-            return _parse(kind, {key: value for key, value in found.items() if key != "status"})
+            return _parse(kind, found | {"status": readable(kind, found.get("status"))})
         wrong = "; ".join(f"{'.'.join(str(p) for p in one['loc'])}: {one['msg']}" for one in error.errors()[:5])
         return Unreadable(kind, found["metadata"]["name"], wrong)
+
+
+def readable(kind: Kind, status: Any) -> dict[str, Any]:
+    """The parts of a status that can be read."""
+    kept = dict(status) if isinstance(status, Mapping) else {}
+    of: Any = _TYPES[kind].model_fields["status"].annotation
+    while kept:
+        try:
+            of.model_validate(kept)
+        except ValidationError as error:
+            wrong = {str(one["loc"][0]) for one in error.errors() if one["loc"]} & kept.keys()
+            kept = {key: value for key, value in kept.items() if key not in wrong} if wrong else {}
+        else:
+            break
+    return kept

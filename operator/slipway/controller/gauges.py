@@ -19,6 +19,7 @@ from ..api.modelregistry import ModelRegistry
 from ..core.reasons import reason_named
 from ..resources import naming
 from .cache import Cache
+from .identity import section
 
 Jobs = Callable[[], Mapping[str, tuple[int, int]]]  # how many run and how many wait, by queue
 
@@ -110,7 +111,7 @@ class Gauges(Collector):
             ledger = _ledger(cache, model)
             for name, value in _of_model(model, ledger):
                 found[name].append(_sample(name, labels, value))
-            ready = _ready(model)
+            ready = _ready_condition(model)
             if ready.get("status") != "True":
                 found["model_not_ready_reason"].append(
                     _sample("model_not_ready_reason", labels | {"reason": _word(ready)}, 1.0)
@@ -139,22 +140,16 @@ class Gauges(Collector):
 
 def _of_model(model: Object, ledger: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """What is said of every model, or while it is so."""
-    ready = _ready(model)
+    ready = _ready_condition(model)
     yield "model_ready", 1.0 if ready.get("status") == "True" else 0.0
     if ledger.get("hold"):
         yield "model_held", 1.0
-    candidate, shift = _part(model.get("status"), "candidate"), _part(ledger, "shift")
+    candidate, shift = section(model, "status", "candidate"), section(ledger, "shift")
     if candidate or shift:
         # Where not even a Deployment came to be, the model is not ready since the rollout began.
         begun = candidate.get("since") or shift.get("since") or ready.get("lastTransitionTime")
         if (at := _unix(begun)) is not None:
             yield "rollout_started_timestamp_seconds", at
-
-
-def _part(found: Any, name: str) -> Mapping[str, Any]:
-    """A part of an object, if it is there and has parts: what is counted was not parsed."""
-    part = found.get(name) if isinstance(found, Mapping) else None
-    return part if isinstance(part, Mapping) else {}
 
 
 def _ledger(cache: Cache, model: Object) -> Mapping[str, Any]:
@@ -170,7 +165,7 @@ State = tuple[str, str, str]  # reason and status of the Ready condition, and wh
 def _state_of(found: Object) -> State:
     conditions = (found.get("status") or {}).get("conditions") or ()
     stalled = any(one.get("type") == "Stalled" and one.get("status") == "True" for one in conditions)
-    return _said(_ready(found).get("status", ""), _ready(found).get("reason", ""), stalled)
+    return _said(_ready_condition(found).get("status", ""), _ready_condition(found).get("reason", ""), stalled)
 
 
 def _said(status: str, reason: str, stalled: bool) -> State:
@@ -195,7 +190,7 @@ def _count_jobs(found: Mapping[str, list[Sample]], jobs: Mapping[str, tuple[int,
             found[name].append(_sample(name, labels, count))
 
 
-def _ready(found: Object) -> Mapping[str, Any]:
+def _ready_condition(found: Object) -> Mapping[str, Any]:
     """The Ready condition; {} if nothing was ever said."""
     conditions = (found.get("status") or {}).get("conditions") or ()
     return next((one for one in conditions if one.get("type") == "Ready"), {})

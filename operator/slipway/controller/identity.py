@@ -26,6 +26,13 @@ def version_of(found: Mapping[str, Any]) -> int:
     return int(text) if text.isdigit() else 0
 
 
+def section(found: Any, *path: str) -> Mapping[str, Any]:
+    """A part of an object as it is stored, which nobody has parsed: {} where there is none that has parts."""
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
 def family_of(kind: Kind, found: Mapping[str, Any]) -> Family | None:
     """The model that an object belongs to."""
     meta = found["metadata"]
@@ -35,7 +42,7 @@ def family_of(kind: Kind, found: Mapping[str, Any]) -> Family | None:
     if kind in (MODEL, LEDGER):  # of the same name
         return namespace, meta["name"]
     if kind is VERSION:
-        model = (found.get("spec") or {}).get("model")
+        model = section(found, "spec").get("model")
         return namespace, model if isinstance(model, str) else ""
     model = labels.get(names.MODEL)
     return (labels.get(names.OWNER_NAMESPACE, namespace), model) if model else None

@@ -12,6 +12,7 @@ from ..adapters.errors import AdapterError, NotActing, Rejected, Unreachable
 from ..adapters.ports import Registry, silence
 from ..core.reasons import Reason
 from ..core.registry import Absent, Labels, RegistryModel, Silent, Write
+from ..logs import about
 from .identity import Place
 from .queue import Key, Queue
 from .registries import Registries
@@ -43,7 +44,7 @@ class _Model:
     refusals: dict[int, tuple[Write, Silent]] = field(default_factory=dict)  # by version: what, and why
     failures: int = 0  # in a row
     due: float = 0.0  # when what was refused is worth trying again
-    told: dict[int, tuple[Place, str, Write]] = field(default_factory=dict)  # what the registry was seen to say
+    written: dict[int, tuple[Place, str, Write]] = field(default_factory=dict)  # what the registry was seen to say
 
 
 class Labeller:
@@ -95,9 +96,9 @@ class Labeller:
     def contested(self, model: Key, version: int) -> str | None:
         """Who else writes Slipway's tags on a version: what they say now, against what was written and seen there."""
         known = self._models.get(model)
-        if known is None or version not in known.told:
+        if known is None or version not in known.written:
             return None
-        registry, name, write = known.told[version]
+        registry, name, write = known.written[version]
         seen = self._sweeper.model(registry, name)
         labels = seen.labels.get(version) if isinstance(seen, RegistryModel) else None
         for key, value in write.tags.items() if labels else ():
@@ -141,7 +142,9 @@ class Labeller:
             try:
                 pause = await self.label(key)
             except AdapterError as error:  # the API server, asked for the credential
-                log.warning("the labels of the model %s/%s wait: %s", key.namespace, key.name, error)
+                here = (key.namespace, key.name)
+                what = about("RegisteredModel", *here, type(error).__name__)
+                log.warning("the labels of the model %s/%s wait: %s", *here, error, extra=what)
                 pause = FIRST_SECONDS
             finally:
                 self._queue.done(key, pause or None)
@@ -192,8 +195,8 @@ class Labeller:
         """One after the other; the first that finds nobody ends it."""
         refusals: dict[int, Silent] = {}
         for number, write in enumerate(wanted.writes):
-            told = known.told.get(write.version) == (wanted.registry, wanted.name, write)
-            if told and (said := self.contested(model, write.version)):  # two who insist would write for ever
+            wrote = known.written.get(write.version) == (wanted.registry, wanted.name, write)
+            if wrote and (said := self.contested(model, write.version)):  # two who insist would write for ever
                 refusals[write.version] = Silent("RegistryContested", said, False)
                 continue
             try:
@@ -223,7 +226,7 @@ class Labeller:
             return Silent(labels.reason, labels.message, False)
         self._sweeper.confirm(wanted.registry, wanted.name, write.version, labels)
         if _tagged(labels, write):
-            known.told[write.version] = (wanted.registry, wanted.name, write)
+            known.written[write.version] = (wanted.registry, wanted.name, write)
         if why is None and not _says(labels, write):
             said = f"the registry took the labels of version {write.version} and does not show them: it says {labels}"
             return Silent(Reason.RegistryRejected, said, False)

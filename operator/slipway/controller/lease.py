@@ -16,6 +16,7 @@ from typing import Any
 
 from ..adapters.cluster import LEASE, Cluster, Object
 from ..adapters.errors import AdapterError, Conflict, NotFound
+from ..logs import about
 
 log = logging.getLogger("slipway")
 TRY_SECONDS = 5.0  # one call of the API server; a second one fits in before the Lease is lost
@@ -97,7 +98,7 @@ class Lease:
 
     async def take(self, stop: asyncio.Event) -> bool:
         """Wait until it is ours; False if `stop` comes first."""
-        told = ""
+        known = ""
         while not stop.is_set():
             try:
                 async with asyncio.timeout(TRY_SECONDS):
@@ -106,9 +107,9 @@ class Lease:
                 log.warning("the Lease %s/%s cannot be had yet: %s", *self._place, error or "no answer")
             if self.seconds_left > 0:
                 return True
-            if self._sight.holder not in (told, self.me):
-                told = self._sight.holder
-                log.info("%s acts; this operator stands by", told or "nobody")
+            if self._sight.holder not in (known, self.me):
+                known = self._sight.holder
+                log.info("%s acts; this operator stands by", known or "nobody")
             await self._pause(stop)
         return False
 
@@ -124,7 +125,8 @@ class Lease:
                     await self.renew()
             except (AdapterError, TimeoutError) as error:
                 trouble = str(error) or "no answer"
-                log.warning("the Lease %s/%s was not renewed: %s", *self._place, trouble)
+                what = about("Lease", *self._place)
+                log.warning("the Lease %s/%s was not renewed: %s", *self._place, trouble, extra=what)
             if self._sight.holder not in ("", self.me):
                 self._until = -math.inf
                 return f"{self._sight.holder} holds the Lease {'/'.join(self._place)} now"

@@ -41,8 +41,8 @@ from .registries import Reached, Registries
 LOGS_BYTES = 8 * 1024 * 1024  # of all the logs that are remembered
 
 
-class Wish(NamedTuple):
-    """A version of a registered model that somebody wants to know everything about."""
+class Lookup(NamedTuple):
+    """A version of a registered model, to be looked up in its registry."""
 
     key: Key  # who waits for it
     registry: tuple[str, str]  # namespace and name of the ModelRegistry
@@ -73,11 +73,11 @@ class LabelWriter(Protocol):
 class Resolver(Protocol):
     """Reads versions from registries, in its own time."""
 
-    def ask(self, errand: Wish) -> Entry | Absent | Silent | None:
+    def ask(self, lookup: Lookup) -> Entry | Absent | Silent | None:
         """What the registry says; None if it has not said it yet."""
         ...
 
-    def forget(self, errand: Wish) -> None:
+    def forget(self, lookup: Lookup) -> None:
         """It is known."""
         ...
 
@@ -186,11 +186,11 @@ class Observer:
         if seen.model is None or isinstance(reached, Silent):
             return reached if isinstance(reached, Silent) else None
         place = place_of(reached.resource)
-        wish = Wish(key, place, registered_name(seen.model), seen.version.spec.version)
+        lookup = Lookup(key, place, registered_name(seen.model), seen.version.spec.version)
         if lifecycle.pinned_entry(seen) is not None:
-            self._outside.resolver.forget(wish)
+            self._outside.resolver.forget(lookup)
             return None
-        return self._outside.resolver.ask(wish)
+        return self._outside.resolver.ask(lookup)
 
     async def _jobs(self, version: ModelVersion) -> Mapping[str, jobs.JobSeen]:
         namespace, model = version.metadata.namespace, version.spec.model

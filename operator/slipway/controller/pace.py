@@ -1,6 +1,7 @@
-"""How often a status is told: what has changed at once, how far something has come ever more rarely.
+"""How often a status is written.
 
-What is likely to pass in a moment is told only if it lasts: pods that come up, labels on their way to the registry.
+A new reason or fact is written at once. Progress, such as a number of ready pods, is written after 30 seconds and then
+once a minute. What usually passes within seconds is written only if it lasts.
 """
 
 import time
@@ -31,7 +32,7 @@ class Pace:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._told: dict[Key, tuple[float, int]] = {}
+        self._written: dict[Key, tuple[float, int]] = {}
         self._passing: dict[Key, tuple[float, float]] = {}  # since when something is so that may pass, and until when
 
     def wait(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
@@ -39,7 +40,7 @@ class Pace:
         if _news(before) != _news(after):
             return self._until_it_lasts(key, before, after)
         self._passing.pop(key, None)
-        at, times = self._told.get(key, (float("-inf"), 0))
+        at, times = self._written.get(key, (float("-inf"), 0))
         pause = min(FIRST_SECONDS * (1 << times), LONGEST_SECONDS)
         return max(0.0, at + pause - self._clock())
 
@@ -47,15 +48,15 @@ class Pace:
         """Whether what is so now is left untold, since it may pass in a moment."""
         return key in self._passing and self._clock() < self._passing[key][1]
 
-    def told(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    def written(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """The status was written."""
-        times = self._told.get(key, (0.0, -1))[1] + 1 if _news(before) == _news(after) else 0
-        self._told[key] = (self._clock(), times)
+        times = self._written.get(key, (0.0, -1))[1] + 1 if _news(before) == _news(after) else 0
+        self._written[key] = (self._clock(), times)
         self._passing.pop(key, None)
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
-        self._told.pop(key, None)
+        self._written.pop(key, None)
         self._passing.pop(key, None)
 
     def _until_it_lasts(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:

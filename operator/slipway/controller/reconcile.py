@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object
+from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object, kind_of
 from ..adapters.errors import AdapterError, Rejected
 from ..api.modelregistry import ModelRegistry
 from ..core import lifecycle, promotion, registries
@@ -17,7 +17,7 @@ from ..core.registries import RegistrySeen
 from ..core.registry import RegistryState, Silent, Write
 from ..logs import about
 from .apply import Applier
-from .cache import Cache, Unreadable
+from .cache import Cache, Unreadable, readable
 from .observe import Observer, place_of, registered_name
 from .pace import Pace
 from .queue import Key
@@ -54,10 +54,12 @@ class Reconciler:
         registry_state: Callable[[tuple[str, str]], RegistryState | None],
         telemetry: Telemetry,
         pace: Pace | None = None,
+        serves: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._cache, self._observer, self._applier = cache, observer, applier
         self._refusals, self._slots, self._hands = refusals, slots, hands
         self._registry_state, self._telemetry, self._pace = registry_state, telemetry, pace or Pace()
+        self._serves = serves  # whether the operator may act in a namespace
 
     async def __call__(self, key: Key) -> float | None:
         """One pass over a key; seconds until the next one, None if nothing but a change asks for it."""
@@ -65,6 +67,8 @@ class Reconciler:
         if found is None or found["metadata"].get("deletionTimestamp"):
             self._forget(key)
             return None
+        if key.reconciler != "registry" and not self._serves(key.namespace):
+            return None  # its label wakes what is in it
         if key.reconciler == "version":
             return await self._version(key, found)
         if key.reconciler == "model":
@@ -84,9 +88,10 @@ class Reconciler:
             seen = await self._observer.version(key.namespace, key.name)
             if seen is None:
                 return None
-            if isinstance(seen, Unreadable) and seen.kind is not VERSION:
-                return UNREADABLE_SECONDS
             if isinstance(seen, Unreadable):
+                self._wake(self._slots.leave(key))
+                if seen.kind is not VERSION:
+                    return UNREADABLE_SECONDS
                 return await self._tell(key, found, _unreadable(found, seen))
             decision = lifecycle.decide(replace(seen, places=self._slots.look(key)))
             self._wake(self._slots.settle(key, decision.queues))
@@ -106,6 +111,7 @@ class Reconciler:
             if seen is None:
                 return None
             if isinstance(seen, Unreadable):
+                self._hands.label(key, ("", ""), "", ())  # nothing is written of what may be wrong by now
                 return await self._tell(key, found, _unreadable(found, seen))
             registry, name = seen.registry, registered_name(seen.model)
             decision = promotion.decide(seen)
@@ -153,7 +159,7 @@ class Reconciler:
             return pause
         if not await self._applier.status(key, found, decision.status):
             return None
-        self._pace.told(key, before, decision.status)
+        self._pace.written(key, before, decision.status)
         self._measure(before, decision.status)
         await self._announce(found, decision.events)
         return None
@@ -194,21 +200,27 @@ class Reconciler:
 
 
 def _unreadable(found: Object, what: Unreadable) -> Decision:
-    """What is said of an object that cannot be read; everything else that its status says is kept."""
-    meta, status = found["metadata"], found.get("status") or {}
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """What is said of an object that cannot be read, or whose ledger cannot; all else that its status says is kept."""
+    generation = found["metadata"].get("generation", 0)
+    status = readable(kind_of(found), found.get("status"))
     ledger = what.kind is LEDGER
     reason, name = (Reason.LedgerUnreadable, "ModelLedger") if ledger else (Reason.InvalidSpec, "object")
     verdict: Verdict = failed(reason, f"The {name} cannot be read: {what.why}.")
     there = status.get("conditions", [])
-    said = {one["type"]: one for one in there if one.get("reason") == reason}
-    if said.get("Ready", {}).get("message") == clipped(verdict.message):
+    ready: Mapping[str, Any] = next((one for one in there if one["type"] == "Ready"), {})
+    known = (ready.get("reason"), ready.get("message")) == (reason, clipped(verdict.message))
+    if known and status.get("observedGeneration") == generation:
         return Decision()
-    fresh = [one.wire() for one in conditions_after((), {}, verdict, now, meta.get("generation", 0))]
-    kept = [one for one in there if one["type"] not in ("Ready", "Reconciling", "Stalled")]
-    event = Event("Warning", verdict.reason, verdict.message)
-    told = {**status, "observedGeneration": meta.get("generation", 0), "conditions": [*fresh, *kept]}
-    return Decision(status=told, events=(event,))
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    more = {"RollbackReady": verdict} if found["kind"] == MODEL.kind else {}  # without it, nothing can be moved
+    fresh = [one.wire() for one in conditions_after((), more, verdict, now, generation)]
+    said = {one["type"] for one in fresh}
+    conditions = [*fresh, *(one for one in there if one["type"] not in said)]
+    kept = {key: value for key, value in status.items() if key != "rollback"}
+    return Decision(
+        status=kept | {"observedGeneration": generation, "conditions": conditions},
+        events=() if known else (Event("Warning", verdict.reason, verdict.message),),
+    )
 
 
 def soonest(*pauses: float | None) -> float | None:

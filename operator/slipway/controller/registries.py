@@ -18,7 +18,7 @@ from ..core.reasons import Reason
 from ..core.registry import Silent
 from ..resources.platform import Platform
 from .cache import Cache, Unreadable
-from .identity import Place
+from .identity import Place, section
 
 Connect = Callable[[Connection], Registry]
 NAMESPACE_SECONDS = 60.0  # for which a namespace's labels are believed where namespaces are not watched
@@ -71,10 +71,10 @@ class Registries:
     def place(self, model: Object) -> Place | None:
         """Namespace and name of the registry that a RegisteredModel names; None if it names none and has no default."""
         here = model["metadata"].get("namespace", "")
-        ref = ((model.get("spec") or {}).get("source") or {}).get("registryRef")
+        ref = section(model, "spec", "source", "registryRef")
         default = self._platform.default_registry
         if ref:
-            return ref.get("namespace") or here, ref.get("name", "")
+            return str(ref.get("namespace") or here), str(ref.get("name", ""))
         return (default.namespace, default.name) if default else None
 
     async def of(self, model: RegisteredModel) -> Reached | Silent:

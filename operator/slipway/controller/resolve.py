@@ -10,8 +10,9 @@ from ..adapters.errors import Rejected, Unreachable
 from ..adapters.ports import silence
 from ..core.decision import Document
 from ..core.registry import Absent, Entry, Silent
+from ..logs import about
 from .errands import Errands
-from .observe import Wish
+from .observe import Lookup
 from .queue import Key, Queue
 from .registries import Registries
 
@@ -26,37 +27,37 @@ class Resolver:
 
     def __init__(self, registries: Registries, wake: Callable[[Key], None]) -> None:
         self._registries = registries
-        self._errands: Errands[Wish, Answer] = Errands(
-            Queue(time.monotonic), self._resolve, lambda wish: wake(wish.key), silence, self._again
+        self._errands: Errands[Lookup, Answer] = Errands(
+            Queue(time.monotonic), self._resolve, lambda lookup: wake(lookup.key), silence, self._again
         )
 
-    def ask(self, errand: Wish) -> Answer | None:
+    def ask(self, lookup: Lookup) -> Answer | None:
         """What the registry says; None if it has not said it yet."""
-        return self._errands.ask(errand)
+        return self._errands.ask(lookup)
 
-    def forget(self, errand: Wish) -> None:
+    def forget(self, lookup: Lookup) -> None:
         """It is known."""
-        self._errands.forget(errand)
+        self._errands.forget(lookup)
 
     def again(self, registry: tuple[str, str]) -> None:
         """The registry answers again: nobody waits longer than need be."""
-        self._errands.hurry(lambda wish: wish.registry == registry)
+        self._errands.hurry(lambda lookup: lookup.registry == registry)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until it is time to stop."""
         await self._errands.run(WORKERS, stop)
 
-    async def _resolve(self, wish: Wish) -> Answer:
-        reached = await self._registries.at(wish.registry)
+    async def _resolve(self, lookup: Lookup) -> Answer:
+        reached = await self._registries.at(lookup.registry)
         if isinstance(reached, Silent):
             return reached
-        return await reached.client.resolve(wish.name, wish.version)
+        return await reached.client.resolve(lookup.name, lookup.version)
 
     def _again(self, answer: Answer) -> float | None:
         return None if isinstance(answer, Entry) else ABSENT_SECONDS
 
 
-class Kept(NamedTuple):
+class Upload(NamedTuple):
     """A document on its way to a registry."""
 
     registry: tuple[str, str]
@@ -68,31 +69,32 @@ class Keeper:
 
     def __init__(self, registries: Registries) -> None:
         self._registries = registries
-        self._errands: Errands[Kept, str] = Errands(
+        self._errands: Errands[Upload, str] = Errands(
             Queue(time.monotonic), self._keep, self._done, lambda error: f"tried again: {error}"
         )
 
     def keep(self, registry: tuple[str, str], document: Document) -> None:
         """The document will be there, as soon as the registry takes it."""
-        self._errands.ask(Kept(registry, document))
+        self._errands.ask(Upload(registry, document))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until it is time to stop."""
         await self._errands.run(1, stop)
 
-    async def _keep(self, kept: Kept) -> str:
-        reached = await self._registries.at(kept.registry)
+    async def _keep(self, upload: Upload) -> str:
+        reached = await self._registries.at(upload.registry)
         if isinstance(reached, Silent):
             raise Unreachable(reached.message)
         try:
-            await reached.client.keep(kept.document.run_id, kept.document.path, kept.document.content)
+            await reached.client.keep(upload.document.run_id, upload.document.path, upload.document.content)
         except Rejected as error:
             return str(error)
         return ""
 
-    def _done(self, kept: Kept) -> None:
-        answer = self._errands.ask(kept)
+    def _done(self, upload: Upload) -> None:
+        answer = self._errands.ask(upload)
         if answer:
-            log.warning("the report %s could not be kept in the registry: %s", kept.document.path, answer)
+            what = about("ModelRegistry", *upload.registry, "Rejected")
+            log.warning("the report %s could not be kept in the registry: %s", upload.document.path, answer, extra=what)
         if not (answer or "").startswith("tried again"):
-            self._errands.forget(kept)
+            self._errands.forget(upload)

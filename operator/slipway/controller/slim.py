@@ -62,11 +62,11 @@ def service(found: Mapping[str, Any]) -> Object:
 
 
 def job(found: Mapping[str, Any]) -> Object:
-    """The name of its main container, and its conditions."""
+    """The name of its main container, and its conditions with their times."""
     template = ((found.get("spec") or {}).get("template") or {}).get("spec") or {}
     main = [{"name": one["name"]} for one in template.get("containers", [])[:1]]
     status = found.get("status") or {}
-    conditions = [_of(one, *_CONDITION) for one in status.get("conditions", [])]
+    conditions = [_of(one, *_CONDITION, "lastTransitionTime") for one in status.get("conditions", [])]
     return _kept(
         found,
         spec={"template": {"spec": {"containers": main}}},
@@ -104,18 +104,18 @@ def pod(found: Mapping[str, Any]) -> Object:
 def _container(one: Mapping[str, Any]) -> dict[str, Any]:
     kept = _of(one, "name", "image", "imageID")
     state, last = one.get("state") or {}, (one.get("lastState") or {}).get("terminated")
-    kept["state"] = {which: _state(which, told or {}) for which, told in state.items()}
+    kept["state"] = {which: _state(which, one or {}) for which, one in state.items()}
     if last and "waiting" in state:  # how it ended is asked of one that is not started again
         kept["lastState"] = {"terminated": _state("terminated", last)}
     return kept
 
 
-def _state(which: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _state(which: str, found: Mapping[str, Any]) -> dict[str, Any]:
     if which == "running":
         return {}
     if which == "waiting":
-        return _of(told, "reason", "message")
-    return _of(told, "exitCode", "reason", "message", "finishedAt")
+        return _of(found, "reason", "message")
+    return _of(found, "exitCode", "reason", "message", "finishedAt")
 
 
 class Records:

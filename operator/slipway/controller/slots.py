@@ -47,8 +47,12 @@ class Slots:
         return self._next() if freed else ()
 
     def leave(self, key: Key) -> tuple[Key, ...]:
-        """The key is gone."""
-        return self.settle(key, ())
+        """The key is gone, or cannot be read; who may begin now is returned.
+
+        Its Job keeps its place until it has ended, and the key comes here again then.
+        """
+        self.settle(key, ())
+        return self._next()
 
     def counts(self) -> Mapping[str, tuple[int, int]]:
         """How many run and how many wait, by queue."""

@@ -15,9 +15,11 @@ from ..adapters.cluster import MODEL, REGISTRY
 from ..adapters.errors import AdapterError
 from ..adapters.ports import silence
 from ..api.base import seconds
+from ..core.reasons import Reason
 from ..core.registry import Absent, Labels, RegistryModel, RegistryState, Silent
+from ..logs import about
 from .cache import Cache
-from .identity import Place, place_of
+from .identity import Place, place_of, section
 from .queue import Key
 from .registries import Registries
 from .swept import Swept
@@ -101,7 +103,10 @@ class Sweeper:
             there = {place_of(one) for one in self._cache.all(REGISTRY) if not one["metadata"].get("deletionTimestamp")}
             for place, task in list(self._tasks.items()):
                 if task.done() and not task.cancelled() and (error := task.exception()):
-                    log.error("the sweeps of the registry %s/%s broke and begin anew", *place, exc_info=error)
+                    what = about("ModelRegistry", *place, Reason.InternalError)
+                    log.error(
+                        "the sweeps of the registry %s/%s broke and begin anew", *place, exc_info=error, extra=what
+                    )
                 if place not in there:
                     task.cancel()
                     self._swept.pop(place, None)
@@ -148,7 +153,8 @@ class Sweeper:
             try:
                 pause = await self.sweep(registry)
             except AdapterError as error:
-                log.warning("the registry %s/%s could not be swept: %s", *registry, error)
+                what = about("ModelRegistry", *registry, type(error).__name__)
+                log.warning("the registry %s/%s could not be swept: %s", *registry, error, extra=what)
                 pause = SILENT_SECONDS
             await _first(pause * (0.9 + 0.2 * self._jitter()), self._swept[registry].hurry)
             await asyncio.sleep(max(0.0, began + HURRY_SECONDS - self._clock()))
@@ -202,7 +208,7 @@ class Sweeper:
         for model in self._cache.all(MODEL):
             if self._registries.place(model) == registry:
                 meta = model["metadata"]
-                name = ((model.get("spec") or {}).get("source") or {}).get("name") or meta["name"]
+                name = str(section(model, "spec", "source").get("name") or meta["name"])
                 found[name] = (*found.get(name, ()), Key("model", meta.get("namespace", ""), meta["name"]))
         return found
 

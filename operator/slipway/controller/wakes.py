@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from ..adapters.cluster import LEDGER, MODEL, VERSION, Kind, Object
 from ..api import names
 from ..resources import naming
-from .identity import Family, Place, family_of, place_of
+from .identity import Family, Place, family_of, place_of, section
 from .queue import Key, Lane
 
 Woken = Iterable[tuple[Key, Lane]]
@@ -75,7 +75,7 @@ class Around:
 def registry(change: Change, around: Around) -> Woken:
     """Its own key; with another spec, whoever uses it."""
     place = place_of(change.found)
-    if change.differs(_asked) or change.lost(_judged):
+    if change.differs(_asked) or change.lost(_conditions):
         yield Key("registry", *place), Lane.USUAL
     if change.differs(_spec):
         yield from _models(around, lambda model: around.uses(model) == place)
@@ -95,7 +95,7 @@ def model(change: Change, around: Around) -> Woken:
         asked = Lane.URGENT if change.edited(_spec) else Lane.USUAL
         yield Key("model", *place), Lane.COMMAND if change.edited(_commands) else asked
         yield from _versions(around, place)
-    elif change.lost(_judged):
+    elif change.lost(_conditions):
         yield Key("model", *place), Lane.USUAL
 
 
@@ -168,11 +168,10 @@ def _model(change: Change, around: Around, lane: Lane) -> Woken:
 def _is_waited_for(around: Around, family: Family) -> bool:
     model, ledger = around.known.get(MODEL, *family), around.known.get(LEDGER, *family)
     asked = ((model or {}).get("metadata", {}).get("annotations") or {}).get(names.ROLLBACK, "")
-    spec = (ledger or {}).get("spec") or {}
+    spec = section(ledger, "spec")
     if not asked or not spec.get("since"):  # nothing was released yet: there is nothing to go back from
         return False
-    handled: str = (spec.get("handled") or {}).get("rollback", "")
-    return naming.short_hash(asked) != handled
+    return bool(naming.short_hash(asked) != section(spec, "handled").get("rollback", ""))
 
 
 def _version(change: Change) -> Woken:
@@ -204,7 +203,7 @@ def _retry(found: Object) -> Any:
     return (found["metadata"].get("annotations") or {}).get(names.RETRY)
 
 
-def _judged(found: Object) -> set[str]:
+def _conditions(found: Object) -> set[str]:
     """The conditions that an object has, whatever they say."""
     return {str(one.get("type")) for one in (found.get("status") or {}).get("conditions") or ()}
 

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from ..adapters.cluster import Cluster, Kind, Object
+from ..adapters.cluster import NAMESPACE, Cluster, Kind, Object
 from ..adapters.errors import AdapterError, Expired, NotFound, Unauthorized
+from ..api import names
+from ..core.reasons import Reason
+from ..logs import about
 from .cache import Cache
-from .identity import Place, place_of, uid_of, version_of
+from .identity import Place, place_of, section, uid_of, version_of
 from .kinds import Watched, table
 from .queue import Key, Lane
 from .telemetry import Telemetry
@@ -87,7 +90,16 @@ class Watch:
         if event == "DELETED":
             self._cache.remove(kind, *place_of(found), uid_of(found), version_of(found))
         else:
-            self._cache.put(kind, found)
+            self._put(kind, found)
+
+    def _put(self, kind: Kind, found: Object) -> bool:
+        """The object is known. What one object breaks, whatever is stored in it, holds up no other."""
+        try:
+            return self._cache.put(kind, found)
+        except Exception:
+            here = (kind.kind, *place_of(found))
+            log.exception("%s %s/%s cannot be taken in", *here, extra=about(*here, Reason.InternalError))
+            return False
 
     def _changed(self, change: Change) -> None:
         for key, lane in self._rows[change.kind].wakes(change, self._around):
@@ -148,7 +160,7 @@ class Watch:
                     if not self._cache.lacks(kind, one.head):
                         continue
                     if listing.first or len(listing.untold) >= UNTOLD:
-                        self._cache.put(kind, one.whole())
+                        self._put(kind, one.whole())
                     else:
                         listing.untold.append(one.whole())
         return listing
@@ -156,22 +168,28 @@ class Watch:
     def _settle(self, listing: Listing) -> None:
         """What the list has shown is known, and what it has not is gone."""
         kind = listing.row.kind
-        missed = sum(self._cache.put(kind, one) for one in listing.untold)
+        missed = sum(self._put(kind, one) for one in listing.untold)
         gone = listing.before.keys() - listing.there
         missed += sum(self._cache.remove(kind, *place, listing.before[place]) for place in gone)
         if not listing.first and (self._watched is None or kind in self._watched):
-            self._judge(kind, missed)
+            self._count_missed(kind, missed)
         self._listed.add(kind)
         if kind in self._without and self._watched is not None:
             self._without.discard(kind)
             log.info("%s are there now: relists tell of them until the operator is started anew", kind.plural)
 
-    def _judge(self, kind: Kind, missed: int) -> None:
+    def _count_missed(self, kind: Kind, missed: int) -> None:
         """A watch that misses changes at every relist is dead."""
         self._missed[kind.plural] = self._missed.get(kind.plural, 0) + 1 if missed else 0
         if missed:
             self._telemetry.missed.labels(kind.plural).inc(missed)
             log.warning("the watch of %s had not told of %d changes", kind.plural, missed)
+
+    def serves(self, namespace: str) -> bool:
+        """Whether a namespace asks for Slipway by its label. Where none can be seen, admission alone decides."""
+        if NAMESPACE not in self._listed:
+            return True
+        return section(self._cache.get(NAMESPACE, "", namespace), "metadata", "labels").get(names.MODELS) == "true"
 
     @property
     def wrong(self) -> str:

@@ -18,6 +18,8 @@ from .observed import VersionSeen
 from .pods import Trouble
 from .reasons import Reason, reason_named
 
+POD_COMES = timedelta(seconds=15)  # watches of different kinds are not told in one order
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -88,9 +90,13 @@ def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pendi
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if job is None:
         return replace(here, message="The Job is being created.")
+    if job.unread_since and (left := job.unread_since + POD_COMES - now) > timedelta(0):
+        return replace(
+            here, message="The Job has ended; its pod is looked for.", again_seconds=left.total_seconds() + 1
+        )
     if job.phase == "Failed":
         trouble = job.trouble or Trouble(Reason.PodLost, "")
-        return replace(here.ended(stamp, "Failed", trouble.reason, jobs.told(job, trouble)), again_seconds=1.0)
+        return replace(here.ended(stamp, "Failed", trouble.reason, jobs.described(job, trouble)), again_seconds=1.0)
     if job.phase == "Waiting":
         left = job.waiting_since + timedelta(seconds=pending_seconds) - now
         trouble = job.trouble or Trouble(Reason.PodConfigInvalid, "The pod has not started.")

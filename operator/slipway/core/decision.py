@@ -1,4 +1,4 @@
-"""A Decision: everything that one pass wants to be true. Its acts are carried out in their order, status last."""
+"""A Decision: everything that one pass wants to be true. Acts are carried out in their order; the status follows."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -100,7 +100,7 @@ def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     status = version.status
     if status.observed_generation != version.metadata.generation:
         return False
-    if status.last_handled_retry != version.metadata.annotations.get(names.RETRY):
+    if status.last_handled_retry != version.retry:
         return False
     return refusal(version) is not None
 
@@ -131,8 +131,10 @@ def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersio
     if version.spec.digest not in (None, release.digest):
         return False
     proof, champion = version.status.validation, ledger.champion
-    if champion is None or version.spec.version <= champion or proof is None:
+    if champion is None or version.spec.version <= champion:
         return True
+    if proof is None:  # its status was lost: nobody knows any more what it was asked
+        return False
     asked = gates.merged(seen.model.spec.validation, version.spec.validation)
     return not isinstance(asked, str) and proof.revision == revision_of(seen.model, version, asked)
 
@@ -156,7 +158,7 @@ def is_validated(version: ModelVersion) -> bool:
         return False
     if version.spec.digest not in (None, status.digest):
         return False
-    if status.last_handled_retry != version.metadata.annotations.get(names.RETRY):
+    if status.last_handled_retry != version.retry:
         return False
     return status.observed_generation == version.metadata.generation
 

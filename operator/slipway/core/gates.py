@@ -23,9 +23,9 @@ def merged(policy: Validation, version: VersionValidation | None) -> tuple[Gate,
     return tuple(found.values())
 
 
-def judge(gates: Sequence[Gate], report: Report) -> tuple[GateResult, ...]:
+def evaluate(gates: Sequence[Gate], report: Report) -> tuple[GateResult, ...]:
     """One result per gate, in their order."""
-    return tuple(_judge(gate, report) for gate in gates)
+    return tuple(_result(gate, report) for gate in gates)
 
 
 def missed(gates: Sequence[Gate], results: Sequence[GateResult]) -> list[str]:
@@ -41,7 +41,7 @@ def missed(gates: Sequence[Gate], results: Sequence[GateResult]) -> list[str]:
     return sentences
 
 
-def _judge(gate: Gate, report: Report) -> GateResult:
+def _result(gate: Gate, report: Report) -> GateResult:
     if gate.metric is not None:
         return _metric(gate.name, gate.metric, report)
     return GateResult(name=gate.name, result="Failed", message="this operator does not know this kind of gate")

@@ -3,7 +3,7 @@
 Evaluation data that the registry holds comes with the model's first import, and by a Job of its own when it changes.
 """
 
-from ..api import names, tasks
+from ..api import tasks
 from ..api.base import size_bytes
 from ..api.modelversion import DataRecord, ImportRecord
 from ..api.validation import Data
@@ -17,6 +17,7 @@ from .ledger import is_rolled_back, stamp
 from .observed import VersionSeen
 from .reasons import Reason, reason_named
 from .registry import Silent
+from .revisions import import_key
 from .step import Step
 
 PURPOSE, DATA_PURPOSE = "import", "data"
@@ -27,7 +28,7 @@ PENDING_SECONDS = 600
 def decide(seen: VersionSeen) -> Step:
     """The files are in the artifact store under their digest, or on their way, or why they are not."""
     status = seen.version.status
-    key = _key(seen)
+    key = import_key(seen.version)
     if isinstance(seen.registry, Silent) and not _is_done(status.imported, key):
         return Step(failed(reason_named(seen.registry.reason), seen.registry.message), again_seconds=30.0)
     progress = _progress(seen, _whole(status.imported), key, PURPOSE)
@@ -91,12 +92,12 @@ def asked_again(seen: VersionSeen) -> bool:
     One that lets a rolled-back version return asks for none, nor does one from before the status was lost.
     """
     version, status = seen.version, seen.version.status
-    asked, number = version.metadata.annotations.get(names.RETRY), version.spec.version
+    asked, number = version.retry, version.spec.version
     returns = is_rolled_back(seen.ledger, number) is not None and number != seen.ledger.champion
     if not asked or returns or status.digest is None:
         return False
     record = status.imported
-    pending = record is not None and record.key == _key(seen) and record.outcome != "Passed"
+    pending = record is not None and record.key == import_key(seen.version) and record.outcome != "Passed"
     return pending or asked != status.last_handled_retry
 
 
@@ -163,23 +164,9 @@ def _result(seen: VersionSeen, progress: Progress) -> Step:
     return Step(_stored(record), remember, again_seconds=1)
 
 
-def _key(seen: VersionSeen) -> str:
-    pinned = seen.version.status.resolved
-    return naming.short_hash(
-        [
-            seen.version.metadata.uid,
-            pinned.source if pinned else "",
-            pinned.mlmodel_digest if pinned else "",
-            seen.version.spec.digest,
-            None,  # where the data was: without it, every import would begin anew at an upgrade
-            seen.version.metadata.annotations.get(names.RETRY, ""),
-        ]
-    )
-
-
 def _data_key(seen: VersionSeen, data: Data) -> str:
     meta = seen.version.metadata
-    return naming.short_hash([meta.uid, data.uri, data.digest, meta.annotations.get(names.RETRY, "")])
+    return naming.short_hash([meta.uid, data.uri, data.digest, seen.version.retry or ""])
 
 
 def _started(seen: VersionSeen, progress: Progress, data: Data | None, purpose: str) -> tuple[Act, ...]:

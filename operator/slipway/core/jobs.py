@@ -1,7 +1,7 @@
 """What a Job has come to: waiting, running, succeeded or failed, and why."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -31,6 +31,7 @@ class JobSeen:
     purpose: str = ""  # what the Job is for: import, data or validate
     pod_created: datetime | None = None  # when its newest pod was made
     pod_ended: datetime | None = None  # when the last of its containers ended
+    unread_since: datetime | None = None  # since when it has ended without a pod that could be read
     environment: str = ""  # content digest of the image in which the candidate ran
 
     @property
@@ -64,8 +65,10 @@ def read(
 
     finished = {c["type"]: c for c in job.get("status", {}).get("conditions", []) if c.get("status") == "True"}
     if pod is None:
-        if "Failed" in finished or "Complete" in finished:
-            return seen("Failed", trouble=Trouble(Reason.PodLost, "The Job's pod vanished before it was read."))
+        if ended := finished.get("Failed") or finished.get("Complete"):
+            lost = seen("Failed", trouble=Trouble(Reason.PodLost, "The Job's pod vanished before it was read."))
+            at = ended.get("lastTransitionTime")
+            return replace(lost, unread_since=parse_time(at) if at else created)
         return seen("Waiting", trouble=pods.refusal(events))
     phase = pod.get("status", {}).get("phase")
     if phase == "Succeeded":
@@ -103,7 +106,7 @@ def again_at(record: Attempt, reason: Reason) -> datetime | None:
     return parse_time(record.finished_at) + timedelta(seconds=10 * 3 ** (record.attempt - 1))
 
 
-def told(seen: JobSeen, trouble: Trouble) -> str:
+def described(seen: JobSeen, trouble: Trouble) -> str:
     """The trouble, with the end of the log where it helps."""
     if trouble.explained:
         return trouble.message
@@ -113,4 +116,4 @@ def told(seen: JobSeen, trouble: Trouble) -> str:
 
 def parse_time(text: str) -> datetime:
     """A Kubernetes timestamp."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)

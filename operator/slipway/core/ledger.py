@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ..api import modelledger, names
-from ..api.modelledger import Hold, ModelLedgerSpec, Release, RolledBack, Told
+from ..api.modelledger import Handled, Hold, ModelLedgerSpec, Release, RolledBack, Told
 from ..api.modelversion import ModelVersion
 from ..resources import naming
 from .commands import Command
 from .observed import ModelSeen
+from .reasons import Reason
+from .revisions import import_key
 
 EMPTY = ModelLedgerSpec()
 
@@ -24,7 +26,7 @@ def stamp(now: datetime) -> str:
 
 def retry_hash(version: ModelVersion) -> str:
     """Hash of the retry that a version carries; "" if it carries none."""
-    asked = version.metadata.annotations.get(names.RETRY, "")
+    asked = version.retry
     return naming.short_hash(asked) if asked else ""
 
 
@@ -51,10 +53,12 @@ def believed(seen: ModelSeen) -> ModelLedgerSpec | str:
 
 
 def _imported(seen: ModelSeen, release: Release) -> bool:
-    """Whether a ModelVersion's import put these files into the store; only the operator writes that status."""
+    """Whether a ModelVersion's own import put these files into the store; a status that was restored says nothing."""
     version = seen.version(release.version)
     record = version.status.imported if version else None
-    return record is not None and record.outcome == "Passed" and record.digest == release.digest
+    if version is None or record is None or record.key != import_key(version):
+        return False
+    return record.outcome == "Passed" and record.digest == release.digest
 
 
 def _recalled(seen: ModelSeen) -> ModelLedgerSpec:
@@ -73,17 +77,32 @@ def _recalled(seen: ModelSeen) -> ModelLedgerSpec:
     numbers = [one.version for one in released]
     if status.champion is None or status.champion.version not in numbers:
         return EMPTY
-    out = [one for one in seen.versions if (kept := one.status.condition("Released")) and kept.reason == "RolledBack"]
+    out = _that_said(seen, Reason.RolledBack)
+    held = out or _that_said(seen, Reason.Held)
     return ModelLedgerSpec(
         champion=status.champion.version,
         predecessor=status.predecessor.version if status.predecessor and len(numbers) > 1 else None,
         since=status.champion.since,
         released=tuple(released),
+        hold=Hold(at=stamp(seen.now), by="unknown", reason="the ledger was lost after a rollback") if held else None,
+        handled=_handled(seen),
         rolled_back=tuple(
             RolledBack(version=one.spec.version, at=stamp(seen.now), by="unknown", retry=retry_hash(one))
             for one in sorted(out, key=lambda one: one.spec.version)[-modelledger.ROLLED_BACK :]
         ),
     )
+
+
+def _that_said(seen: ModelSeen, reason: Reason) -> list[ModelVersion]:
+    """Versions whose Released condition has this reason."""
+    return [one for one in seen.versions if (said := one.status.condition("Released")) and said.reason == reason]
+
+
+def _handled(seen: ModelSeen) -> Handled:
+    """What stands in the commands' annotations was carried out long ago: it is not replayed."""
+    said = seen.model.metadata.annotations
+    found = {word: said.get(name, "") for word, name in (("rollback", names.ROLLBACK), ("resume", names.RESUME))}
+    return Handled(**{word: naming.short_hash(value) for word, value in found.items() if value})
 
 
 def move(ledger: ModelLedgerSpec, to: Release, history_limit: int, now: datetime) -> ModelLedgerSpec:

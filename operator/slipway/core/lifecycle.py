@@ -144,6 +144,7 @@ def synced(seen: VersionSeen) -> Step:
     return Step(labels.synced(seen.family, seen.ledger, seen.version))
 
 
+QUEUED_SECONDS = 60.0
 MODEL_COMES_SECONDS = 3.0
 Rule = Callable[[VersionSeen], Step]
 LIFECYCLE: dict[str, Rule] = {
@@ -185,7 +186,7 @@ def decide(seen: VersionSeen) -> Decision:
             seen = replace(seen, version=seen.version.model_copy(update={"status": status}))
         if not _goes_on(step.verdict):
             break
-    return _decision(seen, status, verdicts, _ready(seen, verdicts), steps)
+    return _decision(seen, status, verdicts, _version_ready(seen, verdicts), steps)
 
 
 def _asked(seen: VersionSeen) -> tuple[str, ...]:
@@ -202,7 +203,7 @@ def _goes_on(verdict: Verdict) -> bool:
     return verdict.holds or verdict.reason is Reason.Superseded
 
 
-def _ready(seen: VersionSeen, verdicts: dict[str, Verdict]) -> Verdict:
+def _version_ready(seen: VersionSeen, verdicts: dict[str, Verdict]) -> Verdict:
     """Ready is the first condition that does not hold; a superseded version is where it should be."""
     for verdict in verdicts.values():
         if verdict.holds:
@@ -224,16 +225,19 @@ def _decision(
     kept = carried if version.spec.stage in ("Staging", "Production") else []
     conditions = conditions_after(version.status.conditions, verdicts, ready, now, version.metadata.generation)
     serving_now = seen.ledger.champion == version.spec.version
+    suspended = seen.model is not None and seen.model.spec.suspend  # what is asked meanwhile is done later
     status = status.model_copy(
         update={
             "observed_generation": version.metadata.generation,
             "conditions": ordered([*kept, *conditions]),
             "serving": serving_now,
             "url": serving.url(seen.model) if serving_now and seen.model else None,
-            "last_handled_retry": version.metadata.annotations.get(names.RETRY),
+            "last_handled_retry": status.last_handled_retry if suspended else version.retry,
         }
     )
     waits = [step.again_seconds for step in steps if step.again_seconds is not None]
+    if ready.reason is Reason.Queued:  # its place is told anew
+        waits.append(QUEUED_SECONDS)
     return Decision(
         acts=in_order(act for step in steps for act in step.acts),
         documents=tuple(one for step in steps for one in step.documents),

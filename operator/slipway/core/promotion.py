@@ -14,7 +14,7 @@ from .jobs import parse_time
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Silent, Write
-from .released import held, pods_told, progress, released, silence, unreadable
+from .released import held, pods_described, progress, released, silence, unreadable
 from .rollout import Plan
 
 NEW_SECONDS = 2.0
@@ -35,7 +35,7 @@ def decide(seen: ModelSeen) -> Decision:
     return Decision(
         acts=(*_adopted(seen), *acts),
         labels=writes,
-        status=_status(seen, believed, plan, _ready(seen, believed, plan)).wire(),
+        status=_status(seen, believed, plan, _model_ready(seen, believed, plan)).wire(),
         events=_news(seen, believed, plan),
         wake=_astray(seen, believed, plan.election if plan.ledger == believed else elect(seen, believed)),
         requeue_after_seconds=plan.again_seconds,
@@ -53,15 +53,15 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
     """Versions that would say something else now: of the traffic, or of the registry's labels."""
     found = []
     for version in seen.versions:
-        told = version.status.condition("Released")
-        if told is None:
+        before = version.status.condition("Released")
+        if before is None:
             if version.spec.version == ledger.champion:
                 found.append(version.metadata.name)
             continue
         now = released(seen, ledger, election, version)
         said = version.status.condition("Synced")
-        same = (told.status, told.reason) == (now.status, now.reason)
-        same = same and (now.moving or told.message == clipped(now.message))  # how far it has come is told by itself
+        same = (before.status, before.reason) == (now.status, now.reason)
+        same = same and (now.moving or before.message == clipped(now.message))  # how far it has come is told by itself
         if same and said is not None and (now.holds or now.reason is Reason.Superseded):
             labelled = labels.synced(seen, ledger, version)
             same = (said.status, said.reason, said.message) == (labelled.status, labelled.reason, labelled.message)
@@ -90,10 +90,10 @@ def _adopted(seen: ModelSeen) -> tuple[Apply, ...]:
     return (Apply(ours),)
 
 
-def _ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
+def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
     """A model is ready when its champion answers and nothing is on the move."""
     champion, target = ledger.champion, plan.election.target
-    if refused := _refused(seen):
+    if refused := _refused(seen, kinds=("ModelLedger", "Service")):  # without them, nothing can move
         return refused
     if seen.model.spec.suspend and plan.election.returning is None:
         return failed(Reason.Suspended)
@@ -108,15 +108,15 @@ def _ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
     if champion is None:
         return _nobody(seen)
     note = f" {held(ledger)} {Reason.Held.remedy}" if ledger.hold else ""
-    serves = passed(Reason.Serving, f"Version {champion} serves{pods_told(seen.pods.get(champion))}{note}")
-    return silence(seen, champion) or serves
+    serves = passed(Reason.Serving, f"Version {champion} serves{pods_described(seen.pods.get(champion))}{note}")
+    return silence(seen, champion) or _refused(seen, f" {serves.message}") or serves
 
 
-def _refused(seen: ModelSeen) -> Verdict | None:
-    """What the API server refused of the ledger or of the route: without them, nothing can move."""
+def _refused(seen: ModelSeen, serves: str = "", kinds: tuple[str, ...] = ()) -> Verdict | None:
+    """What the API server refused of the model's objects, in its own words: what is asked for is not so."""
     for ref, one in seen.refusals.items():
-        if ref.kind in ("ModelLedger", "Service"):
-            return failed(reason_named(one.reason), f"{ref.kind} {ref.name}: {one.message}")
+        if not kinds or ref.kind in kinds:
+            return failed(reason_named(one.reason), f"{sentence(one.message)}{serves}")
     return None
 
 

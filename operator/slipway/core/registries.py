@@ -37,12 +37,12 @@ def decide(seen: RegistrySeen) -> RegistryDecision:
     before, state = seen.registry.status, seen.state
     if state is None and before.conditions:
         return RegistryDecision(before)  # the operator has started anew: what it last saw stands
-    ready = _ready(seen.registry, state)
+    ready = _registry_ready(seen.registry, state)
     generation = seen.registry.metadata.generation
     now = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     conditions = conditions_after(before.conditions, {}, ready, now, generation)
-    told = before.condition("Ready")
-    changed = told is None or (told.status, told.reason) != (ready.status, ready.reason)
+    said = before.condition("Ready")
+    changed = said is None or (said.status, said.reason) != (ready.status, ready.reason)
     figures = before
     if state is not None and state.swept_at and (changed or _is_due(seen.now, before.last_sweep_time)):
         figures = ModelRegistryStatus(
@@ -75,7 +75,7 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))  # only `*` is special
 
 
-def _ready(registry: ModelRegistry, state: RegistryState | None) -> Verdict:
+def _registry_ready(registry: ModelRegistry, state: RegistryState | None) -> Verdict:
     if state is None:
         return unknown(Reason.Resolving)
     if state.silence is not None:

@@ -43,7 +43,7 @@ def _champion(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, vers
         return failed(Reason.StillServing)
     if silent := silence(seen, version.spec.version):
         return silent
-    pods = pods_told(seen.pods.get(version.spec.version))
+    pods = pods_described(seen.pods.get(version.spec.version))
     return passed(Reason.Serving, f"Serving at {serving.url(seen.model)} since {ledger.since}{pods}")
 
 
@@ -88,7 +88,7 @@ def silence(seen: ModelSeen, champion: int) -> Verdict | None:
     return failed(Reason.InsufficientCapacity, said + why)
 
 
-def pods_told(there: VersionPods | None) -> str:
+def pods_described(there: VersionPods | None) -> str:
     """How many pods of the champion answer, and why the others do not."""
     if there is None:
         return "."
@@ -107,15 +107,15 @@ def progress(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> Verdict:
         return failed(reason_named(refusal.reason), f"{sentence(refusal.message)} {_serves(ledger)}".strip())
     if there is None:
         return Verdict("False", Reason.RolloutProgressing, PODS_COME)
-    told = f"{there.ready} of {rollout.replicas(seen)} pods ready{serves}."
+    said = f"{there.ready} of {rollout.replicas(seen)} pods ready{serves}."
     why = f" {there.trouble.reason}: {there.trouble.message}" if there.trouble else ""
     if there.late:
-        said = f"Version {number} did not come up within {serving.PROGRESS_SECONDS} s: {told}{why}"
+        said = f"Version {number} did not come up within {serving.PROGRESS_SECONDS} s: {said}{why}"
         return failed(Reason.ProgressDeadlineExceeded, said)
     if there.trouble:
         reason = there.trouble.reason if there.trouble.reason.outlook == "Retrying" else Reason.InsufficientCapacity
-        return failed(reason, f"{told} {there.trouble.message}")
-    return Verdict("False", Reason.RolloutProgressing, told)
+        return failed(reason, f"{said} {there.trouble.message}")
+    return Verdict("False", Reason.RolloutProgressing, said)
 
 
 def refusal_of(seen: ModelSeen, number: int) -> Refusal | None:

@@ -1,4 +1,4 @@
-"""The revision of a validation: a hash of everything that invalidates its evidence."""
+"""What an import and a validation depend on, as hashes: another hash, and they are done anew."""
 
 from typing import Any
 
@@ -6,6 +6,21 @@ from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
 from ..api.validation import Gate
 from ..resources import naming
+
+
+def import_key(version: ModelVersion) -> str:
+    """Hash of what the import of just this object depends on: a copy of its status belongs to another uid."""
+    pinned = version.status.resolved
+    return naming.short_hash(
+        [
+            version.metadata.uid,
+            pinned.source if pinned else "",
+            pinned.mlmodel_digest if pinned else "",
+            version.spec.digest,
+            None,  # where the data was: without it, every import would begin anew at an upgrade
+            version.retry or "",
+        ]
+    )
 
 
 def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate, ...]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from ..api import names, report, tasks
+from ..api import report, tasks
 from ..api.base import seconds
 from ..api.modelversion import ValidationRecord
 from ..api.validation import Data, Gate
@@ -129,7 +129,7 @@ def _holds_up(seen: VersionSeen) -> bool:
 
 def _key(seen: VersionSeen, revision: str, champion_digest: str) -> str:
     meta = seen.version.metadata
-    return naming.short_hash([meta.uid, revision, champion_digest, meta.annotations.get(names.RETRY, "")])
+    return naming.short_hash([meta.uid, revision, champion_digest, seen.version.retry or ""])
 
 
 def _comparison(
@@ -178,7 +178,7 @@ def _result(seen: VersionSeen, progress: Progress, asked: tuple[Gate, ...], fact
         lost = progress.ended(stamp, "Failed", Reason.ReportMissing, found)
         record = ValidationRecord(**lost.fields(), **facts)
         return Step(attempts.verdict(lost, Reason.ValidationRunning), {"validation": record}, again_seconds=1)
-    results = gates.judge(asked, found)
+    results = gates.evaluate(asked, found)
     missed = gates.missed(asked, results)
     facts = facts | {
         "data_digest": found.data_digest,
