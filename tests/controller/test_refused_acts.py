@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from slipway.adapters.errors import AdapterError, Rejected, Unauthorized
+from slipway.adapters.errors import AdapterError, Rejected, Unauthorized, Unreachable
 
 from tests.declared import GATED, model, version
 from tests.simulation import Simulation
@@ -130,3 +130,50 @@ def test_in_a_namespace_that_did_not_ask_for_it_nothing_is_done_until_it_does() 
     of.wake_family()  # as the label does
     of.advance(MINUTES)
     assert of.route() == "1"
+
+
+def test_a_log_that_cannot_be_read_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = serving(1, validation=GATED)
+
+    async def unreadable(*_: Any) -> str:
+        raise Unreachable("HTTP 502: the kubelet does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of.cluster, "log", unreadable)
+        of.cluster.put(version(2))
+        of.settle()
+        of.advance(35)  # progress is told after half a minute
+        said = of.condition("ModelVersion", "flights-v2", "Validated")
+        assert (said["status"], said["reason"]) == ("False", "ValidationRunning")
+        assert "cannot be read yet: HTTP 502: the kubelet does not answer" in said["message"]
+    of.advance(10)
+    assert of.route() == "2"
+
+
+def test_a_log_that_stays_unreadable_is_lost_and_the_validation_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = serving(1, validation=GATED)
+
+    async def unreadable(*_: Any) -> str:
+        raise Unreachable("HTTP 404: the node is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of.cluster, "log", unreadable)
+        of.cluster.put(version(2))
+        of.settle()
+        of.advance(65)
+        said = of.condition("ModelVersion", "flights-v2", "Validated")
+        assert (said["reason"], "the node is gone" in said["message"]) == ("ReportMissing", True)
+    of.advance(MINUTES)
+    assert of.route() == "2"
+
+
+def test_another_data_set_imports_the_data_and_no_model() -> None:
+    of = serving(1, validation=GATED)
+    before = len(of.cluster.writes)
+    another = {**GATED, "data": {**GATED["data"], "uri": "mlflow-artifacts:/1/of-this-month.parquet"}}
+    of.edit("RegisteredModel", "flights", validation=another)
+    of.cluster.put(version(2))
+    of.advance(MINUTES)
+    jobs = [name for _, kind, name in of.cluster.writes[before:] if kind == "Job"]
+    assert [name for name in jobs if name.startswith("flights-v1-import")] == []
+    assert of.route() == "2"

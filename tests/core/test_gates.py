@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mlflow.models import MetricThreshold
 from mlflow.models.evaluation.base import EvaluationResult
 from mlflow.models.evaluation.validation import ModelValidationFailedException, validate_evaluation_results
+from slipway.api.modelversion import GateResult
 from slipway.api.report import Measured, Report
 from slipway.api.validation import Gate, MetricGate, Validation, VersionValidation
 from slipway.core import gates
@@ -54,6 +55,21 @@ def test_a_metric_gate(case: Case) -> None:
     champion = None if case.champion is None else {"rmse": case.champion}
     (result,) = gates.evaluate([gate], report(of, champion))
     assert result.result == case.want, case.because
+
+
+def test_anything_but_passed_or_skipped_refuses_and_so_does_a_gate_without_a_result() -> None:
+    asked = [Gate(name=name) for name in ("passed", "skipped", "failed", "of-tomorrow", "forgotten")]
+    results = [
+        GateResult.model_construct(name="passed", result="Passed"),
+        GateResult.model_construct(name="skipped", result="Skipped"),
+        GateResult.model_construct(name="failed", result="Failed", message="13 is over 12"),
+        GateResult.model_construct(name="of-tomorrow", result="Undecided", message="nobody knows"),
+    ]
+    assert gates.missed(asked, results) == [
+        "failed: 13 is over 12",
+        "of-tomorrow: nobody knows",
+        "forgotten: it has no result",
+    ]
 
 
 def test_a_failed_gate_tells_both_numbers() -> None:

@@ -398,6 +398,15 @@ def test_columns_tell_the_story(kubectl: Kubectl) -> None:
     assert header.split() == ["NAME", "SERVING", "PODS", "CANDIDATE", "READY", "REASON", "ROLLBACK", "URL"]
     assert row.split() == ["flights", "2", "2/2", "3", "Unknown", "Pending", "http://flights"]
 
+    release = {"version": 2, "digest": "sha256:" + "a" * 64, "record": "0", "since": "2026-03-06T17:00:00Z"}
+    shift = {"to": release | {"version": 3}, "weight": 20, "step": 1, "since": "2026-03-06T17:00:00Z"}
+    hold = {"by": "eve", "at": "2026-03-06T17:00:00Z"}
+    spec = {"champion": 2, "since": "2026-03-06T17:00:00Z", "released": [release], "shift": shift, "hold": hold}
+    kubectl.must("apply", "--server-side", "--filename=-", stdin=[made("ModelLedger", "flights", spec)])
+    header, row = kubectl.must("get", "ledger").splitlines()
+    assert header.split() == ["NAME", "CHAMPION", "SINCE", "TO", "WEIGHT", "STEP", "ROLLBACK", "HELD-BY"]
+    assert [row.split()[column] for column in (0, 1, 3, 4, 5, 6)] == ["flights", "2", "3", "20", "1", "eve"]
+
     header, row = kubectl.must("get", "mreg").splitlines()
     assert header.split() == ["NAME", "URI", "MLFLOW", "MODELS", "READY", "REASON"]
     assert row.split() == ["mlflow", "https://mlflow.example.com", "3.17.2", "False", "GateFailed"]

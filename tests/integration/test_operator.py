@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.integration.asking import served
 from tests.integration.conftest import ROOT, Kubectl, programs
 from tests.integration.control_plane import TOKEN, ControlPlane, Operator, running, until
 from tests.mlflow_server import MLflowServer, running_mlflow
@@ -120,9 +121,7 @@ def config(namespace: str) -> dict[str, Any]:
 
 @pytest.fixture
 def namespace(admin: Kubectl) -> Kubectl:
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    admin.must("create", "namespace", name)
-    return admin.within(name)
+    return served(admin, f"test-{uuid.uuid4().hex[:8]}")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from .asking import served
 from .conftest import Kubectl, programs
 from .control_plane import TOKEN, ControlPlane, Operator, until
 
@@ -95,12 +96,12 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
 @pytest.fixture
 def two(plane: ControlPlane, admin: Kubectl, tmp_path: Path) -> Iterator[Two]:
     namespace = f"test-{uuid.uuid4().hex[:8]}"
-    admin.must("create", "namespace", namespace)
+    inside = served(admin, namespace)
     admin.within("slipway-system").must("delete", "lease", "slipway", "--ignore-not-found")
     operators = {name: operator(plane, tmp_path, name) for name in NAMES}
     for one in operators.values():
         one.start(sys.executable)
-    yield Two(plane, admin.within(namespace), operators)
+    yield Two(plane, inside, operators)
     for one in operators.values():
         one.stop()
     admin.must("delete", "namespace", namespace, "--wait=false")
