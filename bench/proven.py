@@ -13,12 +13,12 @@ from slipway.api.modelledger import ModelLedgerSpec, Release
 from slipway.api.modelregistry import ModelRegistry
 from slipway.api.modelversion import ImportRecord, ModelVersion, Resolved, ValidationRecord
 from slipway.api.registeredmodel import RegisteredModel
-from slipway.core import imports, labels, lifecycle, promotion, validations
+from slipway.core import labels, lifecycle, promotion, validations
 from slipway.core import ledger as ledgers
 from slipway.core.observed import ModelSeen, Record, VersionSeen
 from slipway.core.pods import VersionPods
 from slipway.core.registry import Labels, RegistryModel, Write
-from slipway.core.revisions import revision_of
+from slipway.core.revisions import import_key, revision_of
 from slipway.resources import serving
 from slipway.resources.platform import Platform
 from slipway.resources.serving import Rendered
@@ -106,7 +106,7 @@ class Past:
         )  # fmt: skip
         version = _with(version, resolved=found, digest=files)
         ended = {"outcome": "Passed", "started_at": self._then, "finished_at": self._then}
-        key = imports._key(self._seen(version, family))
+        key = import_key(version)
         version = _with(version, imported=ImportRecord(key=key, digest=files, size_bytes=200_000, **ended))
         revision = revision_of(family.model, version, ())
         key = validations._key(self._seen(version, family), revision, champion)
