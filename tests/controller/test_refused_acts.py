@@ -1,6 +1,7 @@
 """What the API server refuses is said with its words and the object's name, and nothing else waits for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from slipway.adapters.errors import AdapterError, Rejected, Unauthorized, Unreac
 
 from tests.declared import GATED, model, version
 from tests.simulation import Simulation
+from tests.worlds import PLATFORM
 
 DENIED = "admission webhook denied the request: limits are too high"
 MINUTES = 700.0
@@ -132,14 +134,21 @@ def test_in_a_namespace_that_did_not_ask_for_it_nothing_is_done_until_it_does() 
     assert of.route() == "1"
 
 
-def test_a_log_that_cannot_be_read_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextmanager
+def unreadable_logs(of: Simulation, why: str) -> Iterator[None]:
+    """No log can be read meanwhile."""
+
+    async def fails(*_: Any) -> str:
+        raise Unreachable(why)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(of.cluster, "log", fails)
+        yield
+
+
+def test_a_log_that_cannot_be_read_for_a_moment_is_waited_for() -> None:
     of = serving(1, validation=GATED)
-
-    async def unreadable(*_: Any) -> str:
-        raise Unreachable("HTTP 502: the kubelet does not answer")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(of.cluster, "log", unreadable)
+    with unreadable_logs(of, "HTTP 502: the kubelet does not answer"):
         of.cluster.put(version(2))
         of.settle()
         of.advance(35)  # progress is told after half a minute
@@ -150,14 +159,9 @@ def test_a_log_that_cannot_be_read_for_a_moment_is_waited_for(monkeypatch: pytes
     assert of.route() == "2"
 
 
-def test_a_log_that_stays_unreadable_is_lost_and_the_validation_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_stays_unreadable_is_lost_and_the_validation_is_made_anew() -> None:
     of = serving(1, validation=GATED)
-
-    async def unreadable(*_: Any) -> str:
-        raise Unreachable("HTTP 404: the node is gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(of.cluster, "log", unreadable)
+    with unreadable_logs(of, "HTTP 404: the node is gone"):
         of.cluster.put(version(2))
         of.settle()
         of.advance(65)
@@ -177,3 +181,18 @@ def test_another_data_set_imports_the_data_and_no_model() -> None:
     jobs = [name for _, kind, name in of.cluster.writes[before:] if kind == "Job"]
     assert [name for name in jobs if name.startswith("flights-v1-import")] == []
     assert of.route() == "2"
+
+
+def test_a_namespace_that_takes_its_label_back_holds_no_place_in_a_queue() -> None:
+    asked = {"ml": True}
+    one = PLATFORM.model_copy(update={"imports": PLATFORM.imports.model_copy(update={"max_concurrent": 1})})
+    of = Simulation(one, lambda namespace: asked[namespace])
+    of.cluster.put(model())
+    for number in (1, 2):
+        of.cluster.put(version(number))
+        of.settle(nodes=False)
+    assert of.reconciler._slots.counts()["import"] == (1, 1)
+    asked["ml"] = False
+    of.wake_family()
+    of.settle()
+    assert of.reconciler._slots.counts()["import"] == (0, 0), "the Job that ran has ended, and nobody waits"
