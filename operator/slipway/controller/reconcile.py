@@ -64,9 +64,7 @@ class Reconciler:
     async def __call__(self, key: Key) -> float | None:
         """One pass over a key; seconds until the next one, None if nothing but a change asks for it."""
         found = self._cache.get(KINDS[key.reconciler], key.namespace, key.name)
-        served = key.reconciler == "registry" or self._serves(
-            key.namespace
-        )  # its label wakes what is in it
+        served = key.reconciler == "registry" or self._serves(key.namespace)  # its label wakes what is in it
         if found is None or found["metadata"].get("deletionTimestamp") or not served:
             self._forget(key)
             return None
