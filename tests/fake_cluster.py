@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from slipway.adapters.cluster import _KINDS, FIELD_MANAGER, Kind, Listed, Object, kind_of
+from slipway.adapters.cluster import _KINDS, FIELD_MANAGER, Kind, Object, kind_of
 from slipway.adapters.errors import AdapterError, Conflict, NotFound, Rejected, Unreachable
 
 from tests.fake_apply import NOTHING, applied, copied, plain, still_owned
@@ -57,9 +57,17 @@ class FakeCluster:
             and all(_at(one, path.split(".")) == value for path, value in wanted.items())
         ]
 
-    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Listed]]:
+    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Object]]:
         """The same, on one page."""
-        yield [_listed(one) for one in await self.every(kind, namespace, fields)]
+        yield await self.every(kind, namespace, fields)
+
+    async def heads(self, kind: Kind, namespace: str = "") -> AsyncIterator[list[Object]]:
+        """Who they are and how new, on one page."""
+        known = ("name", "namespace", "uid", "resourceVersion")
+        yield [
+            {"metadata": {key: one["metadata"][key] for key in known if key in one["metadata"]}}
+            for one in await self.every(kind, namespace)
+        ]
 
     def of(self, kind: Kind) -> Iterator[Object]:
         """The objects of a kind that its label selector chooses, as they are."""
@@ -231,11 +239,6 @@ class FakeCluster:
     def _tell(self, place: Place, event: str, found: Object) -> None:
         for hears in self.hears:
             hears(BY_KIND[place[0]], event, copied(found))
-
-
-def _listed(found: Object) -> Listed:
-    head = {key: found["metadata"][key] for key in ("name", "namespace", "uid", "resourceVersion")}
-    return Listed({"metadata": head}, lambda: found)
 
 
 def _place(manifest: Mapping[str, Any]) -> Place:

@@ -104,6 +104,7 @@ class Simulation:
         self.kept: list[Document] = []  # in the registry
         self.random = random.Random(0)  # of what happens in no order
         self.cluster.put(_registry())
+        self.cluster.hears.append(self._hear)
         self.start()
 
     def start(self) -> None:
@@ -124,7 +125,6 @@ class Simulation:
         watch = Watch(cluster, cache, Wakes(self.wake, lambda _: ("ml", "mlflow")), telemetry)
         self.watch = watch
         self.untold = dict[tuple[Kind, Place], list[tuple[str, Object]]]()  # events on their way, by object
-        self.cluster.hears = [self._hear]
         for kind in WATCHED:
             for found in self.run(self.cluster.every(kind)):
                 cache.put(kind, found)

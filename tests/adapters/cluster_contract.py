@@ -382,12 +382,17 @@ class ClusterContract:
         assert ours["metadata"]["uid"] in {one["metadata"]["uid"] for one in everywhere}
         assert await world.cluster.every(DEPLOYMENT, "elsewhere") == []
 
-    async def test_who_an_object_of_a_list_is_can_be_told_before_it_is_read(self, world: World) -> None:
+    async def test_who_is_in_a_list_can_be_told_without_reading_them(self, world: World) -> None:
         ours = await world.cluster.apply(world.deployment())
-        ((one,),) = [page async for page in world.cluster.pages(DEPLOYMENT, world.namespace)]
+        ((one,),) = [page async for page in world.cluster.heads(DEPLOYMENT, world.namespace)]
         known = ("name", "namespace", "uid", "resourceVersion")
-        assert one.head == {"metadata": {key: ours["metadata"][key] for key in known}}
-        assert one.whole() == ours
+        assert one == {"metadata": {key: ours["metadata"][key] for key in known}}
+
+    async def test_an_object_of_a_list_can_be_asked_for_by_its_name(self, world: World) -> None:
+        ours = await world.cluster.apply(world.deployment())
+        name = ours["metadata"]["name"]
+        assert await world.cluster.every(DEPLOYMENT, world.namespace, f"metadata.name={name}") == [ours]
+        assert await world.cluster.every(DEPLOYMENT, world.namespace, "metadata.name=other") == []
 
     async def test_a_list_is_in_the_order_of_names(self, world: World) -> None:
         for name in ("b", "a", "c"):

@@ -21,6 +21,7 @@ EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `mak
 MOMENT_SECONDS = 11.0  # what may pass in a moment is told, if it lasts so long
 NUMBERS = st.integers(1, 5)
 STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Production", "Archived"])
+REFUSED = ["Deployment", "ControllerRevision", "Job", "Secret", "PodDisruptionBudget", "Service", "ModelLedger"]
 SERVING = [
     {},
     {"resources": {"requests": {"cpu": "2"}}},
@@ -160,7 +161,20 @@ class Friday(RuleBasedStateMachine):
         self.count = 0
         self.refusing: set[str] = set()
         self.moved = False  # somebody has moved a label
+        self.champions = ["none", "none"]  # that of the ledger before, and that of the ledger
         self.of.cluster.refuses.append(self._refuses)
+        self.of.cluster.hears.append(self._a_route_is_that_of_the_ledger_or_of_the_one_before)
+
+    def _a_route_is_that_of_the_ledger_or_of_the_one_before(self, _kind: Any, event: str, found: Object) -> None:
+        if event == "DELETED":
+            return
+        if (
+            found["kind"] == "ModelLedger"
+            and (now := str(found["spec"].get("champion") or "none")) != self.champions[1]
+        ):
+            self.champions = [self.champions[1], now]
+        if found["kind"] == "Service":
+            assert found["spec"]["selector"]["slipway.dev/version"] in self.champions
 
     def _refuses(self, verb: str, manifest: Any) -> AdapterError | None:
         kind = manifest["kind"]
@@ -192,6 +206,7 @@ class Friday(RuleBasedStateMachine):
 
     @rule()
     def the_model_is_deleted_and_applied_again(self) -> None:
+        self.of.advance(MOMENT_SECONDS)
         self.of.cluster.lose("RegisteredModel", "ml", "flights")
         self.of.settle()
         self._apply_the_model()
@@ -261,11 +276,7 @@ class Friday(RuleBasedStateMachine):
         (self.of.down.discard if up else self.of.down.add)(number)
         self.of.settle()
 
-    @rule(
-        kinds=st.sets(
-            st.sampled_from(["Deployment", "ControllerRevision", "Job", "Service", "ModelLedger"]), max_size=2
-        )
-    )
+    @rule(kinds=st.sets(st.sampled_from(REFUSED), max_size=2))
     def the_api_server_refuses(self, kinds: set[str]) -> None:
         self.refusing.clear()
         self.refusing.update(kinds)
@@ -297,6 +308,23 @@ class Friday(RuleBasedStateMachine):
         if ("ModelVersion", "ml", f"flights-v{number}") in self.of.cluster.objects and "Service" not in self.refusing:
             assert self.of.route() == before, "what cannot be read moves nothing"
             assert self.of.condition("ModelVersion", f"flights-v{number}", "Ready")["reason"] == "InvalidSpec"
+
+    @rule()
+    def the_model_becomes_unreadable(self) -> None:
+        before = self.of.route()
+        self.of.edit("RegisteredModel", "flights", serving="fast, please")
+        self.of.settle()
+        if ("RegisteredModel", "ml", "flights") in self.of.cluster.objects and "Service" not in self.refusing:
+            assert self.of.route() == before, "what cannot be read moves nothing"
+
+    @rule()
+    def the_ledger_is_deleted(self) -> None:
+        self.of.advance(15)
+        before = self.of.route()
+        self.of.cluster.lose("ModelLedger", "ml", "flights")
+        self.of.settle()
+        if before and not self.refusing:
+            assert self.of.route() == before, "it is recalled"
 
     @rule(count=st.integers(1, 3))
     def answers_get_lost(self, count: int) -> None:

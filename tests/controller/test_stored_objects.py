@@ -73,6 +73,31 @@ def test_while_a_ledger_cannot_be_read_no_rollback_is_promised_and_each_edit_is_
     assert told.count("LedgerUnreadable") == 1
 
 
+def test_a_version_that_comes_while_its_model_cannot_be_read_says_so_and_moves_nothing() -> None:
+    of = _served()
+    of.edit("RegisteredModel", "flights", serving="fast, please")
+    of.cluster.put(version(4))
+    of.advance(MINUTES)
+    ready = of.condition("ModelVersion", "flights-v4", "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "InvalidSpec")
+    assert ready["message"].startswith("The RegisteredModel cannot be read: spec.serving: ")
+    assert of.condition("ModelVersion", "flights-v2", "Ready")["reason"] == "Serving"
+    assert of.condition("RegisteredModel", "flights", "Ready")["reason"] == "InvalidSpec"
+    of.edit("RegisteredModel", "flights", serving={})
+    of.advance(MINUTES)
+    assert of.route() == "4"
+
+
+def test_a_rollback_happens_while_the_model_cannot_be_read() -> None:
+    of = _served()
+    of.edit("RegisteredModel", "flights", serving="fast, please")
+    of.settle()
+    assert of.condition("RegisteredModel", "flights", "RollbackReady")["status"] == "True"
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, reason=broke it"})
+    of.settle()
+    assert of.route() == "1"
+
+
 def test_a_ledger_that_is_recalled_replays_no_command_and_keeps_the_hold() -> None:
     of = _served()
     for command in ("resume", "rollback"):

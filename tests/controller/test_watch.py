@@ -31,6 +31,16 @@ class TestRelists:
         await watch.relist((), "slipway-system")
         assert "model flights" in woken
 
+    async def test_it_reads_only_what_no_watch_has_told(self, watch: Watch, cluster: Cluster, cache: Cache) -> None:
+        cluster.holds[VERSION] = [thing(VERSION, f"flights-v{number}") for number in (1, 2, 3)]
+        await watch.relist((), "slipway-system")
+        told, untold = thing(VERSION, "flights-v1", 5), thing(VERSION, "flights-v2", 6)
+        watch.saw(VERSION, "MODIFIED", told)
+        cluster.holds[VERSION][:2] = [told, untold]
+        await watch.relist((), "slipway-system")
+        assert cluster.read == ["flights-v2"]
+        assert cache.uids(VERSION).keys() == {("ml", f"flights-v{number}") for number in (1, 2, 3)}
+
     async def test_a_watch_that_misses_changes_at_every_relist_is_dead(self, watch: Watch, cluster: Cluster) -> None:
         cluster.holds[VERSION] = [thing(VERSION, "flights-v1")]
         await watch.relist((), "slipway-system")

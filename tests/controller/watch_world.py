@@ -3,11 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from slipway.adapters.cluster import (
-    VERSION,
-    Kind,
-    Listed,
-)
+from slipway.adapters.cluster import VERSION, Kind
 from slipway.adapters.errors import AdapterError, Expired
 from slipway.controller.queue import Key, Lane
 
@@ -22,8 +18,19 @@ class Cluster:
     def __init__(self) -> None:
         self.holds: dict[Kind, list[Object]] = {}
         self.fails: dict[Kind, list[AdapterError]] = {}  # one for each time that a second page, or any, is asked for
+        self.read: list[str] = []  # objects that were asked for by name
 
-    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Listed]]:
+    async def every(self, kind: Kind, namespace: str, fields: str) -> list[Object]:
+        name = fields.removeprefix("metadata.name=")
+        self.read.append(name)
+        held = [one for one in self.holds.get(kind, []) if one["metadata"]["name"] == name]
+        return [one for one in held if one["metadata"].get("namespace", "") == namespace]
+
+    async def heads(self, kind: Kind, namespace: str = "") -> AsyncIterator[list[Object]]:
+        async for page in self.pages(kind, namespace):
+            yield [{"metadata": one["metadata"]} for one in page]
+
+    async def pages(self, kind: Kind, namespace: str = "") -> AsyncIterator[list[Object]]:
         held = [one for one in self.holds.get(kind, []) if namespace in ("", one["metadata"].get("namespace", ""))]
         failures = self.fails.get(kind, [])
         if failures and not isinstance(failures[0], Expired):
@@ -31,7 +38,7 @@ class Cluster:
         for at in range(0, max(1, len(held)), 2):
             if at and failures:
                 raise failures.pop(0)
-            yield [Listed(one, lambda one=one: one) for one in held[at : at + 2]]
+            yield held[at : at + 2]
 
 
 class Woken(dict[str, Lane]):

@@ -130,6 +130,19 @@ def test_a_version_whose_model_was_deleted_is_not_promoted_without_its_gates() -
 
 
 @pytest.mark.parametrize(
+    ("parent", "entry"),
+    [(model(POLICY), Silent("RegistryUnreachable", "no answer")), (model({**POLICY, "suspend": True}), None)],
+    ids=["a silent registry", "a suspended model"],
+)
+def test_nor_is_one_about_which_no_registry_was_heard(parent: RegisteredModel, entry: Silent | None) -> None:
+    seen = replace(version_seen(version(1), parent), entry=entry)
+    orphan = after(seen, lifecycle.decide(seen), parent=None)
+    decision = lifecycle.decide(orphan)
+    assert applied(decision) == []
+    assert conditions(decision)["Stalled"] == ("True", "ModelMissing")
+
+
+@pytest.mark.parametrize(
     ("answer", "want"),
     [
         (Silent("RegistryUnreachable", "no answer"), ("Unknown", "RegistryUnreachable")),

@@ -179,6 +179,26 @@ def test_an_unreadable_version_lets_the_traffic_move_by_a_rollback_only() -> Non
     assert champion_after(promotion.decide(replace(blind, model=model(rollback="1")))) == 1
 
 
+def test_an_unreadable_model_lets_the_traffic_move_by_a_rollback_only_and_changes_no_pods() -> None:
+    seen = model_seen((version(1), version(2), proven(3, champion=digest("b"))), serves(2, 1), (V1, V2, pods_of(3)))
+    blind = replace(seen, invalid="serving: Input should be a valid dictionary")
+    decision = promotion.decide(blind)
+    assert (champion_after(promotion.decide(seen)), champion_after(decision)) == (3, 2)
+    assert (ready_of(decision)["reason"], "serving: Input" in ready_of(decision)["message"]) == ("InvalidSpec", True)
+    assert {one["kind"] for one in applied(decision)} <= {"ModelLedger", "Service"}
+    assert (deleted(decision), decision.labels) == ([], ())
+    back = promotion.decide(replace(blind, model=model(rollback="1")))
+    assert champion_after(back) == 1
+    templates = {
+        one["metadata"]["name"]: one["spec"]["template"] for one in applied(back) if one["kind"] == "Deployment"
+    }
+    assert templates and all(
+        {**record.template}["spec"] == templates[f"flights-v{number}"]["spec"]
+        for (number, _), record in seen.records.items()
+        if f"flights-v{number}" in templates
+    )
+
+
 def test_a_freeze_keeps_every_rollout_from_starting_and_no_rollback() -> None:
     seen = model_seen((version(1), version(2), proven(3, champion=digest("b"))), serves(2, 1), (V1, V2, pods_of(3)))
     frozen = replace(seen, platform=seen.platform.model_copy(update={"freeze": "Black Friday"}))

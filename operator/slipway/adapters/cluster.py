@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -15,6 +15,8 @@ from .errors import AdapterError, Conflict, Expired, NotActing, NotFound, Reject
 FIELD_MANAGER = "slipway"
 TIMEOUT_SECONDS = 15
 PAGE = 500
+JSON = "application/json"
+METADATA = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 LOG_BYTES = 1024 * 1024  # the kubelet cuts the end off what is longer, so few lines are asked for
 Object = dict[str, Any]
 
@@ -60,13 +62,6 @@ def kind_of(manifest: Mapping[str, Any]) -> Kind:
     return _KINDS[(manifest["apiVersion"], manifest["kind"])]
 
 
-class Listed(NamedTuple):
-    """An object of a list. Most are known already: all of it is read when somebody asks for it."""
-
-    head: Object  # name, namespace, uid and resourceVersion in its metadata
-    whole: Callable[[], Object]
-
-
 class _Meta(msgspec.Struct, rename="camel", omit_defaults=True):
     name: str
     namespace: str = ""
@@ -82,8 +77,13 @@ class _Turn(msgspec.Struct):
     token: str = msgspec.field(default="", name="continue")
 
 
-class _Page(msgspec.Struct):
-    items: list[msgspec.Raw]
+class _Whole(msgspec.Struct):
+    items: list[Object]
+    metadata: _Turn
+
+
+class _Heads(msgspec.Struct):
+    items: list[_Head]
     metadata: _Turn
 
 
@@ -125,16 +125,28 @@ class Cluster:
 
     async def every(self, kind: Kind, namespace: str = "", fields: str = "") -> list[Object]:
         """All objects of a kind that concern the operator."""
-        return [one.whole() async for page in self.pages(kind, namespace, fields) for one in page]
+        return [one async for page in self.pages(kind, namespace, fields) for one in page]
 
-    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Listed]]:
+    async def pages(self, kind: Kind, namespace: str = "", fields: str = "") -> AsyncIterator[list[Object]]:
         """The same, a page at a time; Expired if they were asked for too slowly."""
+        said = {"apiVersion": kind.api_version, "kind": kind.kind}  # of a list, its items say nothing
+        async for page in self._pages(kind, namespace, fields, JSON, _Whole):
+            yield [one | said for one in page]
+
+    async def heads(self, kind: Kind, namespace: str = "") -> AsyncIterator[list[Object]]:
+        """Who they are and how new, a page at a time: name, namespace, uid and resourceVersion in their metadata."""
+        async for page in self._pages(kind, namespace, "", METADATA, _Heads):
+            yield [msgspec.to_builtins(one) for one in page]
+
+    async def _pages(
+        self, kind: Kind, namespace: str, fields: str, accept: str, shape: type[_Whole | _Heads]
+    ) -> AsyncIterator[list[Any]]:
         query = [("limit", str(PAGE)), ("labelSelector", kind.selector), ("fieldSelector", fields)]
         token = ""
         while True:
-            answer = await self._request("GET", kind.path(namespace), [*query, ("continue", token)])
-            page: _Page = _decoded(answer, _Page)
-            yield [_listed(kind, one) for one in page.items]
+            answer = await self._request("GET", kind.path(namespace), [*query, ("continue", token)], accept=accept)
+            page: _Whole | _Heads = _decoded(answer, shape)
+            yield list(page.items)
             token = page.metadata.token
             if not token:
                 return
@@ -196,9 +208,15 @@ class Cluster:
         return found
 
     async def _request(
-        self, method: str, path: str, query: list[tuple[str, str]] | None = None, body: Any = None, media: str = ""
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]] | None = None,
+        body: Any = None,
+        media: str = "",
+        accept: str = JSON,
     ) -> bytes:
-        headers = {"Accept": "application/json", "Content-Type": media or "application/json"}
+        headers = {"Accept": accept, "Content-Type": media or JSON}
         given = [(key, value) for key, value in query or [] if value]
         left = math.inf if method == "GET" else self._left()
         try:
@@ -214,15 +232,7 @@ class Cluster:
         raise _refusal(answer.status, content)
 
 
-def _listed(kind: Kind, raw: msgspec.Raw) -> Listed:
-    def whole() -> Object:
-        found: Object = _decoded(raw, Object)
-        return found | {"apiVersion": kind.api_version, "kind": kind.kind}
-
-    return Listed(msgspec.to_builtins(_decoded(raw, _Head)), whole)
-
-
-def _decoded(content: bytes | msgspec.Raw, what: Any) -> Any:
+def _decoded(content: bytes, what: Any) -> Any:
     try:
         return msgspec.json.decode(content, type=what)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

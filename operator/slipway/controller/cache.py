@@ -12,7 +12,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
@@ -42,6 +42,7 @@ class Unreadable:
     kind: Kind
     name: str
     why: str
+    rest: RegisteredModel | None = None  # a model, without what cannot be read of its spec
 
 
 class Brief(NamedTuple):
@@ -216,16 +217,22 @@ def _parse(kind: Kind, found: Object) -> Value | Unreadable:
     try:
         return _TYPES[kind].model_validate(found)
     except ValidationError as error:
-        if all(one["loc"][:1] == ("status",) for one in error.errors()):
-            return _parse(kind, found | {"status": readable(kind, found.get("status"))})
+        parts = {str(one["loc"][0]) for one in error.errors() if one["loc"]}
+        if parts == {"status"}:
+            return _parse(kind, found | {"status": readable(kind, "status", found.get("status"))})
         wrong = "; ".join(f"{'.'.join(str(p) for p in one['loc'])}: {one['msg']}" for one in error.errors()[:5])
-        return Unreadable(kind, found["metadata"]["name"], wrong)
+        rest = None
+        if kind is MODEL and parts <= {"spec", "status"}:
+            rest = RegisteredModel.model_validate(
+                found | {part: readable(kind, part, found.get(part)) for part in ("spec", "status")}
+            )
+        return Unreadable(kind, found["metadata"]["name"], wrong, rest)
 
 
-def readable(kind: Kind, status: Any) -> dict[str, Any]:
-    """The parts of a status that can be read."""
-    kept = dict(status) if isinstance(status, Mapping) else {}
-    of: Any = _TYPES[kind].model_fields["status"].annotation
+def readable(kind: Kind, part: Literal["spec", "status"], value: Any) -> dict[str, Any]:
+    """What can be read of an object's spec or status."""
+    kept = dict(value) if isinstance(value, Mapping) else {}
+    of: Any = _TYPES[kind].model_fields[part].annotation
     while kept:
         try:
             of.model_validate(kept)

@@ -118,6 +118,8 @@ class Observer:
         family = await self.model(namespace, version.spec.model)
         if isinstance(family, Unreadable):
             return family
+        if family and family.invalid:
+            return Unreadable(MODEL, version.spec.model, family.invalid)
         reached = await self._outside.registries.of(family.model) if family else Silent(Reason.Resolving, "")
         believed = ledgers.believed(family) if family else ledgers.EMPTY
         key = Key("version", namespace, name)
@@ -137,9 +139,10 @@ class Observer:
 
     async def model(self, namespace: str, name: str) -> ModelSeen | Unreadable | None:
         """Everything about a model; None if it is gone. Without its ledger nothing can be said of it."""
-        model = self._cache.value(MODEL, namespace, name)
-        if model is None or isinstance(model, Unreadable):
-            return model
+        found = self._cache.value(MODEL, namespace, name)
+        if found is None or (isinstance(found, Unreadable) and found.rest is None):
+            return found
+        model, invalid = (found.rest, found.why) if isinstance(found, Unreadable) else (found, "")
         assert isinstance(model, RegisteredModel)
         if model.metadata.deletion_timestamp:
             return None
@@ -157,6 +160,7 @@ class Observer:
             now=self._now(),
             platform=self._platform,
             model=model,
+            invalid=invalid,
             versions=versions,
             registry=reached.resource if isinstance(reached, Reached) else reached,
             ledger=known.spec if known else None,

@@ -19,6 +19,7 @@ PASSING = {
     "model": [(frozenset({("Ready", "RolloutProgressing")}), 10.0)],
     "version": [
         (frozenset({("Ready", "Resolving")}), 5.0),
+        (frozenset({("Ready", "AwaitingModel")}), 5.0),
         (frozenset({("Ready", "ImportRunning")}), 5.0),
         (frozenset({("Ready", "LabelsPending"), ("Released", "Serving")}), 2.0),
         (frozenset({("Ready", "Superseded"), ("Synced", "LabelsPending")}), 2.0),

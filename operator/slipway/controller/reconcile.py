@@ -89,9 +89,11 @@ class Reconciler:
                 return None
             if isinstance(seen, Unreadable):
                 self._wake(self._slots.leave(key))
-                if seen.kind is not VERSION:
+                if seen.kind is VERSION:
+                    return await self._tell(key, found, _unreadable(found, seen))
+                if (found.get("status") or {}).get("conditions"):  # they stay true of it, as far as anybody can say
                     return UNREADABLE_SECONDS
-                return await self._tell(key, found, _unreadable(found, seen))
+                return soonest(UNREADABLE_SECONDS, await self._tell(key, found, _unreadable(found, seen)))
             decision = lifecycle.decide(replace(seen, places=self._slots.look(key)))
             self._wake(self._slots.settle(key, decision.queues))
             registry = seen.registry
@@ -201,10 +203,10 @@ class Reconciler:
 def _unreadable(found: Object, what: Unreadable) -> Decision:
     """What is said of an object that cannot be read, or whose ledger cannot; all else that its status says is kept."""
     generation = found["metadata"].get("generation", 0)
-    status = readable(kind_of(found), found.get("status"))
-    ledger = what.kind is LEDGER
-    reason, name = (Reason.LedgerUnreadable, "ModelLedger") if ledger else (Reason.InvalidSpec, "object")
-    verdict: Verdict = failed(reason, f"The {name} cannot be read: {what.why}.")
+    status = readable(kind_of(found), "status", found.get("status"))
+    reason = Reason.LedgerUnreadable if what.kind is LEDGER else Reason.InvalidSpec
+    itself = what.kind.kind == found["kind"]
+    verdict: Verdict = failed(reason, f"The {'object' if itself else what.kind.kind} cannot be read: {what.why}.")
     there = status.get("conditions", [])
     ready: Mapping[str, Any] = next((one for one in there if one["type"] == "Ready"), {})
     known = (ready.get("reason"), ready.get("message")) == (reason, clipped(verdict.message))
@@ -212,6 +214,8 @@ def _unreadable(found: Object, what: Unreadable) -> Decision:
         return Decision()
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     more = {"RollbackReady": verdict} if found["kind"] == MODEL.kind else {}  # without it, nothing can be moved
+    if found["kind"] == VERSION.kind and not itself:
+        more = {"Resolved": verdict}
     fresh = [one.wire() for one in conditions_after((), more, verdict, now, generation)]
     said = {one["type"] for one in fresh}
     conditions = [*fresh, *(one for one in there if one["type"] not in said)]

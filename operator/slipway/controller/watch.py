@@ -24,7 +24,6 @@ ON_ITS_WAY_SECONDS = 5.0
 STALE_RELISTS = 2  # so many relists in a row that found what a watch should have told: the watch is dead
 FAILED_RELISTS = 3  # so many in a row that were not answered in full: what is known may be long gone
 STARTS = 3  # of one kind's list, if the API server forgets what its pages are pages of
-UNTOLD = 500  # objects of one kind that a relist keeps in memory while their events may be on their way
 
 
 class Wake(Protocol):
@@ -50,7 +49,7 @@ class Listing:
     first: bool
     before: dict[Place, str]  # what was known when it began
     there: set[Place] = field(default_factory=set)
-    untold: list[Object] = field(default_factory=list)  # what no event has told of yet
+    untold: list[Object] = field(default_factory=list)  # heads of what no event has told of yet
 
 
 class Watch:
@@ -109,6 +108,7 @@ class Watch:
     async def relist(self, namespaces: tuple[str, ...], operator_namespace: str) -> None:
         """The cache is as the API server has it, deletions too; what the watch had not told in time is counted.
 
+        The first list of a kind reads everything. Later ones compare, and read what is still unknown after a while.
         A kind that cannot be listed does not hold up the others; its error is raised in the end.
         """
         errors: list[AdapterError] = []
@@ -124,7 +124,11 @@ class Watch:
             # What changed a moment ago is on its way: only what is still unknown later was missed.
             await asyncio.sleep(self._patience_seconds)
         for listing in listings:
-            self._settle(listing)
+            try:
+                await self._settle(listing)
+            except AdapterError as error:
+                log.warning("%s could not be read: %s", listing.row.kind.plural, error)
+                errors.append(error)
         if errors:
             self._failed.append(str(errors[0]))
             self._telemetry.relist_failures.inc()
@@ -153,22 +157,26 @@ class Watch:
     async def _read(self, row: Watched, places: tuple[str, ...]) -> Listing:
         kind = row.kind
         listing = Listing(row, kind not in self._listed, self._cache.uids(kind))
+        read = self._cluster.pages if listing.first else self._cluster.heads
         for namespace in places:
-            async for page in self._cluster.pages(kind, namespace):
+            async for page in read(kind, namespace):
                 for one in page:
-                    listing.there.add(place_of(one.head))
-                    if not self._cache.lacks(kind, one.head):
-                        continue
-                    if listing.first or len(listing.untold) >= UNTOLD:
-                        self._put(kind, one.whole())
-                    else:
-                        listing.untold.append(one.whole())
+                    listing.there.add(place_of(one))
+                    if listing.first:
+                        self._put(kind, one)
+                    elif self._cache.lacks(kind, one):
+                        listing.untold.append(one)
         return listing
 
-    def _settle(self, listing: Listing) -> None:
+    async def _settle(self, listing: Listing) -> None:
         """What the list has shown is known, and what it has not is gone."""
-        kind = listing.row.kind
-        missed = sum(self._put(kind, one) for one in listing.untold)
+        kind, missed = listing.row.kind, 0
+        for head in listing.untold:
+            if self._cache.lacks(kind, head):
+                namespace, name = place_of(head)
+                missed += sum(
+                    self._put(kind, one) for one in await self._cluster.every(kind, namespace, f"metadata.name={name}")
+                )
         gone = listing.before.keys() - listing.there
         missed += sum(self._cache.remove(kind, *place, listing.before[place]) for place in gone)
         if not listing.first and (self._watched is None or kind in self._watched):

@@ -71,6 +71,8 @@ def elect(seen: ModelSeen, ledger: ModelLedgerSpec) -> Election:
 
 def barrier_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> Barrier:
     """Why no rollout may start now; "" if one may."""
+    if seen.invalid:
+        return "Unreadable"
     if seen.model.spec.suspend:
         return "Suspended"
     if ledger.hold is not None:

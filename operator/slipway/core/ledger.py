@@ -116,7 +116,7 @@ def move(ledger: ModelLedgerSpec, to: Release, history_limit: int, now: datetime
 
 def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Command) -> ModelLedgerSpec:
     """The traffic goes back to a version. What served after it stays out, and no rollout starts until `resume`."""
-    now, limit = seen.now, seen.model.spec.rollout.history_limit
+    now = seen.now
     out = ({one.version for one in ledger.released if one.version > to.version} | {ledger.champion or 0}) - {0}
     rolled_back = _rolled_back(seen, ledger, out - {to.version}, asked, to.version)
     returned = seen.version(to.version)
@@ -128,7 +128,7 @@ def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Comman
         now,
         champion=to.version,
         predecessor=predecessor,
-        released=_remember(ledger, to, predecessor, limit, now),
+        released=_remember(ledger, to, predecessor, modelledger.RELEASES, now),
         rolled_back=rolled_back,
         shift=None,
         hold=Hold(at=stamp(now), by=clipped(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),

@@ -92,16 +92,19 @@ def _without_model(seen: VersionSeen) -> Step:
     Otherwise deleting a model would drop its gates and promote its versions anew. The pause is for files that are
     applied together in any order.
     """
-    if seen.version.status.resolved is not None:
+    said = seen.version.status.condition("Ready")
+    if seen.version.status.resolved is not None or (said and said.reason != Reason.AwaitingModel):
         return Step(failed(Reason.ModelMissing))
     if not seen.platform.implicit_models:
         return Step(failed(Reason.ModelMissing, f"There is no RegisteredModel {seen.version.spec.model}."))
     age = (seen.now - parse_time(seen.version.metadata.creation_timestamp)).total_seconds()
     if age < MODEL_COMES_SECONDS:
         return Step(
-            unknown(Reason.Resolving, "Waiting for its RegisteredModel."), again_seconds=MODEL_COMES_SECONDS - age
+            unknown(Reason.AwaitingModel, "Waiting for its RegisteredModel."), again_seconds=MODEL_COMES_SECONDS - age
         )
-    return Step(unknown(Reason.Resolving, "The RegisteredModel is being made."), acts=(Apply(implicit_model(seen)),))
+    return Step(
+        unknown(Reason.AwaitingModel, "The RegisteredModel is being made."), acts=(Apply(implicit_model(seen)),)
+    )
 
 
 def imported(seen: VersionSeen) -> Step:

@@ -36,6 +36,7 @@ class ModelSeen:
     model: RegisteredModel
     versions: tuple[ModelVersion, ...]
     registry: ModelRegistry | Silent
+    invalid: str = ""  # why the spec cannot be read; `model` then has the rest of it, and defaults
     ledger: ModelLedgerSpec | None = None  # None: there is none
     ledger_version: str = ""  # resource version of the ledger: what a write of it must find
     route: str = ""  # version that the Service selects, as it says; "" while there is none

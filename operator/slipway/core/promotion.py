@@ -26,15 +26,14 @@ def decide(seen: ModelSeen) -> Decision:
         return Decision(requeue_after_seconds=pause)
     believed = ledgers.believed(seen)
     if isinstance(believed, str):
-        waiting = Verdict("False", Reason.LedgerUnproven, f"The ledger was restored: {sentence(believed)}")
-        return Decision(status=_status(seen, ledgers.EMPTY, None, waiting).wire(), requeue_after_seconds=60.0)
+        return _unproven(seen, believed)
     plan = rollout.plan(seen, believed)
-    acts, writes = plan.acts, _writes(seen, plan.ledger)
-    if seen.model.spec.suspend and plan.election.returning is None:
-        acts, writes = tuple(one for one in acts if one.rank in ("ledger", "route")), ()
+    acts = plan.acts
+    if (seen.model.spec.suspend or seen.invalid) and plan.election.returning is None:
+        acts = tuple(one for one in acts if one.rank in ("ledger", "route"))
     return Decision(
         acts=(*_adopted(seen), *acts),
-        labels=writes,
+        labels=_writes(seen, plan),
         status=_status(seen, believed, plan, _model_ready(seen, believed, plan)).wire(),
         events=_news(seen, believed, plan),
         wake=_astray(seen, believed, plan.election if plan.ledger == believed else elect(seen, believed)),
@@ -42,8 +41,23 @@ def decide(seen: ModelSeen) -> Decision:
     )
 
 
-def _writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
+def _unproven(seen: ModelSeen, why: str) -> Decision:
+    """Nothing is done by a ledger that is not believed yet. What the status says of it is its only copy, and stays."""
+    waiting = Verdict("False", Reason.LedgerUnproven, f"The ledger was restored: {sentence(why)}")
+    status, generation = seen.model.status, seen.model.metadata.generation
+    conditions = conditions_after(
+        status.conditions, {"RollbackReady": waiting}, waiting, ledgers.stamp(seen.now), generation
+    )
+    said = status.model_copy(update={"conditions": conditions, "observed_generation": generation, "rollback": None})
+    family = tuple(one.metadata.name for one in seen.versions)  # none of them was released: they import anew
+    return Decision(status=said.wire(), wake=family, requeue_after_seconds=60.0)
+
+
+def _writes(seen: ModelSeen, plan: Plan) -> tuple[Write, ...]:
     """The labels to write: they follow what is seen to serve, never what is about to."""
+    if seen.invalid or (seen.model.spec.suspend and plan.election.returning is None):
+        return ()
+    ledger = plan.ledger
     arrived = seen.ledger is not None and seen.ledger.champion == ledger.champion
     routed = not ledger.since or seen.route == str(ledger.champion or naming.NOBODY)
     return labels.writes(seen, ledger) if routed and (arrived or not ledger.since) else ()
@@ -80,7 +94,7 @@ def _versions_may_come(seen: ModelSeen) -> float:
 def _adopted(seen: ModelSeen) -> tuple[Apply, ...]:
     """An implicit model that somebody has declared since is implicit no longer: our part of it is given up."""
     meta = seen.model.metadata
-    if names.IMPLICIT not in meta.annotations or not seen.model.spec.model_dump(exclude_defaults=True):
+    if seen.invalid or names.IMPLICIT not in meta.annotations or not seen.model.spec.model_dump(exclude_defaults=True):
         return ()
     ours = {
         "apiVersion": API_VERSION,
@@ -95,6 +109,8 @@ def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdic
     champion, target = ledger.champion, plan.election.target
     if refused := _refused(seen, kinds=("ModelLedger", "Service")):  # without them, nothing can move
         return refused
+    if seen.invalid:
+        return failed(Reason.InvalidSpec, unreadable(seen))
     if seen.model.spec.suspend and plan.election.returning is None:
         return failed(Reason.Suspended)
     if seen.unreadable:
@@ -145,7 +161,7 @@ def _rollback_ready(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Verdict, 
     ), f"to v{number}, cold"
 
 
-def _status(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan | None, ready: Verdict) -> RegisteredModelStatus:
+def _status(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan, ready: Verdict) -> RegisteredModelStatus:
     meta = seen.model.metadata
     rollback, where = _rollback_ready(seen, ledger)
     conditions = conditions_after(
@@ -157,7 +173,7 @@ def _status(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan | None, ready: 
         conditions=conditions,
         url=serving.url(seen.model) if ledger.champion else None,
         champion=_live(seen, ledger, ledger.champion, since=ledger.since),
-        candidate=_live(seen, ledger, plan.candidate if plan else None),
+        candidate=_live(seen, ledger, plan.candidate),
         predecessor=_live(seen, ledger, ledger.predecessor, until=warm) if warm else None,
         rollback=where,
     )

@@ -49,6 +49,11 @@ class Reason(StrEnum):
         "The operator has not told anything of the object yet.",
         "Nothing for some seconds; then see whether the operator runs.",
     )
+    AwaitingModel = (
+        "AwaitingModel",
+        "Moving",
+        "The version was applied alone; its RegisteredModel is about to be there.",
+    )
     Resolving = "Resolving", "Moving", "The registry is being asked."
     ImportRunning = "ImportRunning", "Moving", "The files are being copied into the artifact store."
     ValidationRunning = "ValidationRunning", "Moving", "The validation Job is at work."

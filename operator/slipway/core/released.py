@@ -71,7 +71,9 @@ def held(ledger: ModelLedgerSpec) -> str:
 
 
 def unreadable(seen: ModelSeen) -> str:
-    """Which versions cannot be read."""
+    """What cannot be read."""
+    if seen.invalid:
+        return f"The spec cannot be read, so the traffic moves only by a rollback: {sentence(seen.invalid)}"
     numbers = ", ".join(str(one) for one in sorted(seen.unreadable))
     return f"Version {numbers} cannot be read, so the traffic moves only by a rollback."
 

@@ -43,11 +43,14 @@ def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     candidate = election.target if not arrived and election.proven else None
     warm, again = _warm(seen, ledger)
     live = [one for one in dict.fromkeys((ledger.champion, candidate, warm)) if one is not None]
-    frozen = {warm, candidate} if election.back else {warm}
+    frozen = set(live) if seen.invalid else {warm, candidate} if election.back else {warm}
     records = {number: _of(seen, ledger, number, number in frozen) for number in live}
     ledger = _rerecorded(seen, ledger, {number: one for number, one in records.items() if number not in frozen})
-    ledger = ledgers.tell(ledger, labels.told(seen, ledger))
-    acts = [act for number, record in records.items() if record for act in _pods(seen, record, number in frozen)]
+    if not seen.invalid:
+        ledger = ledgers.tell(ledger, labels.told(seen, ledger))
+    acts = [
+        act for number, record in records.items() if record for act in _pods(seen, ledger, record, number in frozen)
+    ]
     if ledger != seen.ledger and (seen.ledger is not None or ledger != ledgers.EMPTY):
         acts.append(Apply(serving.ledger(seen.model, ledger, seen.ledger_version), "ledger"))
     if ledger.since:
@@ -126,10 +129,10 @@ def _of(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, frozen: bool) -> 
     """What a live version should run. Frozen: what was released, word for word, unless its record is gone."""
     release = ledger.release(number)
     kept = seen.records.get((number, release.record)) if release and frozen else None
-    return kept or _record(seen, release, number)
+    return kept or (None if seen.invalid else _record(seen, release, number))
 
 
-def _pods(seen: ModelSeen, record: Record, frozen: bool) -> list[Act]:
+def _pods(seen: ModelSeen, ledger: ModelLedgerSpec, record: Record, frozen: bool) -> list[Act]:
     """The pods of a version, and their record first. A frozen version keeps its number of pods."""
     acts: list[Act] = []
     needs = None
@@ -138,7 +141,7 @@ def _pods(seen: ModelSeen, record: Record, frozen: bool) -> list[Act]:
         manifest = serving.controller_revision(seen.model, rendered)
         needs = Ref.of(manifest)
         acts.append(Apply(manifest, "record"))
-    there = seen.pods.get(record.version)
+    there = seen.pods.get(record.version) or (seen.pods.get(ledger.champion or 0) if seen.invalid else None)
     wanted = there.replicas if frozen and there else replicas(seen)
     deployment = serving.deployment(seen.model, record.version, record.template, wanted)
     return [*acts, Apply(deployment, "pods", needs)]
