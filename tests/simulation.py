@@ -5,7 +5,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -35,6 +35,7 @@ from tests.fake_cluster import FakeCluster
 from tests.worlds import ENTRY, NOW, PLATFORM, digest
 from tests.worlds import REGISTRY as MLFLOW
 
+NO_LABELS = Labels("None", (), {})
 SILENT = Silent("RegistryUnreachable", "no answer")
 FAILED_SECONDS = 5.0  # until what was refused is tried again
 PASSES = 2000  # after so many in a row without an end, it does not settle
@@ -78,15 +79,27 @@ class Registry:
         """The labels are as asked for; True if that was new."""
         before = dict(self.labels)
         for one in () if self.silent else writes:
-            there = self.labels.get(one.version, Labels("None", (), {}))
+            if one.stage:
+                self.put(one.version, one.stage, one.archive_others)
             if one.alias:
-                for number, other in self.labels.items():
-                    self.labels[number] = Labels(
-                        other.stage, tuple(a for a in other.aliases if a != one.alias), other.tags
-                    )
-            aliases = (one.alias,) if one.alias else there.aliases
-            self.labels[one.version] = Labels(one.stage or there.stage, aliases, {**there.tags, **one.tags})
+                self.name(one.version, one.alias)
+            there = self.labels.get(one.version, NO_LABELS)
+            self.labels[one.version] = replace(there, tags={**there.tags, **one.tags})
         return before != self.labels
+
+    def put(self, version: int, stage: str, archive_others: bool = False) -> None:
+        """A version is in a stage; MLflow archives the others there, if it is asked to."""
+        for number, other in self.labels.items():
+            if archive_others and number != version and other.stage == stage:
+                self.labels[number] = replace(other, stage="Archived")
+        self.labels[version] = replace(self.labels.get(version, NO_LABELS), stage=stage)
+
+    def name(self, version: int, alias: str) -> None:
+        """An alias is moved to a version."""
+        for number, other in self.labels.items():
+            self.labels[number] = replace(other, aliases=tuple(one for one in other.aliases if one != alias))
+        there = self.labels.get(version, NO_LABELS)
+        self.labels[version] = replace(there, aliases=(*there.aliases, alias))
 
 
 class Simulation:

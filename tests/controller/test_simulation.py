@@ -192,11 +192,12 @@ class Friday(RuleBasedStateMachine):
         gates=st.sampled_from([None, {}, {"validation": GATED}]),
         bad=st.sets(NUMBERS, max_size=2),
         order=st.integers(0, 999),
+        source=st.sampled_from(["Cluster", "Registry"]),
     )
-    def begin(self, gates: dict[str, Any] | None, bad: set[int], order: int) -> None:
+    def begin(self, gates: dict[str, Any] | None, bad: set[int], order: int, source: str) -> None:
         self.of.random.seed(order)
         self.of.bad = bad if gates else set()
-        self.spec = gates or {}
+        self.spec = {**(gates or {}), "promotion": {"source": source}}
         if gates is not None:  # otherwise versions are applied without one
             self._apply_the_model()
 
@@ -341,15 +342,28 @@ class Friday(RuleBasedStateMachine):
         if silent:
             assert (self.of.route(), self._pods()) == before, "silence changes nothing"
 
-    @rule(number=NUMBERS, stage=st.sampled_from(["None", "Production", "Archived"]))
-    def somebody_moves_a_label(self, number: int, stage: str) -> None:
-        before = self.of.route()
-        labels = self.of.registry.labels.get(number)
-        if labels:
-            self.moved = True
-            self.of.registry.labels[number] = type(labels)(stage, (), labels.tags)
-            self.of.swept()
-            self.of.settle()
+    @rule(number=NUMBERS, stage=st.sampled_from(["None", "Staging", "Production", "Archived"]), others=st.booleans())
+    def somebody_moves_a_version_to_a_stage(self, number: int, stage: str, others: bool) -> None:
+        self.of.registry.put(number, stage, others)
+        self._labels_were_moved()
+
+    @rule(number=NUMBERS, alias=st.sampled_from(["champion", "challenger", "best"]))
+    def somebody_moves_an_alias(self, number: int, alias: str) -> None:
+        self.of.registry.name(number, alias)
+        self._labels_were_moved()
+
+    @rule(number=NUMBERS)
+    def somebody_takes_labels_away(self, number: int) -> None:
+        if labels := self.of.registry.labels.get(number):
+            self.of.registry.labels[number] = replace(labels, stage="None", aliases=())
+            self._labels_were_moved()
+
+    def _labels_were_moved(self) -> None:
+        before, self.moved = self.of.route(), True
+        self.of.swept()
+        self.of.settle()
+        found = self.of.cluster.objects.get(("RegisteredModel", "ml", "flights"), {"spec": {}})
+        if found["spec"].get("promotion", {}).get("source") != "Registry":
             assert self.of.route() == before
 
     @rule(seconds=st.sampled_from([30, 700, 4000]))

@@ -47,7 +47,7 @@ def worst(letter: str, failed: int) -> dict[str, Any]:
         "rows": 2**53, "gates": gates, "pool": "p" * 63, "environment": digest("e"), "python": "3.11",
     }  # fmt: skip
     return {
-        "observedGeneration": 2**31, "conditions": conditions, "resolved": resolved, "digest": digest("a"),
+        "observedGeneration": 2**31, "conditions": conditions, "resolved": resolved, "stage": "Production", "digest": digest("a"),
         "serving": True, "imported": attempt | {"sizeBytes": 2**53}, "data": attempt, "validation": validation,
         "url": "u" * 512, "lastHandledRetry": long(256, letter),
     }  # fmt: skip

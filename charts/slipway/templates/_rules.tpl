@@ -11,6 +11,10 @@
   resources: [registeredmodels]
   verbs: [create, patch]
 {{- end }}
+# A version that a label in the registry asks for gets a ModelVersion, where a model follows the registry.
+- apiGroups: [slipway.dev]
+  resources: [modelversions]
+  verbs: [create, patch]
 # Which version serves, and what led there.
 - apiGroups: [slipway.dev]
   resources: [modelledgers]

@@ -69,6 +69,10 @@ class Told(Value):
     state: Annotated[str, Field(max_length=16, description="What has become of it, in a word.")]
     stage: Annotated[str, Field(max_length=16, description="Stage that was set; empty: none.")] = ""
     alias: Annotated[Short, Field(description="Hash of the alias that was set; empty: none.")] = ""
+    was_stage: Annotated[
+        str, Field(max_length=16, description="Stage that was set before, while the registry still shows it.")
+    ] = ""
+    was_alias: Annotated[Short, Field(description="Hash of the alias that was set before, likewise.")] = ""
 
 
 class Handled(Value):
@@ -127,6 +131,10 @@ class ModelLedgerSpec(Value):
     def release(self, number: int | None) -> Release | None:
         """What was released under that number, if it may be returned to."""
         return next((one for one in self.released if one.version == number), None)
+
+    def told_of(self, number: int) -> Told | None:
+        """What the registry was asked to say about a version."""
+        return next((one for one in self.told if one.version == number), None)
 
     @property
     def serving(self) -> Release | None:

@@ -130,6 +130,9 @@ class Resolved(Value):
 class ModelVersionStatus(ObjectStatus):
     """What is known of the version."""
 
+    stage: Annotated[
+        Stage | None, Field(description="The stage that it is asked to be in, by its spec or by the registry.")
+    ] = None
     resolved: Annotated[Resolved | None, Field(description="What the registry says of it.")] = None
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its files in the artifact store.")] = None
     serving: Annotated[bool, Field(description="Whether it has the model's traffic.")] = False
@@ -152,7 +155,7 @@ class ModelVersion(Value):
     columns: ClassVar[tuple[tuple[str, str, str, int], ...]] = (
         ("Model", "string", ".spec.model", 0),
         ("Version", "integer", ".spec.version", 0),
-        ("Stage", "string", ".spec.stage", 0),
+        ("Stage", "string", ".status.stage", 0),
         ("Serving", "boolean", ".status.serving", 0),
         ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
         ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),

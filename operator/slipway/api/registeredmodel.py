@@ -1,6 +1,6 @@
 """RegisteredModel: one model, how its versions are proven, rolled out and served."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -119,6 +119,32 @@ class Strategy(Value):
     rolling: Annotated[Rolling | None, Field(description="All at once, when the candidate is ready.")] = None
 
 
+class Promotion(Value):
+    """Who says which version should be in which stage, and what the registry is told in return."""
+
+    source: Annotated[
+        Literal["Cluster", "Registry"],
+        Field(
+            description="`Cluster`: the stage of each ModelVersion. `Registry`: the stages and aliases in the "
+            "registry; ModelVersions are made for what they ask for, and their own stage is ignored."
+        ),
+    ] = "Cluster"
+    on_refusal: Annotated[
+        Literal["Revert", "Keep"],
+        Field(
+            description="What becomes of a label in the registry that asked for what was refused. `Revert`: it goes "
+            "back to what serves. `Keep`: it stays, with a warning."
+        ),
+    ] = "Revert"
+    on_drift: Annotated[
+        Literal["Report", "Correct"],
+        Field(
+            description="What becomes of labels in the registry that were moved by hand and ask for nothing. "
+            "`Report`: they stay and are reported. `Correct`: they are set back."
+        ),
+    ] = "Report"
+
+
 class Rollout(Value):
     """How one version replaces another."""
 
@@ -143,6 +169,7 @@ class RegisteredModelSpec(Value):
     validation: Annotated[Validation, Field(description="How versions are proven.")] = Validation()
     serving: Annotated[Serving, Field(description="How versions are served.")] = Serving()
     rollout: Annotated[Rollout, Field(description="How versions replace each other.")] = Rollout()
+    promotion: Annotated[Promotion, Field(description="Who promotes versions.")] = Promotion()
 
 
 class Live(Value):

@@ -15,7 +15,7 @@ from .reasons import REGISTRY_REASONS, Reason
 from .revisions import revision_of
 
 # Why no rollout starts, whatever asks for one.
-Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable"]
+Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable", "Conflict"]
 
 PASSING_REASONS = REGISTRY_REASONS | {Reason.ModelMissing}
 
@@ -79,6 +79,8 @@ def barrier_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> Barrier:
         return "Held"
     if seen.unreadable:
         return "Unreadable"
+    if seen.claims.conflict:
+        return "Conflict"
     return "Frozen" if seen.platform.freeze else ""
 
 
@@ -87,11 +89,28 @@ def contenders(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
 
     def asks(one: ModelVersion) -> bool:
         against = ledger.against_stage and one.spec.version == ledger.champion
-        return (one.spec.stage == "Production" or against) and not one.metadata.deletion_timestamp
+        return (seen.stage(one) == "Production" or against) and not one.metadata.deletion_timestamp
+
+    def order(one: ModelVersion) -> tuple[bool, bool, int]:  # labels that were written long ago move nothing
+        number = one.spec.version
+        claim = seen.claims.by_version.get(number)
+        written = claim is not None and claim.how == "Written"
+        return written, written and number != ledger.champion, -number
 
     asking = [one for one in seen.versions if asks(one)]
     open_to = [one for one in asking if not is_rolled_back(ledger, one.spec.version) and not refused(ledger, one)]
-    return sorted(open_to, key=lambda one: -one.spec.version)
+    return sorted(open_to, key=order)
+
+
+def requests(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[int]:
+    """Versions for which somebody moved a label in the registry to Production, and that were not answered yet."""
+
+    def is_open(number: int) -> bool:
+        version = seen.version(number)
+        return version is None or not (is_rolled_back(ledger, number) or refused(ledger, version))
+
+    asked = seen.claims.requests if seen.by_registry else []
+    return [one for one in asked if one != ledger.champion and is_open(one)]
 
 
 def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
@@ -137,14 +156,14 @@ def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersio
         return True
     if proof is None:  # its status was lost: nobody knows any more what it was asked
         return False
-    asked = gates.merged(seen.model.spec.validation, version.spec.validation)
+    asked = gates.merged(seen.policy, version.spec.validation)
     return not isinstance(asked, str) and proof.revision == revision_of(seen.model, version, asked)
 
 
 def evidence_holds(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     """The version was validated as it is asked for now, against the champion of now."""
     proof = version.status.validation
-    asked = gates.merged(seen.model.spec.validation, version.spec.validation)
+    asked = gates.merged(seen.policy, version.spec.validation)
     if proof is None or isinstance(asked, str) or not is_validated(version):
         return False
     of_now = proof.revision == revision_of(seen.model, version, asked)
@@ -168,4 +187,7 @@ def is_validated(version: ModelVersion) -> bool:
 def _keeps(seen: ModelSeen, ledger: ModelLedgerSpec) -> bool:
     """With nobody to take over, the champion keeps the traffic unless its stage says Archived."""
     version = seen.version(ledger.champion)
-    return version is None or version.spec.stage != "Archived" or ledger.against_stage
+    if version is None or seen.stage(version) != "Archived" or ledger.against_stage:
+        return True
+    # MLflow archives the champion by itself when another version is put into its stage: that alone retires nobody.
+    return seen.by_registry and bool(seen.claims.requests)

@@ -133,7 +133,7 @@ def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Comman
         shift=None,
         hold=Hold(at=stamp(now), by=clipped(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),
         handled=ledger.handled.model_copy(update={"rollback": asked.hash}),
-        against_stage=returned is not None and returned.spec.stage == "Archived",
+        against_stage=returned is not None and seen.stage(returned) == "Archived",
     )
 
 
@@ -153,17 +153,20 @@ def resume(ledger: ModelLedgerSpec, asked: Command) -> ModelLedgerSpec:
     return ledger.model_copy(update={"hold": None, "handled": handled})
 
 
-def forgive(ledger: ModelLedgerSpec, versions: Iterable[ModelVersion]) -> ModelLedgerSpec:
+def forgive(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     """What left Production, or was asked for by a new retry, is no longer rolled back."""
-    there = {one.spec.version: one for one in versions}
+    there = {one.spec.version: one for one in seen.versions}
 
     def stays_out(one: RolledBack) -> bool:
         version = there.get(one.version)
-        return version is None or (version.spec.stage == "Production" and retry_hash(version) == one.retry)
+        if version is None:
+            return True
+        asked_again = seen.by_registry and seen.claims.moved(one.version)
+        return seen.stage(version) == "Production" and retry_hash(version) == one.retry and not asked_again
 
     kept = tuple(one for one in ledger.rolled_back if stays_out(one))
     champion = there.get(ledger.champion or 0)
-    against = ledger.against_stage and (champion is None or champion.spec.stage == "Archived")
+    against = ledger.against_stage and (champion is None or seen.stage(champion) == "Archived")
     if kept == ledger.rolled_back and against == ledger.against_stage:
         return ledger
     return ledger.model_copy(update={"rolled_back": kept, "against_stage": against})

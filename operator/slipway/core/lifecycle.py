@@ -194,7 +194,7 @@ def decide(seen: VersionSeen) -> Decision:
 
 def _asked(seen: VersionSeen) -> tuple[str, ...]:
     """The conditions that the stage asks for; all of them for a version that still serves, whatever its stage says."""
-    asked = ASKED[seen.version.spec.stage]
+    asked = ASKED[seen.stage]
     serving_now = seen.ledger.champion == seen.version.spec.version
     return LIFECYCLE_ALL if serving_now else asked
 
@@ -215,7 +215,7 @@ def _version_ready(seen: VersionSeen, verdicts: dict[str, Verdict]) -> Verdict:
             return passed(Reason.Superseded, verdict.message)
         return Verdict("False", verdict.reason, verdict.message, verdict.final)
     serving_now = seen.ledger.champion == seen.version.spec.version
-    reason = Reason.Serving if serving_now else _AT_REST[seen.version.spec.stage]
+    reason = Reason.Serving if serving_now else _AT_REST[seen.stage]
     return passed(reason, verdicts["Released"].message if "Released" in verdicts else "")
 
 
@@ -225,7 +225,7 @@ def _decision(
     version = seen.version
     now = stamp(seen)
     carried = [one for one in version.status.conditions if one.type in LIFECYCLE and one.type not in verdicts]
-    kept = carried if version.spec.stage in ("Staging", "Production") else []
+    kept = carried if seen.stage in ("Staging", "Production") else []
     conditions = conditions_after(version.status.conditions, verdicts, ready, now, version.metadata.generation)
     serving_now = seen.ledger.champion == version.spec.version
     suspended = seen.model is not None and seen.model.spec.suspend  # what is asked meanwhile is done later
@@ -233,6 +233,7 @@ def _decision(
         update={
             "observed_generation": version.metadata.generation,
             "conditions": ordered([*kept, *conditions]),
+            "stage": seen.stage,
             "serving": serving_now,
             "url": serving.url(seen.model) if serving_now and seen.model else None,
             "last_handled_retry": status.last_handled_retry if suspended else version.retry,

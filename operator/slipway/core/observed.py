@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from ..api.modelledger import ModelLedgerSpec, Release
 from ..api.modelregistry import ModelRegistry
-from ..api.modelversion import ModelVersion
+from ..api.modelversion import ModelVersion, Stage
 from ..api.registeredmodel import RegisteredModel
+from ..api.validation import Validation
 from ..resources.platform import Manifest, Platform
+from . import claims
+from .claims import Claims
 from .decision import Ref, Refusal
 from .jobs import JobSeen
 from .pods import VersionPods
@@ -48,6 +52,35 @@ class ModelSeen:
     contested: Mapping[int, str] = field(default_factory=dict)  # what another writer made of our tags, by version
     refusals: Mapping[Ref, Refusal] = field(default_factory=dict)
 
+    @property
+    def by_registry(self) -> bool:
+        """Whether the labels in the registry say which version should be in which stage."""
+        return self.model.spec.promotion.source == "Registry"
+
+    @cached_property
+    def claims(self) -> Claims:
+        """Which version asks for which stage."""
+        if not self.by_registry or self.invalid:
+            return claims.of_specs(self.versions)
+        told = self.ledger.told if self.ledger else ()
+        if not isinstance(self.labels, RegistryModel) or isinstance(self.registry, Silent):
+            return claims.as_before(self.versions, told)
+        return claims.of_labels(self.labels.labels, told, self.registry.spec.stages)
+
+    @cached_property
+    def policy(self) -> Validation:
+        """How versions are proven. Where labels promote, no version replaces any of it: nobody reviews its spec."""
+        found = self.model.spec.validation
+        if not self.by_registry:
+            return found
+        gates = tuple(one.model_copy(update={"overridable": False}) for one in found.gates)
+        pool = found.pool.model_copy(update={"overridable": False}) if found.pool else None
+        return found.model_copy(update={"gates": gates, "pool": pool})
+
+    def stage(self, version: ModelVersion) -> Stage:
+        """The stage that a version is asked to be in."""
+        return self.claims.stage(version.spec.version)
+
     def version(self, number: int | None) -> ModelVersion | None:
         """The ModelVersion of that number."""
         return next((one for one in self.versions if one.spec.version == number), None)
@@ -77,6 +110,11 @@ class VersionSeen:
     jobs: Mapping[str, JobSeen] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)  # by `import` and `validate <pool>`; absent: admitted
     refusals: Mapping[Ref, Refusal] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the version is asked to be in."""
+        return self.family.stage(self.version) if self.family else self.version.spec.stage
 
     @property
     def model(self) -> RegisteredModel | None:

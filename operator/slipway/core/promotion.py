@@ -5,6 +5,7 @@ from ..api.base import API_VERSION
 from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import naming, serving
+from ..resources.platform import Manifest
 from . import labels, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
@@ -18,6 +19,7 @@ from .released import held, pods_described, progress, released, silence, unreada
 from .rollout import Plan
 
 NEW_SECONDS = 2.0
+DISCOVERED = 12  # ModelVersions that are made in one pass
 
 
 def decide(seen: ModelSeen) -> Decision:
@@ -32,7 +34,7 @@ def decide(seen: ModelSeen) -> Decision:
     if (seen.model.spec.suspend or seen.invalid) and plan.election.returning is None:
         acts = tuple(one for one in acts if one.rank in ("ledger", "route"))
     return Decision(
-        acts=(*_adopted(seen), *acts),
+        acts=(*_adopted(seen), *_discovered(seen), *acts),
         labels=_writes(seen, plan),
         status=_status(seen, believed, plan, _model_ready(seen, believed, plan)).wire(),
         events=_news(seen, believed, plan),
@@ -67,6 +69,9 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
     """Versions that would say something else now: of the traffic, or of the registry's labels."""
     found = []
     for version in seen.versions:
+        if seen.by_registry and version.status.stage != seen.stage(version):  # a label was moved
+            found.append(version.metadata.name)
+            continue
         before = version.status.condition("Released")
         if before is None:
             if version.spec.version == ledger.champion:
@@ -104,6 +109,31 @@ def _adopted(seen: ModelSeen) -> tuple[Apply, ...]:
     return (Apply(ours),)
 
 
+def _discovered(seen: ModelSeen) -> tuple[Apply, ...]:
+    """ModelVersions for what the registry's labels ask for, and nobody has declared; none is ever changed."""
+    if not seen.by_registry or seen.invalid or seen.model.spec.suspend:
+        return ()
+    there = {one.spec.version for one in seen.versions} | seen.unreadable.keys()
+    claims = seen.claims.by_version.values()
+    asked = {one.version for one in claims if one.how == "Moved" and one.stage in ("Production", "Staging")}
+    return tuple(Apply(_version(seen, number)) for number in sorted(asked - there, reverse=True)[:DISCOVERED])
+
+
+def _version(seen: ModelSeen, number: int) -> Manifest:
+    meta = seen.model.metadata
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelVersion",
+        "metadata": {
+            "name": naming.version(meta.name, number),
+            "namespace": meta.namespace,
+            "annotations": {names.DISCOVERED: "true"},
+            "ownerReferences": naming.owner("RegisteredModel", meta),
+        },
+        "spec": {"model": meta.name, "version": number},
+    }
+
+
 def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
     """A model is ready when its champion answers and nothing is on the move."""
     champion, target = ledger.champion, plan.election.target
@@ -115,6 +145,8 @@ def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdic
         return failed(Reason.Suspended)
     if seen.unreadable:
         return failed(Reason.InvalidSpec, unreadable(seen))
+    if seen.claims.conflict:
+        return failed(Reason.LabelsConflict, sentence(seen.claims.conflict))
     if isinstance(seen.registry, Silent) and seen.registry.reason != Reason.RegistryUnreachable:
         return failed(reason_named(seen.registry.reason), seen.registry.message)
     if plan.candidate is not None:
@@ -138,7 +170,7 @@ def _refused(seen: ModelSeen, serves: str = "", kinds: tuple[str, ...] = ()) -> 
 
 def _nobody(seen: ModelSeen) -> Verdict:
     """Nothing serves: because nobody asked, or because who asked was refused or rolled back."""
-    asking = [one for one in seen.versions if one.spec.stage == "Production"]
+    asking = [one for one in seen.versions if seen.stage(one) == "Production"]
     for version in sorted(asking, key=lambda one: -one.spec.version):
         why = refusal(version)
         if why is not None:

@@ -378,6 +378,19 @@ class Reason(StrEnum):
         "Its stage was withdrawn, and no other version can take over; it goes on serving.",
         "Promote another version, or set the stage to Archived to stop serving.",
     )
+    Unclaimed = (
+        "Unclaimed",
+        "Stuck",
+        "Its label in the registry was taken away, and no other version asks for Production; it goes on serving.",
+        "Set the label again, move it to another version, or archive the version to stop serving.",
+    )
+    LabelsConflict = (
+        "LabelsConflict",
+        "Stuck",
+        "The stage and the alias in the registry ask for different versions, so neither is followed.",
+        "Set the stage and the alias of Production on the same version.",
+    )
+    RegistryRequest = "RegistryRequest", "Moving", "A label was moved in the registry; what it asks for is on its way."
     RegistryDrifted = (
         "RegistryDrifted",
         "Stuck",

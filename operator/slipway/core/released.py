@@ -23,11 +23,11 @@ def released(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, versi
     if out := is_rolled_back(ledger, number):
         said = f"Rolled back by {out.by}" + (f": {out.reason}" if out.reason else "")
         return failed(Reason.RolledBack, f"{sentence(said)} {_serves(ledger)}")
-    if version.spec.stage == "Staging":
+    if seen.stage(version) == "Staging":
         return passed(Reason.Validated)
     if number == election.target and election.proven:
         return progress(seen, ledger, number)
-    if version.spec.stage != "Production":
+    if seen.stage(version) != "Production":
         return unknown(Reason.NotRequested)
     if election.target is not None and number < election.target:
         return Verdict("False", Reason.Superseded, "A higher version comes first.")
@@ -39,8 +39,11 @@ def released(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, versi
 
 
 def _champion(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, version: ModelVersion) -> Verdict:
-    if version.spec.stage != "Production" and election.target == ledger.champion and not election.barrier:
-        return failed(Reason.StillServing)
+    if seen.stage(version) != "Production" and election.target == ledger.champion and not election.barrier:
+        if not seen.by_registry:
+            return failed(Reason.StillServing)
+        if not seen.claims.requests:
+            return failed(Reason.Unclaimed)
     if silent := silence(seen, version.spec.version):
         return silent
     pods = pods_described(seen.pods.get(version.spec.version))
@@ -56,6 +59,8 @@ def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Ve
             return failed(Reason.Frozen, f"Promotions are frozen: {seen.platform.freeze}")
         case "Suspended":
             return failed(Reason.Suspended)
+        case "Conflict":
+            return failed(Reason.LabelsConflict, f"{sentence(seen.claims.conflict)} Version {ledger.champion} serves.")
         case "Unreadable":
             return failed(Reason.InvalidSpec, unreadable(seen))
     return None

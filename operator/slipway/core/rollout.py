@@ -36,7 +36,7 @@ class Plan:
 
 def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     """The serving objects that should exist now, one step further than what was seen."""
-    ledger, impossible = _obeyed(seen, ledgers.forgive(believed, seen.versions))
+    ledger, impossible = _obeyed(seen, ledgers.forgive(seen, believed))
     election = elect(seen, ledger)
     ledger = _moved(seen, ledger, election)
     arrived = election.target == ledger.champion

@@ -74,8 +74,8 @@ def decide(seen: VersionSeen) -> Step:
 
 def plan(seen: VersionSeen) -> tuple[PoolSettings, tuple[Gate, ...]] | Verdict:
     """Pool and gates of this version, or why its own wishes cannot be granted."""
-    assert seen.model is not None
-    policy, own = seen.model.spec.validation, seen.version.spec.validation
+    assert seen.family is not None
+    policy, own = seen.family.policy, seen.version.spec.validation
     merged = gates.merged(policy, own)
     if isinstance(merged, str):
         return failed(Reason.GateNotOverridable, merged)
@@ -121,7 +121,7 @@ def _opponent(seen: VersionSeen, revision: str) -> Opponent:
 
 def _holds_up(seen: VersionSeen) -> bool:
     """Whether this version is next, and only its evidence is missing."""
-    if seen.family is None or seen.version.spec.stage != "Production":
+    if seen.family is None or seen.stage != "Production":
         return False
     found = elect(seen.family, seen.ledger)
     return found.target == seen.version.spec.version and not found.proven

@@ -1,0 +1,231 @@
+"""Versions that are promoted by their labels in MLflow."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from slipway.adapters.cluster import VERSION
+
+from tests.declared import GATED, model, version
+from tests.simulation import Simulation
+
+MOMENT_SECONDS = 11.0
+
+
+def by_registry(*, bad: set[int] | None = None, **promotion: Any) -> Simulation:
+    """A model that follows the registry, of which no version was declared."""
+    of = Simulation()
+    of.bad = bad or set()
+    of.cluster.put(model(validation=GATED, promotion={"source": "Registry", **promotion}))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    return of
+
+
+def moved(of: Simulation, version: int, stage: str = "", alias: str = "", archive_others: bool = False) -> None:
+    """Somebody moves labels in MLflow, and a sweep sees it."""
+    if stage:
+        of.registry.put(version, stage, archive_others)
+    if alias:
+        of.registry.name(version, alias)
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+
+
+def released(of: Simulation, version: int) -> str:
+    return str(of.condition("ModelVersion", f"flights-v{version}", "Released").get("reason"))
+
+
+def declared(of: Simulation) -> list[str]:
+    return sorted(found["metadata"]["name"] for found in of.cluster.of(VERSION))
+
+
+BY_STAGE: dict[str, Any] = {"stage": "Production"}
+BY_ALIAS: dict[str, Any] = {"alias": "champion"}
+
+
+@pytest.mark.parametrize("how", [BY_STAGE, BY_ALIAS, {**BY_STAGE, **BY_ALIAS}], ids=["stage", "alias", "both"])
+def test_a_label_that_is_moved_to_a_version_puts_it_into_production(how: dict[str, Any]) -> None:
+    of = by_registry()
+    moved(of, 3, **how)
+    assert (of.route(), declared(of)) == ("3", ["flights-v3"])
+    assert (of.registry.labels[3].stage, of.registry.labels[3].aliases) == ("Production", ("champion",))
+    found = of.cluster.objects[("ModelVersion", "ml", "flights-v3")]
+    assert found["spec"] == {"model": "flights", "version": 3, "stage": "None"}, "no label is copied into the spec"
+    assert found["status"]["stage"] == "Production"
+
+
+def test_nothing_is_made_for_versions_that_no_label_asks_for() -> None:
+    of = by_registry()
+    for number in range(1, 9):
+        of.registry.put(number, "None")
+    moved(of, 9, "Archived")
+    assert declared(of) == []
+
+
+@pytest.mark.parametrize("archive_others", [False, True])
+def test_the_next_version_takes_over_and_the_label_of_the_last_one_moves_nothing(archive_others: bool) -> None:
+    of = by_registry()
+    moved(of, 4, "Production")
+    moved(of, 3, "Production", archive_others=archive_others)
+    assert of.route() == "3", "a lower number is what was asked for last"
+    for _ in range(3):
+        of.swept()
+        of.advance(700)
+    assert of.route() == "3"
+    assert (of.registry.labels[3].stage, of.registry.labels[4].stage) == ("Production", "Archived")
+
+
+def test_a_label_that_is_moved_back_is_a_rollback_without_another_validation() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+    jobs = len([one for one in of.cluster.writes if one[1] == "Job"])
+    moved(of, 1, "Production", archive_others=True)
+    assert (of.route(), released(of, 1)) == ("1", "Serving")
+    assert len([one for one in of.cluster.writes if one[1] == "Job"]) == jobs
+
+
+@pytest.mark.parametrize("archive_others", [False, True])
+@pytest.mark.parametrize("how", [BY_STAGE, BY_ALIAS], ids=["stage", "alias"])
+def test_a_refused_version_loses_the_label_and_the_champion_gets_it_back(
+    how: dict[str, Any], archive_others: bool
+) -> None:
+    of = by_registry(bad={2})
+    moved(of, 1, "Production")
+    moved(of, 2, **how, archive_others=archive_others)
+    ready = of.condition("ModelVersion", "flights-v2", "Ready")
+    assert (of.route(), ready["reason"]) == ("1", "GateFailed")
+    good, bad = of.registry.labels[1], of.registry.labels[2]
+    assert (good.stage, good.aliases) == ("Production", ("champion",))
+    assert (bad.stage in ("Archived", "None"), bad.aliases) == (True, ())
+    assert bad.tags["slipway.dev/test/ml/state"] == "Refused GateFailed"
+    of.swept()
+    of.advance(700)
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "GateFailed")
+
+
+def test_a_refused_version_that_is_asked_for_again_is_refused_without_a_job() -> None:
+    of = by_registry(bad={2})
+    moved(of, 1, "Production")
+    moved(of, 2, "Production")
+    jobs = len([one for one in of.cluster.writes if one[1] == "Job"])
+    moved(of, 2, "Production", archive_others=True)
+    assert len([one for one in of.cluster.writes if one[1] == "Job"]) == jobs
+    assert (of.route(), of.registry.labels[2].stage, of.registry.labels[1].stage) == ("1", "Archived", "Production")
+    of.bad.clear()
+    of.edit("ModelVersion", "flights-v2", annotations={"retry": "now"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), of.registry.labels[2].stage) == ("2", "Production")
+
+
+def test_a_refused_version_keeps_the_label_where_the_policy_says_so() -> None:
+    of = by_registry(bad={2}, onRefusal="Keep")
+    moved(of, 1, "Production")
+    moved(of, 2, "Production", archive_others=True)
+    of.advance(700)
+    assert (of.route(), of.registry.labels[2].stage) == ("1", "Production")
+    assert of.registry.labels[2].tags["slipway.dev/test/ml/state"] == "Refused GateFailed"
+    assert of.condition("ModelVersion", "flights-v1", "Synced")["reason"] == "RegistryDrifted"
+
+
+def test_stage_and_alias_on_different_versions_are_a_conflict_and_neither_is_followed() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.put(2, "Production")
+    moved(of, 3, alias="champion")
+    assert of.route() == "1"
+    ready = of.condition("RegisteredModel", "flights", "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "LabelsConflict")
+    assert "version 2 by the stage Production and for version 3 by the alias champion" in ready["message"]
+    moved(of, 3, "Production", archive_others=True)
+    assert of.route() == "3"
+
+
+def test_a_champion_without_its_label_serves_on_and_only_archiving_it_retires_it() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.labels[1] = type(of.registry.labels[1])("None", (), of.registry.labels[1].tags)
+    of.swept()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), released(of, 1)) == ("1", "Unclaimed")
+    moved(of, 1, "Archived")
+    assert of.route() == "none"
+
+
+def test_a_label_that_was_taken_away_is_set_again_where_the_policy_says_so() -> None:
+    of = by_registry(onDrift="Correct")
+    moved(of, 1, "Production")
+    moved(of, 1, "None")
+    assert (of.route(), of.registry.labels[1].stage) == ("1", "Production")
+
+
+def test_a_version_in_staging_is_proven_and_stays_there() -> None:
+    of = by_registry()
+    moved(of, 2, "Staging")
+    of.swept()
+    of.advance(700)
+    assert (of.route(), released(of, 2)) == ("", "Validated")
+    assert (of.registry.labels[2].stage, of.registry.labels[2].aliases) == ("Staging", ("challenger",))
+
+
+def test_a_rollback_in_the_cluster_moves_the_label_and_the_version_returns_when_it_is_moved_again() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, reason=slow"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), of.registry.labels[1].stage, of.registry.labels[2].stage) == ("1", "Production", "Archived")
+    of.edit("RegisteredModel", "flights", annotations={"resume": "now"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "1"
+    moved(of, 2, "Production")
+    assert of.route() == "2"
+
+
+def _a_silent_registry(of: Simulation) -> None:
+    of.registry.silent = True
+    of.swept()
+    of.settle()
+
+
+def _another_start(of: Simulation) -> None:
+    _a_silent_registry(of)
+    of.start()
+
+
+@pytest.mark.parametrize("happens", [_a_silent_registry, _another_start])
+def test_silence_takes_back_nothing_that_was_asked_for(happens: Callable[[Simulation], None]) -> None:
+    of = by_registry()
+    moved(of, 2, "Production")
+    moved(of, 1, "Production")
+    of.down.add(3)
+    moved(of, 3, "Production")
+    pods = [key for key in of.cluster.objects if key[0] == "Deployment"]
+    happens(of)
+    of.advance(700)
+    assert (of.route(), [key for key in of.cluster.objects if key[0] == "Deployment"]) == ("1", pods)
+    assert of.condition("ModelVersion", "flights-v3", "Imported")["status"] == "True"
+
+
+def test_a_declared_version_is_used_as_it_is_and_its_own_stage_is_ignored() -> None:
+    of = by_registry()
+    of.cluster.put(version(5, stage="Production"))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() in ("", "none")
+    moved(of, 5, "Production")
+    assert (of.route(), declared(of)) == ("5", ["flights-v5"])
+
+
+def test_a_label_that_drifts_is_set_back_where_the_cluster_decides_and_the_policy_says_so() -> None:
+    of = Simulation()
+    of.cluster.put(model(promotion={"onDrift": "Correct"}))
+    of.cluster.put(version(1))
+    of.settle()
+    moved(of, 2, "Production", archive_others=True)
+    assert (of.route(), of.registry.labels[1].stage, declared(of)) == ("1", "Production", ["flights-v1"])
