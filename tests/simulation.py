@@ -43,9 +43,14 @@ PASSES = 2000  # after so many in a row without an end, it does not settle
 
 @dataclass
 class Registry:
-    """MLflow, as the sweeper, the label writer and the resolver would tell of it."""
+    """MLflow, as the sweeper, the label writer and the resolver would tell of it.
+
+    What was written is known at once of the version that was written, and of others by the next sweep.
+    """
 
     labels: dict[int, Labels] = field(default_factory=dict)
+    swept: dict[int, Labels] = field(default_factory=dict)
+    read_at: str = ""
     silent: bool = False
 
     async def of(self, _model: object) -> Reached:
@@ -57,8 +62,8 @@ class Registry:
         return SILENT
 
     def model(self, _registry: object, _name: str) -> RegistryModel | Absent | Silent | None:
-        """The labels as they are."""
-        return SILENT if self.silent else RegistryModel(dict(self.labels))
+        """The labels as they are known."""
+        return SILENT if self.silent else RegistryModel(dict(self.swept), self.read_at)
 
     def refusal(self, _model: Key, _version: int) -> Silent | None:
         """Nothing is refused for long."""
@@ -76,16 +81,25 @@ class Registry:
         """Nothing is remembered."""
 
     def write(self, writes: tuple[Write, ...]) -> bool:
-        """The labels are as asked for; True if that was new."""
+        """The labels are as asked for; True if that was new. MLflow archives others only when a stage changes."""
         before = dict(self.labels)
         for one in () if self.silent else writes:
-            if one.stage:
+            there = self.labels.setdefault(one.version, NO_LABELS)
+            if one.stage and one.stage != there.stage:
                 self.put(one.version, one.stage, one.archive_others)
-            if one.alias:
+            if one.alias and one.alias not in there.aliases:
                 self.name(one.version, one.alias)
-            there = self.labels.get(one.version, NO_LABELS)
+            there = self.labels[one.version]
             self.labels[one.version] = replace(there, tags={**there.tags, **one.tags})
+            self._read(one.version)
         return before != self.labels
+
+    def _read(self, version: int) -> None:
+        now = self.labels[version]
+        for number, other in self.swept.items():
+            left = tuple(one for one in other.aliases if one not in now.aliases)
+            self.swept[number] = replace(other, aliases=left)
+        self.swept[version] = now
 
     def put(self, version: int, stage: str, archive_others: bool = False) -> None:
         """A version is in a stage; MLflow archives the others there, if it is asked to."""
@@ -172,6 +186,9 @@ class Simulation:
 
     def swept(self) -> None:
         """What the sweeper does when labels have changed, or the registry fell silent or came back."""
+        if not self.registry.silent:
+            self.registry.swept = dict(self.registry.labels)
+            self.registry.read_at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         self.wake(Key("model", "ml", "flights"))
         for found in self.cluster.of(VERSION):
             said = {one["type"] for one in found.get("status", {}).get("conditions", []) if one["status"] == "True"}
@@ -214,12 +231,22 @@ class Simulation:
         until = self.now + timedelta(seconds=seconds)
         while self.due and min(self.due.values()) <= until:
             self.now = max(self.now, min(self.due.values()))
+            self._sweep()
             for key in [key for key, at in self.due.items() if at <= self.now]:
                 self.wake(key)
                 del self.due[key]
             self.settle()
         self.now = until
+        self._sweep()
         self.settle()
+
+    def _sweep(self) -> None:
+        """The sweeper looks; it wakes only those whose labels are others."""
+        changed = self.registry.swept != self.registry.labels
+        if not self.registry.silent:
+            self.registry.read_at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+            if changed:
+                self.swept()
 
     # What nodes and controllers do.
 

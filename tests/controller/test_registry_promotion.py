@@ -65,16 +65,14 @@ def test_nothing_is_made_for_versions_that_no_label_asks_for() -> None:
 
 
 @pytest.mark.parametrize("archive_others", [False, True])
-def test_the_next_version_takes_over_and_the_label_of_the_last_one_moves_nothing(archive_others: bool) -> None:
+def test_the_version_that_was_asked_for_last_serves_whatever_its_number(archive_others: bool) -> None:
     of = by_registry()
     moved(of, 4, "Production")
     moved(of, 3, "Production", archive_others=archive_others)
-    assert of.route() == "3", "a lower number is what was asked for last"
-    for _ in range(3):
-        of.swept()
-        of.advance(700)
-    assert of.route() == "3"
-    assert (of.registry.labels[3].stage, of.registry.labels[4].stage) == ("Production", "Archived")
+    of.advance(700)
+    assert (of.route(), of.registry.labels[3].stage, of.registry.labels[4].stage) == ("3", "Production", "Archived")
+    moved(of, 4, "Production")
+    assert of.route() == "4"
 
 
 def test_a_label_that_is_moved_back_is_a_rollback_without_another_validation() -> None:
@@ -150,9 +148,97 @@ def test_a_champion_without_its_label_serves_on_and_only_archiving_it_retires_it
     of.registry.labels[1] = type(of.registry.labels[1])("None", (), of.registry.labels[1].tags)
     of.swept()
     of.advance(MOMENT_SECONDS)
-    assert (of.route(), released(of, 1)) == ("1", "Unclaimed")
+    assert (of.route(), of.condition("ModelVersion", "flights-v1", "Synced")["reason"]) == ("1", "Unclaimed")
     moved(of, 1, "Archived")
+    assert of.route() == "1", "it may be the first half of moving the label on"
+    of.advance(60)
     assert of.route() == "none"
+    moved(of, 1, "Production")
+    assert of.route() == "1"
+
+
+@pytest.mark.parametrize("back", ["None", "Archived", "Staging", "deleted"])
+def test_a_request_that_is_taken_back_in_flight_retires_nobody(back: str) -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.down.add(2)
+    moved(of, 2, "Production", archive_others=True)
+    if back == "deleted":
+        del of.registry.labels[2]
+        moved(of, 3, "None")
+    else:
+        moved(of, 2, back)
+    of.advance(700)
+    assert (of.route(), of.registry.labels[1].stage) == ("1", "Archived")
+    assert of.condition("ModelVersion", "flights-v1", "Synced")["reason"] == "RegistryDrifted"
+
+
+def test_the_newer_of_two_requests_counts_and_the_champion_gets_all_its_labels() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.down.update({2, 3})
+    moved(of, 3, "Production")
+    moved(of, 2, "Production")
+    assert of.condition("ModelVersion", "flights-v3", "Ready")["reason"] == "Archived"
+    of.down.clear()
+    of.settle()
+    of.advance(700)
+    assert (of.route(), of.registry.labels[2].aliases, of.registry.labels[3].stage) == ("2", ("champion",), "Archived")
+
+
+def test_a_request_that_comes_while_labels_are_written_is_not_overwritten() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.name(2, "champion")
+    of.swept()
+    of.registry.put(3, "Production")  # no sweep has seen it when version 2 is released
+    of.settle()
+    assert of.route() == "2"
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "3"
+
+
+@pytest.mark.parametrize("policy", ["Revert", "Keep"])
+def test_a_version_that_was_refused_takes_no_traffic_when_its_gates_are_loosened(policy: str) -> None:
+    of = by_registry(bad={2}, onRefusal=policy)
+    for number in (1, 2, 3):
+        moved(of, number, "Production")
+    loose = {**GATED, "gates": [{"name": "error", "metric": {**GATED["gates"][0]["metric"], "threshold": 200.0}}]}  # type: ignore[index]
+    of.edit("RegisteredModel", "flights", validation=loose)
+    of.settle()
+    of.advance(700)
+    assert of.route() == "3"
+
+
+def test_what_was_rolled_back_stays_out_though_the_model_could_not_be_read_for_a_while() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production")
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    of.edit("RegisteredModel", "flights", annotations={"resume": "now"}, serving="fast, please")
+    of.advance(MOMENT_SECONDS)
+    of.edit("RegisteredModel", "flights", serving={})
+    of.settle()
+    of.advance(700)
+    assert (of.route(), released(of, 2)) == ("1", "RolledBack")
+
+
+@pytest.mark.parametrize("there", ["Cluster", "Registry"])
+def test_another_source_moves_nothing(there: str) -> None:
+    of = by_registry()
+    for number in (4, 3):
+        moved(of, number, "Production")
+    of.registry.put(9, "Production")
+    of.edit("RegisteredModel", "flights", promotion={"source": "Cluster"})
+    of.settle()
+    of.advance(700)
+    of.edit("RegisteredModel", "flights", promotion={"source": there})
+    of.settle()
+    of.advance(700)
+    assert (of.route(), declared(of)) == ("3", ["flights-v3", "flights-v4"])
 
 
 def test_a_label_that_was_taken_away_is_set_again_where_the_policy_says_so() -> None:

@@ -1,104 +1,144 @@
-"""What labels in a registry ask for, and what the operator wrote there itself."""
+"""What labels in a registry ask for: each label of Production that was not seen before is a request."""
+
+from datetime import timedelta
 
 import pytest
-from slipway.api.modelledger import Told
+from slipway.api.modelledger import Following, ModelLedgerSpec, Request, Shown, TakenBack
 from slipway.api.modelregistry import RegistryLabels, Stages
-from slipway.core.claims import Claims, as_before, of_labels
-from slipway.core.registry import Labels
-from slipway.resources.naming import short_hash
+from slipway.core.claims import follow, stage_of
+from slipway.core.ledger import stamp
+from slipway.core.registry import Labels, RegistryModel
 
-from tests.worlds import version
+from tests.worlds import NOW, serves, version
 
-Shown = dict[int, tuple[str, str]]  # stage and aliases, by version
-CHAMPION = short_hash("champion")
-SERVES_1 = Told(version=1, state="Serving", stage="Production", alias=CHAMPION)
-
-
-def claimed(shown: Shown, *told: Told, stages: Stages | None = None) -> Claims:
-    labels = {number: Labels(stage, tuple(aliases.split()), {}) for number, (stage, aliases) in shown.items()}
-    return of_labels(labels, told, stages or Stages())
+Shows = dict[int, tuple[str, str]]  # stage and aliases, by version
+NOBODY = ModelLedgerSpec()
+FIRST, NEXT = stamp(NOW), stamp(NOW + timedelta(seconds=30))
 
 
-def said(claims: Claims) -> dict[int, tuple[str, str]]:
-    return {number: (one.stage, one.how) for number, one in claims.by_version.items()}
+def followed(ledger: ModelLedgerSpec, *sweeps: Shows, stages: Stages | None = None) -> ModelLedgerSpec:
+    """The ledger after sweeps that showed these labels, 30 seconds apart."""
+    for number, shows in enumerate(sweeps):
+        now = NOW + timedelta(seconds=30 * number)
+        labels = {one: Labels(stage, tuple(aliases.split()), {}) for one, (stage, aliases) in shows.items()}
+        ledger = follow(ledger, RegistryModel(labels, stamp(now)), stages or Stages(), now)
+    return ledger
 
 
-@pytest.mark.parametrize(
-    ("shown", "told", "want"),
-    [
-        ({1: ("None", "")}, [], {}),
-        ({1: ("Production", "")}, [], {1: ("Production", "Moved")}),
-        ({1: ("None", "champion")}, [], {1: ("Production", "Moved")}),
-        ({1: ("None", "best")}, [], {}),
-        ({1: ("Staging", "champion")}, [], {1: ("Production", "Moved")}),
-        ({1: ("Archived", "challenger")}, [], {1: ("Staging", "Moved")}),
-        ({1: ("Production", "champion")}, [SERVES_1], {1: ("Production", "Written")}),
-        ({1: ("Archived", "champion")}, [SERVES_1], {1: ("Archived", "Moved")}),
-        ({1: ("None", "")}, [SERVES_1], {}),
-        (
-            {1: ("Production", "champion"), 2: ("Production", "")},
-            [SERVES_1],
-            {1: ("Production", "Written"), 2: ("Production", "Moved")},
-        ),
-        # what was written is not shown yet
-        (
-            {1: ("Production", "champion")},
-            [Told(version=1, state="Archived", stage="Archived", was_stage="Production", was_alias=CHAMPION)],
-            {1: ("Archived", "Written")},
-        ),
-        # refused and rolled back: it still asks, and may not
-        (
-            {1: ("Archived", "")},
-            [Told(version=1, state="Refused", stage="Archived")],
-            {1: ("Production", "TakenBack")},
-        ),
-        (
-            {1: ("Production", "")},
-            [Told(version=1, state="RolledBack", stage="Archived", was_stage="Production")],
-            {1: ("Production", "TakenBack")},
-        ),
-        (
-            {1: ("Production", "")},
-            [Told(version=1, state="Refused", stage="Archived")],
-            {1: ("Production", "Moved")},
-        ),
-    ],
-)
-def test_a_label_is_a_request_unless_the_operator_wrote_it(
-    shown: Shown, told: list[Told], want: dict[int, tuple[str, str]]
-) -> None:
-    assert said(claimed(shown, *told)) == want
+def request(ledger: ModelLedgerSpec) -> tuple[int, int | None] | None:
+    assert ledger.following is not None
+    found = ledger.following.request
+    return (found.version, found.against) if found else None
+
+
+SERVED = {1: ("Production", "champion")}
+ARCHIVED = {1: ("Archived", "champion")}
 
 
 @pytest.mark.parametrize(
-    ("shown", "told", "conflict"),
+    ("sweeps", "want"),
     [
-        ({2: ("Production", ""), 3: ("None", "champion")}, [], True),
-        ({2: ("Production", "champion"), 3: ("None", "")}, [], False),
-        ({2: ("Production", "champion"), 3: ("Production", "")}, [], False),
-        ({1: ("Production", "champion"), 3: ("Production", "")}, [SERVES_1], False),
-        ({1: ("Production", ""), 3: ("None", "champion")}, [SERVES_1], False),
-        ({1: ("Archived", ""), 2: ("Production", ""), 3: ("None", "champion")}, [SERVES_1], True),
+        pytest.param([SERVED], None, id="what is there when it begins asks for nothing"),
+        pytest.param([SERVED, SERVED | {2: ("Production", "")}], (2, None), id="a stage"),
+        pytest.param([SERVED, {1: ("Production", ""), 2: ("None", "champion")}], (2, None), id="an alias"),
+        pytest.param([SERVED, SERVED | {2: ("Staging", "challenger")}], None, id="not staging"),
+        pytest.param([SERVED, ARCHIVED | {2: ("Production", "")}], (2, None), id="a stage that archives"),
+        pytest.param(
+            [SERVED, SERVED | {3: ("Production", "")}, SERVED | {2: ("Production", ""), 3: ("Production", "")}],
+            (2, None),
+            id="the newest counts",
+        ),
+        pytest.param([SERVED, SERVED | {2: ("Production", ""), 3: ("Production", "")}], (3, None), id="two at once"),
+        pytest.param([SERVED, SERVED | {2: ("Production", "")}, SERVED], None, id="withdrawn"),
+        pytest.param(
+            [SERVED, ARCHIVED | {2: ("Production", "")}, SERVED | {2: ("Production", "")}],
+            None,
+            id="the champion's label is set again",
+        ),
+        pytest.param(
+            [SERVED, {1: ("Production", ""), 2: ("Production", ""), 3: ("None", "champion")}],
+            (3, 2),
+            id="stage and alias on two",
+        ),
+        pytest.param(
+            [
+                SERVED,
+                {1: ("Production", ""), 2: ("Production", ""), 3: ("None", "champion")},
+                {1: ("Production", ""), 2: ("Production", ""), 3: ("Production", "champion")},
+            ],
+            (3, None),
+            id="and both on one",
+        ),
+        pytest.param(
+            [
+                SERVED,
+                {1: ("Production", ""), 2: ("Production", ""), 3: ("None", "champion")},
+                {1: ("Production", ""), 3: ("None", "champion")},
+            ],
+            (3, None),
+            id="or one of them withdrawn",
+        ),
     ],
 )
-def test_new_requests_by_stage_and_by_alias_must_not_contradict_each_other(
-    shown: Shown, told: list[Told], conflict: bool
+def test_a_label_that_was_not_seen_before_is_a_request(
+    sweeps: list[Shows], want: tuple[int, int | None] | None
 ) -> None:
-    assert bool(claimed(shown, *told).conflict) is conflict
+    assert request(followed(serves(1), *sweeps)) == want
+
+
+def test_while_nobody_serves_what_is_there_when_it_begins_is_a_request() -> None:
+    assert request(followed(NOBODY, {3: ("Production", ""), 7: ("Production", "")})) == (7, None)
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "want"),
+    [
+        pytest.param([SERVED, ARCHIVED], "Seen", id="by one sweep"),
+        pytest.param([SERVED, ARCHIVED, ARCHIVED], "Asked", id="by two"),
+        pytest.param([SERVED, ARCHIVED, ARCHIVED | {2: ("Production", "")}], "Aside", id="then another is asked for"),
+        pytest.param([SERVED, ARCHIVED | {2: ("Production", "")}, ARCHIVED, ARCHIVED], "Aside", id="for good"),
+        pytest.param([SERVED, ARCHIVED | {2: ("Production", "")}, SERVED, ARCHIVED, ARCHIVED], "Asked", id="anew"),
+        pytest.param([ARCHIVED, SERVED], "", id="not any more"),
+    ],
+)
+def test_the_champion_is_retired_by_archiving_it_alone(sweeps: list[Shows], want: str) -> None:
+    ledger = followed(serves(1), *sweeps)
+    assert ledger.following is not None and ledger.following.archived == want
+    labels = {number: Labels(stage, tuple(aliases.split()), {}) for number, (stage, aliases) in sweeps[-1].items()}
+    assert stage_of(version(1), ledger, labels, Stages()) == ("Archived" if want == "Asked" else "Production")
+
+
+def test_a_champion_that_was_archived_long_before_labels_decide_is_not_retired() -> None:
+    ledger = followed(serves(1), ARCHIVED, ARCHIVED, ARCHIVED)
+    assert ledger.following is not None and ledger.following.archived == "Aside"
 
 
 def test_either_side_of_the_mapping_can_be_off() -> None:
     by_alias = Stages(Production=RegistryLabels(alias="live"), Staging=RegistryLabels(), Archived=RegistryLabels())
-    found = claimed({1: ("Production", "champion"), 2: ("None", "live")}, stages=by_alias)
-    assert said(found) == {2: ("Production", "Moved")}
+    shows = {1: ("Production", "champion"), 2: ("None", "live")}
+    assert request(followed(NOBODY, shows, stages=by_alias)) == (2, None)
+    no_stage = Stages(Production=RegistryLabels(alias="live"), Archived=RegistryLabels(stage="None"))
+    assert stage_of(version(3), NOBODY, {3: Labels("None", (), {})}, no_stage) == "None"
 
 
-def test_while_nobody_knows_the_labels_what_was_asked_for_stands() -> None:
-    serves, comes = (
-        version(number).model_copy(update={"status": version(number).status.model_copy(update={"stage": "Production"})})
-        for number in (1, 2)
-    )
-    assert said(as_before((serves, comes, version(3)), [SERVES_1])) == {
-        1: ("Production", "Written"),
-        2: ("Production", "Moved"),
-    }
+@pytest.mark.parametrize(
+    ("following", "want"),
+    [
+        (Following(request=Request(version=2, at=FIRST)), "Production"),
+        (Following(taken_back=(TakenBack(version=2),)), "Production"),
+        (Following(shown=(Shown(version=2, by="Stage"),)), "Staging"),
+    ],
+)
+def test_while_nobody_knows_the_labels_what_was_asked_for_stands(following: Following, want: str) -> None:
+    before = version(2).model_copy(update={"status": version(2).status.model_copy(update={"stage": "Staging"})})
+    ledger = serves(1).model_copy(update={"following": following})
+    assert stage_of(before, ledger, None, Stages()) == want
+
+
+def test_of_many_versions_with_a_label_the_highest_are_remembered_and_none_becomes_a_request_by_being_forgotten() -> (
+    None
+):
+    many = dict.fromkeys(range(1, 40), ("Production", ""))
+    ledger = followed(serves(1), many, many)
+    assert request(ledger) is None
+    assert request(followed(ledger, many | {41: ("Production", "")})) == (41, None)

@@ -14,6 +14,8 @@ from .meta import Meta
 RELEASES = 10  # kept at most, champion and predecessor included
 ROLLED_BACK = 12
 TOLD = 12
+SHOWN = 24
+TAKEN_BACK = 12
 WHO_BYTES, REASON_BYTES = 64, 96  # as JSON: what keeps the whole within LIMIT_BYTES
 LIMIT_BYTES = 8 * 1024
 
@@ -69,10 +71,62 @@ class Told(Value):
     state: Annotated[str, Field(max_length=16, description="What has become of it, in a word.")]
     stage: Annotated[str, Field(max_length=16, description="Stage that was set; empty: none.")] = ""
     alias: Annotated[Short, Field(description="Hash of the alias that was set; empty: none.")] = ""
-    was_stage: Annotated[
-        str, Field(max_length=16, description="Stage that was set before, while the registry still shows it.")
+
+
+class Shown(Value):
+    """Labels of Production that the registry was seen to give to a version."""
+
+    version: Annotated[Number, Field(description="Number of the version.")]
+    by: Annotated[
+        Literal["Stage", "Alias", "Both"], Field(description="Whether the stage says so, the alias, or both.")
+    ]
+
+
+class Request(Value):
+    """What somebody asked for last, by moving a label to a version or by a retry."""
+
+    version: Annotated[Number, Field(description="Number of the version.")]
+    at: Annotated[Time, Field(description="When that was first seen (RFC 3339).")]
+    against: Annotated[
+        Number | None, Field(description="A version that the other label asks for: neither is followed.")
+    ] = None
+    retry: Annotated[Short, Field(description="Hash of the slipway.dev/retry that asked; empty: a label did.")] = ""
+
+
+class TakenBack(Value):
+    """A version that was asked for and refused."""
+
+    version: Annotated[Number, Field(description="Number of the version.")]
+    retry: Annotated[Short, Field(description="Hash of the slipway.dev/retry that it carried.")] = ""
+
+
+class Following(Value):
+    """What the registry's labels have asked for so far. A label of Production that is not among them is a request."""
+
+    shown: Annotated[
+        tuple[Shown, ...],
+        Field(
+            max_length=SHOWN,
+            json_schema_extra=keyed_by("version"),
+            description="Labels that were seen and answered; of more versions than these, the highest.",
+        ),
+    ] = ()
+    request: Annotated[Request | None, Field(description="The request that is not answered yet.")] = None
+    taken_back: Annotated[
+        tuple[TakenBack, ...],
+        Field(max_length=TAKEN_BACK, json_schema_extra=keyed_by("version"), description="Requests that were refused."),
+    ] = ()
+    archived: Annotated[
+        Literal["", "Aside", "Seen", "Asked"],
+        Field(
+            description="Whether the registry says that the champion is archived. `Aside`: MLflow did it by itself "
+            "when another version was asked for. `Seen`: by the last sweep only. `Asked`: it is to stop serving."
+        ),
     ] = ""
-    was_alias: Annotated[Short, Field(description="Hash of the alias that was set before, likewise.")] = ""
+    read_at: Annotated[Time | None, Field(description="The sweep that saw it first (RFC 3339).")] = None
+    restore: Annotated[
+        bool, Field(description="Whether the champion gets its labels again, after a request that was refused.")
+    ] = False
 
 
 class Handled(Value):
@@ -118,6 +172,9 @@ class ModelLedgerSpec(Value):
             description="Versions that do not come back by themselves.",
         ),
     ] = ()
+    following: Annotated[
+        Following | None, Field(description="What the registry asked for, where its labels decide.")
+    ] = None
     handled: Annotated[Handled, Field(description="Commands that were carried out.")] = Handled()
     told: Annotated[
         tuple[Told, ...],
@@ -131,10 +188,6 @@ class ModelLedgerSpec(Value):
     def release(self, number: int | None) -> Release | None:
         """What was released under that number, if it may be returned to."""
         return next((one for one in self.released if one.version == number), None)
-
-    def told_of(self, number: int) -> Told | None:
-        """What the registry was asked to say about a version."""
-        return next((one for one in self.told if one.version == number), None)
 
     @property
     def serving(self) -> Release | None:

@@ -1,136 +1,173 @@
-"""Which version asks for which stage: by its spec, or by the labels that the registry shows.
+"""Which version asks for which stage: by its spec, or by what the registry's labels have asked for.
 
-A label that is as the operator wrote it is no request: whoever wants something else moves it. What is not known asks
-for nothing new, and takes nothing back.
+A label of Production that was not seen before is a request, whoever moved it: the ledger takes it down, and the newest
+one counts. What was seen before asks for nothing, the operator's own labels among it.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
-from ..api.modelledger import Told
+from ..api.modelledger import SHOWN, TAKEN_BACK, Following, ModelLedgerSpec, Request, Shown, TakenBack
 from ..api.modelregistry import Stages
 from ..api.modelversion import ModelVersion, Stage
-from ..resources import naming
-from .registry import Labels
+from .registry import Labels, RegistryModel
 
-How = Literal["Moved", "Written", "TakenBack"]
-# What the operator's own labels stand for, by what the ledger remembers of them; the registry may not show them yet.
-_MEANT: dict[str, tuple[Stage, How]] = {
-    "Serving": ("Production", "Written"),
-    "Validated": ("Staging", "Written"),
-    "Archived": ("Archived", "Written"),
-    "Refused": ("Production", "TakenBack"),
-    "RolledBack": ("Production", "TakenBack"),
-}
+By = Literal["Stage", "Alias", "Both"]
+
+
+def stage_of(
+    version: ModelVersion, ledger: ModelLedgerSpec, labels: Mapping[int, Labels] | None, stages: Stages
+) -> Stage:
+    """The stage that a version is asked to be in by the registry. Silence leaves it where it was."""
+    number, following = version.spec.version, ledger.following or Following()
+    if number == ledger.champion:
+        return "Archived" if following.archived == "Asked" else "Production"
+    out = {one.version for one in ledger.rolled_back} | {one.version for one in following.taken_back}
+    if number in out or (following.request and following.request.version == number):
+        return "Production"
+    if labels is None:
+        return version.status.stage or "None"
+    shown = labels.get(number)
+    return stage_shown(shown, stages) if shown else "None"
+
+
+def stage_shown(labels: Labels, stages: Stages) -> Stage:
+    """The stage that labels stand for."""
+    if _by(labels, stages):
+        return "Production"
+    if _is(labels.stage, stages.archived.stage):
+        return "Archived"
+    if _is(labels.stage, stages.staging.stage) or stages.staging.alias in labels.aliases:
+        return "Staging"
+    return "None"
+
+
+def _by(labels: Labels, stages: Stages) -> By | None:
+    stage, alias = _is(labels.stage, stages.production.stage), stages.production.alias in labels.aliases
+    return "Both" if stage and alias else "Stage" if stage else "Alias" if alias else None
+
+
+def _is(stage: str, mapped: str | None) -> bool:
+    return mapped not in (None, "None") and stage == mapped  # no stage is no label
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A version asks for a stage.
+class _Change:
+    """What a sweep shows that was not seen before."""
 
-    `Moved`: somebody asked for it. `Written`: the labels are as the operator wrote them, which asks for nothing new.
-    `TakenBack`: it was refused or rolled back, and the operator set the label back.
+    shown: Mapping[int, By]
+    by_stage: frozenset[int]
+    by_alias: frozenset[int]
+    champion: bool  # somebody has set its labels again
+
+
+def follow(ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, now: datetime) -> ModelLedgerSpec:
+    """The ledger, once it has taken down what the registry's labels ask for.
+
+    Where a champion serves when this begins, what the registry shows then asks for nothing.
     """
-
-    version: int
-    stage: Stage
-    how: How = "Moved"
-
-
-@dataclass(frozen=True)
-class Claims:
-    """What all versions of a model ask for."""
-
-    by_version: Mapping[int, Claim] = field(default_factory=dict)
-    conflict: str = ""  # labels that contradict each other: none of them is followed
-
-    def stage(self, number: int) -> Stage:
-        """The stage that a version asks for."""
-        claim = self.by_version.get(number)
-        return claim.stage if claim else "None"
-
-    def moved(self, number: int) -> bool:
-        """Whether somebody asked for what the version asks for, and was not answered yet."""
-        claim = self.by_version.get(number)
-        return claim is not None and claim.how == "Moved"
-
-    @property
-    def requests(self) -> list[int]:
-        """Versions that somebody wants in Production, the highest first."""
-        found = (one for one in self.by_version.values() if one.stage == "Production" and one.how == "Moved")
-        return sorted((one.version for one in found), reverse=True)
+    shown = {number: by for number, one in registry.labels.items() if (by := _by(one, stages))}
+    before = ledger.following
+    if before is None:
+        served = ledger.champion is not None
+        before = Following(shown=_kept(shown, ledger.champion), archived="Aside") if served else Following()
+    change = _change(before, shown, ledger.champion)
+    following = _asked(before, change, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    following = _archived(following, ledger, registry, stages)
+    restored = shown.get(ledger.champion or 0) == _whole(stages)
+    changes = {"shown": _kept(shown, ledger.champion), "restore": following.restore and not restored}
+    return ledger.model_copy(update={"following": following.model_copy(update=changes)})
 
 
-def of_specs(versions: Iterable[ModelVersion]) -> Claims:
-    """What the specs ask for."""
-    return Claims({one.spec.version: Claim(one.spec.version, one.spec.stage) for one in versions})
+def _whole(stages: Stages) -> By:
+    """How a version is shown that has all labels of Production."""
+    return "Alias" if not stages.production.stage else "Both" if stages.production.alias else "Stage"
 
 
-def as_before(versions: Iterable[ModelVersion], told: Iterable[Told]) -> Claims:
-    """What was asked for when the registry's labels were last known."""
-    wrote, found = {one.version: one.state for one in told}, {}
-    for number, stage in ((one.spec.version, one.status.stage) for one in versions):
-        if stage:
-            meant = _MEANT.get(wrote.get(number, ""))
-            found[number] = Claim(number, *meant) if meant and meant[0] == stage else Claim(number, stage)
-    return Claims(found)
+def answer(ledger: ModelLedgerSpec, refused: bool, retry: str) -> ModelLedgerSpec:
+    """The ledger, once the request was carried out, or its version was refused while it carried that retry."""
+    following = ledger.following
+    if following is None or following.request is None:
+        return ledger
+    number = following.request.version
+    if number != ledger.champion and not refused:
+        return ledger
+    changes: dict[str, object] = {"request": None}
+    if refused:
+        others = tuple(one for one in following.taken_back if one.version != number)
+        changes |= {"taken_back": (*others, TakenBack(version=number, retry=retry))[-TAKEN_BACK:], "restore": True}
+    return ledger.model_copy(update={"following": following.model_copy(update=changes)})
 
 
-def of_labels(labels: Mapping[int, Labels], told: Iterable[Told], stages: Stages) -> Claims:
-    """What the registry's labels ask for, apart from what the operator wrote there."""
-    wrote = {one.version: one for one in told}
-    read = {number: _read(one, wrote.get(number), stages) for number, one in labels.items()}
-    claims = {number: claim for number, one in read.items() if (claim := _claim(number, one, wrote.get(number)))}
-    return Claims(claims, _conflict(read, stages))
+def expect(ledger: ModelLedgerSpec, stages: Stages) -> ModelLedgerSpec:
+    """The ledger, with the labels that the champion is about to get: they are nobody's request."""
+    following, champion = ledger.following, ledger.champion
+    if following is None or following.request is not None or champion is None:
+        return ledger
+    shown = {one.version: one.by for one in following.shown} | {champion: _whole(stages)}
+    return ledger.model_copy(update={"following": following.model_copy(update={"shown": _kept(shown, champion)})})
 
 
-@dataclass(frozen=True)
-class _Read:
-    """The stages that a version's labels stand for."""
-
-    by_stage: Stage | None
-    by_alias: frozenset[Stage]
-    ours: frozenset[Stage]  # those of them that the operator wrote
-
-    @property
-    def asked(self) -> frozenset[Stage]:
-        found = self.by_alias | ({self.by_stage} if self.by_stage else frozenset())
-        return found - self.ours
+def ask_again(ledger: ModelLedgerSpec, number: int, retry: str, now: datetime) -> ModelLedgerSpec:
+    """The ledger, once somebody has asked by a retry for a version that was refused or rolled back."""
+    following = ledger.following or Following()
+    left = tuple(one for one in following.taken_back if one.version != number)
+    request = Request(version=number, at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), retry=retry)
+    return ledger.model_copy(
+        update={"following": following.model_copy(update={"request": request, "taken_back": left})}
+    )
 
 
-_ORDER: tuple[Stage, ...] = ("Production", "Staging", "Archived")
+def _kept(shown: Mapping[int, By], champion: int | None) -> tuple[Shown, ...]:
+    first = sorted(shown, key=lambda number: (number != champion, -number))[:SHOWN]
+    return tuple(Shown(version=number, by=shown[number]) for number in sorted(first))
 
 
-def _read(labels: Labels, wrote: Told | None, stages: Stages) -> _Read:
-    named = {"Production": stages.production, "Staging": stages.staging, "Archived": stages.archived}
-    by_stage = next((one for one in _ORDER if named[one].stage and named[one].stage == labels.stage), None)
-    by_alias = frozenset(one for one in _ORDER if named[one].alias and named[one].alias in labels.aliases)
-    ours: set[Stage] = set()
-    if wrote and by_stage and labels.stage in (wrote.stage, wrote.was_stage):
-        ours.add(by_stage)
-    if wrote:
-        ours |= {one for one in by_alias if naming.short_hash(named[one].alias) in (wrote.alias, wrote.was_alias)}
-    return _Read(by_stage, by_alias, frozenset(ours))
+def _change(before: Following, shown: Mapping[int, By], champion: int | None) -> _Change:
+    known = {one.version: one.by for one in before.shown}
+    lowest = min(known.keys() - {champion}) if len(known) == SHOWN else 0  # nobody knows what was there below it
+
+    def is_new(number: int, by: By) -> bool:
+        had = known.get(number)
+        return shown[number] in (by, "Both") and had not in (by, "Both")
+
+    there = [number for number in shown if number >= lowest or number == champion]
+    by_stage = frozenset(number for number in there if is_new(number, "Stage"))
+    by_alias = frozenset(number for number in there if is_new(number, "Alias"))
+    itself = frozenset({champion})
+    return _Change(shown, by_stage - itself, by_alias - itself, champion in by_stage | by_alias)
 
 
-def _claim(number: int, read: _Read, wrote: Told | None) -> Claim | None:
-    asked = next((one for one in _ORDER if one in read.asked), None)
-    if asked:
-        return Claim(number, asked)
-    if wrote is None or not (read.ours or wrote.state in ("Refused", "RolledBack")):
-        return None
-    return Claim(number, *_MEANT.get(wrote.state, ("None", "Written")))
+def _asked(before: Following, change: _Change, at: str) -> Following:
+    """The request that counts now: a new one replaces the last one, and one whose label is gone is withdrawn."""
+    request, new = before.request, change.by_stage | change.by_alias
+    if new:
+        apart = change.by_stage if change.by_alias and not change.by_alias <= change.by_stage else frozenset()
+        chosen = max(change.by_alias if apart else new)
+        request = Request(version=chosen, at=at, against=max(apart) if apart else None)
+        kept = tuple(one for one in before.taken_back if one.version != chosen)
+        return before.model_copy(update={"request": request, "taken_back": kept, "restore": False})
+    gone = request is not None and not request.retry and request.version not in change.shown
+    if gone or (request is not None and change.champion):
+        return before.model_copy(update={"request": None})
+    if request is not None and request.against is not None and request.against not in change.shown:
+        return before.model_copy(update={"request": request.model_copy(update={"against": None})})
+    return before
 
 
-def _conflict(read: Mapping[int, _Read], stages: Stages) -> str:
-    """New requests for Production that contradict each other: one by stage, another by alias."""
-    by_stage = {number for number, one in read.items() if one.by_stage == "Production" and "Production" in one.asked}
-    by_alias = {number for number, one in read.items() if "Production" in one.by_alias & one.asked}
-    for number in by_alias - by_stage if by_stage else ():
-        said = ", ".join(str(one) for one in sorted(by_stage))
-        return (
-            f"the registry asks for version {said} by the stage {stages.production.stage} and for version {number} by "
-            f"the alias {stages.production.alias}: set both on one version"
-        )
-    return ""
+def _archived(following: Following, ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages) -> Following:
+    """Whether the champion is to stop serving. MLflow archives it by itself when another version is asked for."""
+    labels = registry.labels.get(ledger.champion or 0)
+    said: Literal["", "Aside", "Seen", "Asked"] = ""
+    read_at: str | None = None
+    if labels is not None and _is(labels.stage, stages.archived.stage):
+        said, read_at = following.archived, following.read_at
+        if following.request is not None:
+            said, read_at = "Aside", None
+        elif said == "":
+            said, read_at = "Seen", registry.read_at or None
+        elif said == "Seen" and registry.read_at != read_at:
+            said = "Asked"  # a second sweep: it was not the first half of moving the label on
+    return following.model_copy(update={"archived": said, "read_at": read_at})

@@ -5,7 +5,7 @@ from typing import Literal
 
 from ..api import names
 from ..api.condition import Condition
-from ..api.modelledger import ModelLedgerSpec, Release
+from ..api.modelledger import ModelLedgerSpec, Release, Request
 from ..api.modelversion import ModelVersion
 from . import gates
 from .commands import Command, command
@@ -15,7 +15,7 @@ from .reasons import REGISTRY_REASONS, Reason
 from .revisions import revision_of
 
 # Why no rollout starts, whatever asks for one.
-Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable", "Conflict"]
+Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable"]
 
 PASSING_REASONS = REGISTRY_REASONS | {Reason.ModelMissing}
 
@@ -79,38 +79,29 @@ def barrier_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> Barrier:
         return "Held"
     if seen.unreadable:
         return "Unreadable"
-    if seen.claims.conflict:
-        return "Conflict"
     return "Frozen" if seen.platform.freeze else ""
 
 
 def contenders(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
     """Versions that may ask for the traffic, the first claim first."""
 
+    if seen.by_registry:
+        asked = seen.version(request.version) if (request := request_of(ledger)) else None
+        return [asked] if asked and not asked.metadata.deletion_timestamp and not refused(ledger, asked) else []
+
     def asks(one: ModelVersion) -> bool:
         against = ledger.against_stage and one.spec.version == ledger.champion
-        return (seen.stage(one) == "Production" or against) and not one.metadata.deletion_timestamp
-
-    def order(one: ModelVersion) -> tuple[bool, bool, int]:  # labels that were written long ago move nothing
-        number = one.spec.version
-        claim = seen.claims.by_version.get(number)
-        written = claim is not None and claim.how == "Written"
-        return written, written and number != ledger.champion, -number
+        return (one.spec.stage == "Production" or against) and not one.metadata.deletion_timestamp
 
     asking = [one for one in seen.versions if asks(one)]
     open_to = [one for one in asking if not is_rolled_back(ledger, one.spec.version) and not refused(ledger, one)]
-    return sorted(open_to, key=order)
+    return sorted(open_to, key=lambda one: -one.spec.version)
 
 
-def requests(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[int]:
-    """Versions for which somebody moved a label in the registry to Production, and that were not answered yet."""
-
-    def is_open(number: int) -> bool:
-        version = seen.version(number)
-        return version is None or not (is_rolled_back(ledger, number) or refused(ledger, version))
-
-    asked = seen.claims.requests if seen.by_registry else []
-    return [one for one in asked if one != ledger.champion and is_open(one)]
+def request_of(ledger: ModelLedgerSpec) -> Request | None:
+    """What the registry asks for, and is to be followed."""
+    request = ledger.following.request if ledger.following else None
+    return request if request is not None and request.against is None else None
 
 
 def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
@@ -187,7 +178,6 @@ def is_validated(version: ModelVersion) -> bool:
 def _keeps(seen: ModelSeen, ledger: ModelLedgerSpec) -> bool:
     """With nobody to take over, the champion keeps the traffic unless its stage says Archived."""
     version = seen.version(ledger.champion)
-    if version is None or seen.stage(version) != "Archived" or ledger.against_stage:
-        return True
-    # MLflow archives the champion by itself when another version is put into its stage: that alone retires nobody.
-    return seen.by_registry and bool(seen.claims.requests)
+    if seen.by_registry:
+        return ledger.following is None or ledger.following.archived != "Asked"
+    return version is None or version.spec.stage != "Archived" or ledger.against_stage

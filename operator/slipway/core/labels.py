@@ -10,12 +10,13 @@ from ..api.modelledger import TOLD, ModelLedgerSpec, Told
 from ..api.modelregistry import RegistryLabels
 from ..api.modelversion import ModelVersion
 from ..resources import naming
+from . import claims
 from .conditions import Verdict, failed, passed, unknown
-from .election import refusal, refused, requests
+from .election import refusal, refused
 from .ledger import is_rolled_back
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
-from .registry import Absent, Labels, RegistryModel, Silent, Write
+from .registry import Absent, Labels, Silent, Write
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,10 @@ class Wanted:
 
 def in_play(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
     """Versions of which the registry is told: the champion, then those that ask for Production, then the newest."""
-    asking = [one for one in seen.versions if seen.stage(one) != "None" or one.spec.version == ledger.champion]
+    asking = [one for one in seen.versions if seen.stage(one, ledger) != "None" or one.spec.version == ledger.champion]
 
     def first(one: ModelVersion) -> tuple[bool, bool, int]:
-        return one.spec.version != ledger.champion, seen.stage(one) != "Production", -one.spec.version
+        return one.spec.version != ledger.champion, seen.stage(one, ledger) != "Production", -one.spec.version
 
     return sorted(asking, key=first)[:TOLD]
 
@@ -43,22 +44,43 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
         return None
     number, stages, nothing = version.spec.version, seen.registry.spec.stages, RegistryLabels()
     if number == ledger.champion:
-        moving = requests(seen, ledger)  # a label that was moved away is answered first
+        moving = ledger.following is not None and ledger.following.request is not None  # that is answered first
         return _wanted(seen, version, nothing if moving else stages.production, "Serving", f"since {ledger.since}")
     if is_rolled_back(ledger, number):
         return _wanted(seen, version, stages.archived, "RolledBack", f"version {ledger.champion} serves")
     if refused(ledger, version):
         why = refusal(version)
-        return _wanted(seen, version, _taken_back(seen, number), "Refused", why.reason if why else "")
-    if seen.stage(version) == "Archived":
+        return _wanted(seen, version, _if_refused(seen, ledger, number), "Refused", why.reason if why else "")
+    stage = seen.stage(version, ledger)
+    if stage == "Archived":
         return _wanted(seen, version, stages.archived, "Archived", "")
-    if seen.stage(version) == "Staging" and _is_proven(version):
+    if stage == "Staging" and _is_proven(version):
         return _wanted(
-            seen, version, stages.staging if _is_first_in_staging(seen, version) else nothing, "Validated", ""
+            seen, version, stages.staging if _is_first_in_staging(seen, ledger, version) else nothing, "Validated", ""
         )
-    if seen.stage(version) == "Production" and ledger.release(number) and ledger.champion is not None:
-        return _wanted(seen, version, nothing, "Replaced", f"version {ledger.champion} serves")
+    if stage == "Production" and ledger.champion is not None and (seen.by_registry or ledger.release(number)):
+        if seen.by_registry and _asks(ledger, number):
+            return None
+        # Where labels decide, only what is known is archived: others may be asked for by now.
+        after = stages.archived if seen.by_registry else nothing
+        return _wanted(seen, version, after, "Replaced", f"version {ledger.champion} serves")
     return None
+
+
+def _asks(ledger: ModelLedgerSpec, number: int) -> bool:
+    """Whether a label in the registry asks for the version, and was not answered yet."""
+    request = ledger.following.request if ledger.following else None
+    return request is not None and number in (request.version, request.against)
+
+
+def _if_refused(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> RegistryLabels:
+    """The labels of a version that was refused: those of what is out of use, if its own are to go back."""
+    taken_back = {one.version for one in ledger.following.taken_back} if ledger.following else set()
+    if number not in taken_back or seen.model.spec.promotion.on_refusal == "Keep":
+        return RegistryLabels()
+    return (
+        RegistryLabels(stage=seen.stages.archived.stage or "None") if seen.stages.production.stage else RegistryLabels()
+    )
 
 
 def _wanted(seen: ModelSeen, version: ModelVersion, labels: RegistryLabels, state: str, detail: str) -> Wanted:
@@ -66,62 +88,24 @@ def _wanted(seen: ModelSeen, version: ModelVersion, labels: RegistryLabels, stat
     said = f"{state} {detail}".strip()
     digest = version.status.digest if state in ("Serving", "Validated") else None
     tags = {prefix + "state": said} | ({prefix + "digest": digest} if digest else {})
-    others = labels.stage in ("Production", "Staging")
+    others = labels.stage in ("Production", "Staging") and not seen.by_registry
     write = Write(version.spec.version, labels.stage, archive_others=others, alias=labels.alias, tags=tags)
     stage = f", stage {labels.stage}" if labels.stage else ""
     alias = f", alias {labels.alias}" if labels.alias else ""
     return Wanted(write, state, f"The registry says: {said}{stage}{alias}.")
 
 
-def _taken_back(seen: ModelSeen, number: int) -> RegistryLabels:
-    """The labels of a version that was refused, if they are to go back: what serves gets the alias anew."""
-    if not seen.by_registry or seen.model.spec.promotion.on_refusal == "Keep" or isinstance(seen.registry, Silent):
-        return RegistryLabels()
-    stages, before = seen.registry.spec.stages, seen.ledger.told_of(number) if seen.ledger else None
-    labels = _labels(seen, number)
-    asked = labels is not None and labels.stage == stages.production.stage
-    if asked or (before is not None and before.state == "Refused" and before.stage):
-        return RegistryLabels(stage=stages.archived.stage or "None")
-    return RegistryLabels()
-
-
-def _labels(seen: ModelSeen, number: int) -> Labels | None:
-    return seen.labels.labels.get(number) if isinstance(seen.labels, RegistryModel) else None
-
-
 def told(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Told, ...]:
-    """The stages and aliases that the registry is asked to give; what the ledger remembers of a silent one.
-
-    Labels that are to be left alone are remembered for as long as they are as they were written: they would look like
-    somebody's request otherwise.
-    """
+    """The stages and aliases that the registry is asked to give; what the ledger remembers of a silent one."""
     if isinstance(seen.registry, Silent):
         return ledger.told
-    found = {}
+    found = []
     for version in in_play(seen, ledger):
-        number, one = version.spec.version, wanted(seen, ledger, version)
-        if one and (one.write.stage or one.write.alias or one.state == "Refused"):
+        one = wanted(seen, ledger, version)
+        if one and (one.write.stage or one.write.alias):
             alias = naming.short_hash(one.write.alias) if one.write.alias else ""
-            found[number] = Told(version=number, state=one.state, stage=one.write.stage or "", alias=alias)
-    if seen.by_registry:
-        numbers = dict.fromkeys((*found, *(one.version for one in ledger.told)))
-        kept = (_remembered(_labels(seen, one), found.get(one), ledger.told_of(one)) for one in numbers)
-        return tuple(one for one in kept if one is not None)
-    return tuple(found.values())
-
-
-def _remembered(labels: Labels | None, now: Told | None, before: Told | None) -> Told | None:
-    """What is remembered of the labels that were written: the last ones, too, while the registry shows them."""
-    if before is None:
-        return now
-    aliases = {naming.short_hash(name) for name in labels.aliases} if labels else None
-    stages = [one for one in (before.stage, before.was_stage) if one and (labels is None or one == labels.stage)]
-    named = [one for one in (before.alias, before.was_alias) if one and (aliases is None or one in aliases)]
-    if now is None:
-        return before if stages or named else None
-    was_stage = next((one for one in stages if one != now.stage), "")
-    was_alias = next((one for one in named if one != now.alias), "")
-    return now.model_copy(update={"was_stage": was_stage, "was_alias": was_alias})
+            found.append(Told(version=version.spec.version, state=one.state, stage=one.write.stage or "", alias=alias))
+    return tuple(found)
 
 
 def writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
@@ -158,7 +142,8 @@ def synced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> V
         return passed(Reason.NotTold)
     if said := seen.contested.get(number):
         return failed(Reason.RegistryContested, said)
-    if (labels := _labels(seen, number)) is not None:
+    labels = seen.known.labels.get(number) if seen.known else None
+    if labels is not None:
         return _compared(seen, ledger, number, one, labels)
     if before is not None and before.status == "True" and before.message == one.message:
         return passed(Reason.LabelsWritten, one.message)
@@ -171,19 +156,21 @@ def _compared(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted
     if number in seen.label_refusals:  # tags may be there although the registry refused the rest
         return _unwritten(seen, number)
     if _tags_are(labels, one.write):  # tags are written last: the rest was as it should be
-        return _drifted(seen, ledger, number, _drift(labels, one.write))
+        return _drifted(seen, ledger, number, one, labels)
     return _unwritten(seen, number)
 
 
-def _drifted(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, said: str) -> Verdict:
-    """Labels were moved by hand: they ask for something, are to be set back, or are told of."""
-    policy, asked = seen.model.spec.promotion, seen.claims.requests if seen.by_registry else []
-    if seen.claims.conflict:
-        return failed(Reason.LabelsConflict, seen.claims.conflict)
-    if number in requests(seen, ledger):
-        return unknown(Reason.RegistryRequest)
-    correct = policy.on_refusal == "Revert" if asked else policy.on_drift == "Correct"
-    return _unwritten(seen, number) if correct else failed(Reason.RegistryDrifted, said)
+def _drifted(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted, labels: Labels) -> Verdict:
+    """Labels were moved by hand: they are set back, or told of. What they asked for was answered before."""
+    policy, shown = seen.model.spec.promotion, claims.stage_shown(labels, seen.stages)
+    if seen.by_registry and number != ledger.champion:
+        return _unwritten(seen, number) if shown == "Production" else passed(Reason.LabelsWritten, one.message)
+    refused_one = ledger.following is not None and ledger.following.restore
+    if policy.on_drift == "Correct" or (refused_one and policy.on_refusal == "Revert"):
+        return _unwritten(seen, number)
+    if seen.by_registry and shown not in ("Production", "Archived"):
+        return failed(Reason.Unclaimed)
+    return failed(Reason.RegistryDrifted, _drift(labels, one.write))
 
 
 def _unwritten(seen: ModelSeen, number: int) -> Verdict:
@@ -223,6 +210,6 @@ def _is_proven(version: ModelVersion) -> bool:
     return proof is not None and proof.status == "True"
 
 
-def _is_first_in_staging(seen: ModelSeen, version: ModelVersion) -> bool:
-    proven = [one.spec.version for one in seen.versions if seen.stage(one) == "Staging" and _is_proven(one)]
+def _is_first_in_staging(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    proven = [one.spec.version for one in seen.versions if seen.stage(one, ledger) == "Staging" and _is_proven(one)]
     return version.spec.version == max(proven)

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ..api import modelledger, names
-from ..api.modelledger import Handled, Hold, ModelLedgerSpec, Release, RolledBack, Told
+from ..api.modelledger import Following, Handled, Hold, ModelLedgerSpec, Release, RolledBack, Told
 from ..api.modelversion import ModelVersion
 from ..resources import naming
+from . import claims
 from .commands import Command
 from .observed import ModelSeen
 from .reasons import Reason
@@ -133,7 +134,7 @@ def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Comman
         shift=None,
         hold=Hold(at=stamp(now), by=clipped(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),
         handled=ledger.handled.model_copy(update={"rollback": asked.hash}),
-        against_stage=returned is not None and seen.stage(returned) == "Archived",
+        against_stage=returned is not None and seen.stage(returned, ledger) == "Archived",
     )
 
 
@@ -155,21 +156,35 @@ def resume(ledger: ModelLedgerSpec, asked: Command) -> ModelLedgerSpec:
 
 def forgive(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     """What left Production, or was asked for by a new retry, is no longer rolled back."""
+    if seen.invalid:
+        return ledger
+    if seen.by_registry:
+        return _asked_again(seen, ledger)
     there = {one.spec.version: one for one in seen.versions}
 
     def stays_out(one: RolledBack) -> bool:
         version = there.get(one.version)
-        if version is None:
-            return True
-        asked_again = seen.by_registry and seen.claims.moved(one.version)
-        return seen.stage(version) == "Production" and retry_hash(version) == one.retry and not asked_again
+        return version is None or (version.spec.stage == "Production" and retry_hash(version) == one.retry)
 
     kept = tuple(one for one in ledger.rolled_back if stays_out(one))
     champion = there.get(ledger.champion or 0)
-    against = ledger.against_stage and (champion is None or seen.stage(champion) == "Archived")
+    against = ledger.against_stage and (champion is None or champion.spec.stage == "Archived")
     if kept == ledger.rolled_back and against == ledger.against_stage:
         return ledger
     return ledger.model_copy(update={"rolled_back": kept, "against_stage": against})
+
+
+def _asked_again(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
+    """Where labels decide: what was refused or rolled back is asked for by a retry, or by moving its label anew."""
+    following = ledger.following or Following()
+    out = {one.version: one.retry for one in following.taken_back} | {o.version: o.retry for o in ledger.rolled_back}
+    for number, retry in out.items():
+        version = seen.version(number)
+        if version is not None and retry_hash(version) not in ("", retry):
+            ledger = claims.ask_again(ledger, number, retry_hash(version), seen.now)
+    request = ledger.following.request if ledger.following else None
+    kept = tuple(one for one in ledger.rolled_back if request is None or one.version != request.version)
+    return ledger if kept == ledger.rolled_back else ledger.model_copy(update={"rolled_back": kept})
 
 
 def rerecord(ledger: ModelLedgerSpec, number: int, record: str, inputs: str) -> ModelLedgerSpec:
@@ -204,7 +219,11 @@ def _reason(asked: Command) -> str:
 
 
 def _at(ledger: ModelLedgerSpec, now: datetime, **changes: object) -> ModelLedgerSpec:
-    return ledger.model_copy(update={"since": stamp(now), **changes})
+    """The traffic goes elsewhere. What the registry says of the new champion was said before it was one."""
+    following = ledger.following
+    if following is not None:
+        following = following.model_copy(update={"archived": "Aside", "read_at": None, "restore": False})
+    return ledger.model_copy(update={"since": stamp(now), "following": following, **changes})
 
 
 def _remember(

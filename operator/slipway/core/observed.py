@@ -6,13 +6,12 @@ from datetime import datetime
 from functools import cached_property
 
 from ..api.modelledger import ModelLedgerSpec, Release
-from ..api.modelregistry import ModelRegistry
+from ..api.modelregistry import ModelRegistry, Stages
 from ..api.modelversion import ModelVersion, Stage
 from ..api.registeredmodel import RegisteredModel
 from ..api.validation import Validation
 from ..resources.platform import Manifest, Platform
 from . import claims
-from .claims import Claims
 from .decision import Ref, Refusal
 from .jobs import JobSeen
 from .pods import VersionPods
@@ -55,17 +54,9 @@ class ModelSeen:
     @property
     def by_registry(self) -> bool:
         """Whether the labels in the registry say which version should be in which stage."""
+        if self.invalid:
+            return self.ledger is not None and self.ledger.following is not None
         return self.model.spec.promotion.source == "Registry"
-
-    @cached_property
-    def claims(self) -> Claims:
-        """Which version asks for which stage."""
-        if not self.by_registry or self.invalid:
-            return claims.of_specs(self.versions)
-        told = self.ledger.told if self.ledger else ()
-        if not isinstance(self.labels, RegistryModel) or isinstance(self.registry, Silent):
-            return claims.as_before(self.versions, told)
-        return claims.of_labels(self.labels.labels, told, self.registry.spec.stages)
 
     @cached_property
     def policy(self) -> Validation:
@@ -77,9 +68,22 @@ class ModelSeen:
         pool = found.pool.model_copy(update={"overridable": False}) if found.pool else None
         return found.model_copy(update={"gates": gates, "pool": pool})
 
-    def stage(self, version: ModelVersion) -> Stage:
+    @property
+    def stages(self) -> Stages:
+        """Which labels stand for which stage."""
+        return Stages() if isinstance(self.registry, Silent) else self.registry.spec.stages
+
+    @property
+    def known(self) -> RegistryModel | None:
+        """What the registry says; None while nobody knows."""
+        usable = isinstance(self.labels, RegistryModel) and not isinstance(self.registry, Silent)
+        return self.labels if usable and isinstance(self.labels, RegistryModel) else None
+
+    def stage(self, version: ModelVersion, ledger: ModelLedgerSpec) -> Stage:
         """The stage that a version is asked to be in."""
-        return self.claims.stage(version.spec.version)
+        if not self.by_registry:
+            return version.spec.stage
+        return claims.stage_of(version, ledger, self.known.labels if self.known else None, self.stages)
 
     def version(self, number: int | None) -> ModelVersion | None:
         """The ModelVersion of that number."""
@@ -114,7 +118,7 @@ class VersionSeen:
     @property
     def stage(self) -> Stage:
         """The stage that the version is asked to be in."""
-        return self.family.stage(self.version) if self.family else self.version.spec.stage
+        return self.family.stage(self.version, self.ledger) if self.family else self.version.spec.stage
 
     @property
     def model(self) -> RegisteredModel | None:

@@ -6,16 +6,16 @@ from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import labels, rollout
+from . import claims, labels, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
 from .decision import Apply, Decision, Event
-from .election import Election, elect, refusal
+from .election import Election, elect, refusal, request_of
 from .jobs import parse_time
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Silent, Write
-from .released import held, pods_described, progress, released, silence, unreadable
+from .released import conflict_of, held, pods_described, progress, released, silence, unreadable
 from .rollout import Plan
 
 NEW_SECONDS = 2.0
@@ -34,7 +34,7 @@ def decide(seen: ModelSeen) -> Decision:
     if (seen.model.spec.suspend or seen.invalid) and plan.election.returning is None:
         acts = tuple(one for one in acts if one.rank in ("ledger", "route"))
     return Decision(
-        acts=(*_adopted(seen), *_discovered(seen), *acts),
+        acts=(*_adopted(seen), *_discovered(seen, plan.ledger), *acts),
         labels=_writes(seen, plan),
         status=_status(seen, believed, plan, _model_ready(seen, believed, plan)).wire(),
         events=_news(seen, believed, plan),
@@ -69,7 +69,7 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
     """Versions that would say something else now: of the traffic, or of the registry's labels."""
     found = []
     for version in seen.versions:
-        if seen.by_registry and version.status.stage != seen.stage(version):  # a label was moved
+        if seen.by_registry and version.status.stage != seen.stage(version, ledger):  # a label was moved
             found.append(version.metadata.name)
             continue
         before = version.status.condition("Released")
@@ -109,13 +109,14 @@ def _adopted(seen: ModelSeen) -> tuple[Apply, ...]:
     return (Apply(ours),)
 
 
-def _discovered(seen: ModelSeen) -> tuple[Apply, ...]:
+def _discovered(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Apply, ...]:
     """ModelVersions for what the registry's labels ask for, and nobody has declared; none is ever changed."""
     if not seen.by_registry or seen.invalid or seen.model.spec.suspend:
         return ()
     there = {one.spec.version for one in seen.versions} | seen.unreadable.keys()
-    claims = seen.claims.by_version.values()
-    asked = {one.version for one in claims if one.how == "Moved" and one.stage in ("Production", "Staging")}
+    labels = seen.known.labels if seen.known else {}
+    asked = {number for number, one in labels.items() if claims.stage_shown(one, seen.stages) == "Staging"}
+    asked |= {request.version} if (request := request_of(ledger)) else set()
     return tuple(Apply(_version(seen, number)) for number in sorted(asked - there, reverse=True)[:DISCOVERED])
 
 
@@ -145,8 +146,8 @@ def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdic
         return failed(Reason.Suspended)
     if seen.unreadable:
         return failed(Reason.InvalidSpec, unreadable(seen))
-    if seen.claims.conflict:
-        return failed(Reason.LabelsConflict, sentence(seen.claims.conflict))
+    if conflict := conflict_of(seen, ledger):
+        return failed(Reason.LabelsConflict, conflict)
     if isinstance(seen.registry, Silent) and seen.registry.reason != Reason.RegistryUnreachable:
         return failed(reason_named(seen.registry.reason), seen.registry.message)
     if plan.candidate is not None:
@@ -154,7 +155,7 @@ def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdic
     if champion is None and target is not None:
         return unknown(Reason.RolloutProgressing, f"Version {target} is being validated.")
     if champion is None:
-        return _nobody(seen)
+        return _nobody(seen, ledger)
     note = f" {held(ledger)} {Reason.Held.remedy}" if ledger.hold else ""
     serves = passed(Reason.Serving, f"Version {champion} serves{pods_described(seen.pods.get(champion))}{note}")
     return silence(seen, champion) or _refused(seen, f" {serves.message}") or serves
@@ -168,9 +169,9 @@ def _refused(seen: ModelSeen, serves: str = "", kinds: tuple[str, ...] = ()) -> 
     return None
 
 
-def _nobody(seen: ModelSeen) -> Verdict:
+def _nobody(seen: ModelSeen, ledger: ModelLedgerSpec) -> Verdict:
     """Nothing serves: because nobody asked, or because who asked was refused or rolled back."""
-    asking = [one for one in seen.versions if seen.stage(one) == "Production"]
+    asking = [one for one in seen.versions if seen.stage(one, ledger) == "Production"]
     for version in sorted(asking, key=lambda one: -one.spec.version):
         why = refusal(version)
         if why is not None:

@@ -381,7 +381,7 @@ class Reason(StrEnum):
     Unclaimed = (
         "Unclaimed",
         "Stuck",
-        "Its label in the registry was taken away, and no other version asks for Production; it goes on serving.",
+        "Its labels in the registry were taken away, and no other version was asked for; it goes on serving.",
         "Set the label again, move it to another version, or archive the version to stop serving.",
     )
     LabelsConflict = (
@@ -390,7 +390,6 @@ class Reason(StrEnum):
         "The stage and the alias in the registry ask for different versions, so neither is followed.",
         "Set the stage and the alias of Production on the same version.",
     )
-    RegistryRequest = "RegistryRequest", "Moving", "A label was moved in the registry; what it asks for is on its way."
     RegistryDrifted = (
         "RegistryDrifted",
         "Stuck",

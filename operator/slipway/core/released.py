@@ -23,14 +23,15 @@ def released(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, versi
     if out := is_rolled_back(ledger, number):
         said = f"Rolled back by {out.by}" + (f": {out.reason}" if out.reason else "")
         return failed(Reason.RolledBack, f"{sentence(said)} {_serves(ledger)}")
-    if seen.stage(version) == "Staging":
+    stage = seen.stage(version, ledger)
+    if stage == "Staging":
         return passed(Reason.Validated)
     if number == election.target and election.proven:
         return progress(seen, ledger, number)
-    if seen.stage(version) != "Production":
+    if stage != "Production":
         return unknown(Reason.NotRequested)
-    if election.target is not None and number < election.target:
-        return Verdict("False", Reason.Superseded, "A higher version comes first.")
+    if superseded := _superseded(seen, ledger, election, number):
+        return Verdict("False", Reason.Superseded, superseded)
     if barrier := _barrier(seen, ledger, election):
         return barrier
     if is_validated(version) and ledger.champion is not None:
@@ -39,11 +40,8 @@ def released(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, versi
 
 
 def _champion(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, version: ModelVersion) -> Verdict:
-    if seen.stage(version) != "Production" and election.target == ledger.champion and not election.barrier:
-        if not seen.by_registry:
-            return failed(Reason.StillServing)
-        if not seen.claims.requests:
-            return failed(Reason.Unclaimed)
+    if seen.stage(version, ledger) != "Production" and election.target == ledger.champion and not election.barrier:
+        return failed(Reason.StillServing)
     if silent := silence(seen, version.spec.version):
         return silent
     pods = pods_described(seen.pods.get(version.spec.version))
@@ -52,6 +50,8 @@ def _champion(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, vers
 
 def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Verdict | None:
     """Why a version that may be next does not start its rollout."""
+    if conflict := conflict_of(seen, ledger):
+        return failed(Reason.LabelsConflict, f"{conflict} {_serves(ledger)}".strip())
     match election.barrier:
         case "Held":
             return failed(Reason.Held, held(ledger))
@@ -59,11 +59,29 @@ def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Ve
             return failed(Reason.Frozen, f"Promotions are frozen: {seen.platform.freeze}")
         case "Suspended":
             return failed(Reason.Suspended)
-        case "Conflict":
-            return failed(Reason.LabelsConflict, f"{sentence(seen.claims.conflict)} Version {ledger.champion} serves.")
         case "Unreadable":
             return failed(Reason.InvalidSpec, unreadable(seen))
     return None
+
+
+def _superseded(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, number: int) -> str:
+    """Why another version comes first; "" if none does."""
+    if not seen.by_registry:
+        return "A higher version comes first." if number < (election.target or 0) else ""
+    request = ledger.following.request if ledger.following else None
+    asked = {request.version, request.against} if request else set()
+    return "" if number in asked else "Another version was asked for later."
+
+
+def conflict_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> str:
+    """Which labels in the registry contradict each other; "" if none do."""
+    request, labels = ledger.following.request if ledger.following else None, seen.stages.production
+    if request is None or request.against is None:
+        return ""
+    return (
+        f"The registry asks for version {request.against} by the stage {labels.stage} and for version "
+        f"{request.version} by the alias {labels.alias}: set both on one version."
+    )
 
 
 def held(ledger: ModelLedgerSpec) -> str:

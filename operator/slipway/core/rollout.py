@@ -13,13 +13,14 @@ from ..api.base import seconds
 from ..api.modelledger import ModelLedgerSpec, Release
 from ..resources import disruption, naming, serving
 from ..resources.serving import Rendered
-from . import labels
+from . import claims, labels
 from . import ledger as ledgers
 from .commands import command
 from .decision import Act, Apply, Delete, Ref, in_order
-from .election import Election, destination, elect, rollback_of
+from .election import Election, destination, elect, refused, rollback_of
 from .jobs import parse_time
 from .observed import ModelSeen, Record
+from .registry import Silent
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Plan:
 
 def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     """The serving objects that should exist now, one step further than what was seen."""
-    ledger, impossible = _obeyed(seen, ledgers.forgive(seen, believed))
+    ledger, impossible = _obeyed(seen, ledgers.forgive(seen, _followed(seen, believed)))
     election = elect(seen, ledger)
     ledger = _moved(seen, ledger, election)
     arrived = election.target == ledger.champion
@@ -58,7 +59,33 @@ def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
         acts += _budget(seen, ledger)
     if ledger.since and seen.route == str(ledger.champion or naming.NOBODY):
         acts += _retired(seen, ledger, records)
-    return Plan(election, ledger, candidate, in_order(acts), again, impossible)
+    return Plan(election, ledger, candidate, in_order(acts), _soonest(again, _next_sweep(seen, ledger)), impossible)
+
+
+def _next_sweep(seen: ModelSeen, ledger: ModelLedgerSpec) -> float | None:
+    """Seconds until another sweep has seen whether the champion is to stop serving."""
+    if ledger.following is None or ledger.following.archived != "Seen" or isinstance(seen.registry, Silent):
+        return None
+    return seconds(seen.registry.spec.sync.interval) * 1.1 + 1
+
+
+def _soonest(*pauses: float | None) -> float | None:
+    return min((one for one in pauses if one is not None), default=None)
+
+
+def _followed(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
+    """The ledger once it has taken down what the registry's labels ask for, and what became of that."""
+    if seen.invalid:
+        return ledger
+    if not seen.by_registry:
+        return ledger.model_copy(update={"following": None}) if ledger.following else ledger
+    if seen.known is not None:
+        ledger = claims.follow(ledger, seen.known, seen.stages, seen.now)
+    request = ledger.following.request if ledger.following else None
+    version = seen.version(request.version) if request else None
+    if version is not None:
+        ledger = claims.answer(ledger, refused(ledger, version), ledgers.retry_hash(version))
+    return claims.expect(ledger, seen.stages)
 
 
 def _obeyed(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[ModelLedgerSpec, str]:
