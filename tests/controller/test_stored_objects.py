@@ -114,6 +114,18 @@ def test_a_ledger_that_is_recalled_replays_no_command_and_keeps_the_hold() -> No
     assert of.condition("ModelVersion", "flights-v4", "Released")["reason"] == "Held"
 
 
+def test_a_ledger_that_is_recalled_retires_nobody_who_served_against_its_stage() -> None:
+    of = _served()
+    of.edit("ModelVersion", "flights-v1", stage="Archived")
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    assert of.route() == "1"
+    of.advance(MINUTES)
+    of.cluster.lose("ModelLedger", "ml", "flights")
+    of.advance(MINUTES)
+    assert of.route() == "1"
+
+
 def test_a_version_that_cannot_be_read_any_more_gives_its_place_to_the_next() -> None:
     of = _served()
     one = of.platform.imports.model_copy(update={"max_concurrent": 1})

@@ -78,12 +78,14 @@ def _recalled(seen: ModelSeen) -> ModelLedgerSpec:
     numbers = [one.version for one in released]
     if status.champion is None or status.champion.version not in numbers:
         return EMPTY
+    champion = seen.version(status.champion.version)
     out = _that_said(seen, Reason.RolledBack)
     held = out or _that_said(seen, Reason.Held)
     return ModelLedgerSpec(
         champion=status.champion.version,
         predecessor=status.predecessor.version if status.predecessor and len(numbers) > 1 else None,
         since=status.champion.since,
+        against_stage=champion is not None and champion.spec.stage == "Archived",  # it serves nevertheless
         released=tuple(released),
         hold=Hold(at=stamp(seen.now), by="unknown", reason="the ledger was lost after a rollback") if held else None,
         handled=_handled(seen),
