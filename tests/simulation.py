@@ -190,10 +190,9 @@ class Simulation:
             self.registry.swept = dict(self.registry.labels)
             self.registry.read_at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         self.wake(Key("model", "ml", "flights"))
-        for found in self.cluster.of(VERSION):
-            said = {one["type"] for one in found.get("status", {}).get("conditions", []) if one["status"] == "True"}
-            if not said >= {"Resolved", "Imported"}:
-                self.wake(Key("version", "ml", found["metadata"]["name"]))
+        for version in self.cache.briefs():
+            if not version.holds >= {"Resolved", "Imported"}:
+                self.wake(Key("version", "ml", version.name))
 
     def wake_family(self) -> None:
         """The model and its versions are looked at, though nothing has changed."""

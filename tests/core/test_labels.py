@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+from slipway.api.modelregistry import RegistryLabels, Stages
 from slipway.core import promotion
-from slipway.core.labels import synced
+from slipway.core.labels import synced, wanted
 from slipway.core.ledger import EMPTY
 from slipway.core.observed import ModelSeen
 from slipway.core.registry import Labels, RegistryModel, Silent
 
-from tests.worlds import STAMP, ledger_after, model_seen, pods_of, proven, serves, version, with_ledger
+from tests.worlds import REGISTRY, STAMP, ledger_after, model_seen, pods_of, proven, serves, version, with_ledger
 
 NOTHING = Labels("None", (), {})
 
@@ -93,3 +94,14 @@ def test_a_version_that_is_not_in_play_has_nothing_to_be_told() -> None:
     many = tuple(version(number, "Archived") for number in range(1, 41))
     seen = model_seen(many, serves(5).model_copy(update={"champion": 5}))
     assert told(seen, 1) == ("True", "NotTold")
+
+
+def test_the_alias_of_versions_out_of_use_is_on_the_highest_of_them_alone() -> None:
+    archived = RegistryLabels(stage="Archived", alias="retired")
+    stages = Stages(Archived=archived)
+    registry = REGISTRY.model_copy(update={"spec": REGISTRY.spec.model_copy(update={"stages": stages})})
+    seen = replace(
+        model_seen((version(1, "Archived"), version(2, "Archived"), version(3)), serves(3)), registry=registry
+    )
+    found = {number: wanted(seen, serves(3), version(number, "Archived")) for number in (1, 2)}
+    assert {number: one and one.write.alias for number, one in found.items()} == {1: None, 2: "retired"}

@@ -47,13 +47,15 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
         moving = ledger.following is not None and ledger.following.request is not None  # that is answered first
         return _wanted(seen, version, nothing if moving else stages.production, "Serving", f"since {ledger.since}")
     if is_rolled_back(ledger, number):
-        return _wanted(seen, version, stages.archived, "RolledBack", f"version {ledger.champion} serves")
+        return _wanted(
+            seen, version, _out_of_use(seen, ledger, number), "RolledBack", f"version {ledger.champion} serves"
+        )
     if refused(ledger, version):
         why = refusal(version)
         return _wanted(seen, version, _if_refused(seen, ledger, number), "Refused", why.reason if why else "")
     stage = seen.stage(version, ledger)
     if stage == "Archived":
-        return _wanted(seen, version, stages.archived, "Archived", "")
+        return _wanted(seen, version, _out_of_use(seen, ledger, number), "Archived", "")
     if stage == "Staging" and _is_proven(version):
         return _wanted(
             seen, version, stages.staging if _is_first_in_staging(seen, ledger, version) else nothing, "Validated", ""
@@ -62,9 +64,17 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
         if seen.by_registry and _asks(ledger, number):
             return None
         # Where labels decide, only what is known is archived: others may be asked for by now.
-        after = stages.archived if seen.by_registry else nothing
+        after = RegistryLabels(stage=stages.archived.stage) if seen.by_registry else nothing
         return _wanted(seen, version, after, "Replaced", f"version {ledger.champion} serves")
     return None
+
+
+def _out_of_use(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> RegistryLabels:
+    """The labels of a version that is out of use; an alias is on one version only, the highest."""
+    others = (one.spec.version for one in seen.versions if seen.stage(one, ledger) == "Archived")
+    first = max((*others, *(one.version for one in ledger.rolled_back if one.version != ledger.champion)), default=0)
+    labels = seen.stages.archived
+    return labels if number == first else RegistryLabels(stage=labels.stage)
 
 
 def _asks(ledger: ModelLedgerSpec, number: int) -> bool:
