@@ -65,6 +65,10 @@ class Registry:
         """The labels as they are known."""
         return SILENT if self.silent else RegistryModel(dict(self.swept), self.read_at)
 
+    def models(self, _registry: object, _name: str) -> tuple[Key, ...]:
+        """One RegisteredModel names it."""
+        return (Key("model", "ml", "flights"),)
+
     def refusal(self, _model: Key, _version: int) -> Silent | None:
         """Nothing is refused for long."""
         return SILENT if self.silent else None

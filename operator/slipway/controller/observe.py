@@ -57,6 +57,10 @@ class Shelf(Protocol):
         """A registered model; None if it was not read yet."""
         ...
 
+    def models(self, registry: tuple[str, str], name: str) -> tuple[Key, ...]:
+        """The RegisteredModels that name it."""
+        ...
+
 
 class LabelWriter(Protocol):
     """What became of the labels that were to be written."""
@@ -161,6 +165,7 @@ class Observer:
             platform=self._platform,
             model=model,
             invalid=invalid,
+            labelled_by=self._labelled_by(key, reached, registered_name(model)),
             versions=versions,
             registry=reached.resource if isinstance(reached, Reached) else reached,
             ledger=known.spec if known else None,
@@ -174,6 +179,19 @@ class Observer:
             contested={n: said for n in numbers if (said := self._outside.labels.contested(key, n))},
             refusals=self._refusals.of(key),
         )
+
+    def _labelled_by(self, key: Key, reached: Reached | Silent, name: str) -> str:
+        """Another model that follows the labels of the same registered model: one of them sets stage and alias."""
+        if isinstance(reached, Silent) or len(keys := self._outside.shelf.models(place_of(reached.resource), name)) < 2:
+            return ""
+        values = ((one, self._cache.value(MODEL, one.namespace, one.name)) for one in keys)
+        follow = [
+            one
+            for one, value in values
+            if isinstance(value, RegisteredModel) and value.spec.promotion.source == "Registry"
+        ]
+        first = min(follow, default=key)
+        return "" if first == key else f"{first.namespace}/{first.name}"
 
     def _labels(self, reached: Reached | Silent, name: str) -> RegistryModel | Absent | Silent | None:
         return reached if isinstance(reached, Silent) else self._outside.shelf.model(place_of(reached.resource), name)

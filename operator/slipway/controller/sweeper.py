@@ -78,6 +78,11 @@ class Sweeper:
             swept.hurry.set()
         return swept.state.silence
 
+    def models(self, registry: Place, name: str) -> tuple[Key, ...]:
+        """The RegisteredModels that named a registered model at the last sweep."""
+        swept = self._swept.get(registry)
+        return swept.wanted.get(name, ()) if swept else ()
+
     def registry(self, registry: Place) -> RegistryState | None:
         """What the sweeps have learned of a registry; None before the first. One that was edited is swept at once."""
         swept = self._swept.get(registry)
@@ -94,7 +99,9 @@ class Sweeper:
         swept = self._swept.get(registry)
         if swept is not None:
             swept.confirmed[name, version] = labels
-            swept.snapshot, _ = swept.snapshot.confirmed(name, version, labels)
+            swept.snapshot, changed = swept.snapshot.confirmed(name, version, labels)
+            if changed and len(swept.wanted.get(name, ())) > 1:  # others use the model, too
+                swept.changed.add(name)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep every ModelRegistry of the cache until `stop`."""
@@ -125,7 +132,7 @@ class Sweeper:
         """One sweep; seconds until the next. Raises what the API server says when it is asked for the credential."""
         swept = self._swept.setdefault(registry, Swept())
         swept.hurry.clear()
-        wanted = self._wanted(registry)
+        swept.wanted = wanted = self._wanted(registry)
         resource = self._registries.resource(registry)
         if isinstance(resource, Silent):
             swept.usable = False

@@ -1,12 +1,14 @@
 """One registry between two sweeps: what is known of it, and how it is read."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..adapters.ports import Registry
 from ..api.modelregistry import ModelRegistry
 from ..core.registry import Labels, RegistryState, Silent
 from ..core.snapshot import Snapshot, Sweep, Watermark
+from .queue import Key
 
 WHOLE_SECONDS = 600.0  # between two readings of every version
 GAP_SECONDS = 60.0  # between two of them that a gap asks for
@@ -25,6 +27,7 @@ class Swept:
     gap: bool = False
     counted: int = 0
     version: str | None = None
+    wanted: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)  # models of the cluster, by registered model
     changed: set[str] = field(default_factory=set)  # names whose models are to be woken
     confirmed: dict[tuple[str, int], Labels] = field(default_factory=dict)  # since the request that runs began
     hurry: asyncio.Event = field(default_factory=asyncio.Event)

@@ -98,11 +98,14 @@ def _wanted(seen: ModelSeen, version: ModelVersion, labels: RegistryLabels, stat
     said = f"{state} {detail}".strip()
     digest = version.status.digest if state in ("Serving", "Validated") else None
     tags = {prefix + "state": said} | ({prefix + "digest": digest} if digest else {})
+    if seen.labelled_by:  # what one writes would be a request to the other
+        labels = RegistryLabels()
     others = labels.stage in ("Production", "Staging") and not seen.by_registry
     write = Write(version.spec.version, labels.stage, archive_others=others, alias=labels.alias, tags=tags)
     stage = f", stage {labels.stage}" if labels.stage else ""
     alias = f", alias {labels.alias}" if labels.alias else ""
-    return Wanted(write, state, f"The registry says: {said}{stage}{alias}.")
+    other = f" Stage and alias are those of the model {seen.labelled_by}." if seen.labelled_by else ""
+    return Wanted(write, state, f"The registry says: {said}{stage}{alias}.{other}")
 
 
 def told(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Told, ...]:

@@ -40,6 +40,7 @@ class ModelSeen:
     versions: tuple[ModelVersion, ...]
     registry: ModelRegistry | Silent
     invalid: str = ""  # why the spec cannot be read; `model` then has the rest of it, and defaults
+    labelled_by: str = ""  # another model that sets stage and alias of the same registered model
     ledger: ModelLedgerSpec | None = None  # None: there is none
     ledger_version: str = ""  # resource version of the ledger: what a write of it must find
     route: str = ""  # version that the Service selects, as it says; "" while there is none
