@@ -18,6 +18,7 @@ from tests.declared import GATED, model, version
 from tests.simulation import Simulation, digest_of
 
 EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
+SWEEPS_SECONDS = 70.0  # two of them, and more
 MOMENT_SECONDS = 11.0  # what may pass in a moment is told, if it lasts so long
 NUMBERS = st.integers(1, 5)
 STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Production", "Archived"])
@@ -425,7 +426,9 @@ class Friday(RuleBasedStateMachine):
     @precondition(lambda self: not self.of.cluster.losing)
     @invariant()
     def everything_is_at_rest(self) -> None:
-        self.of.advance(MOMENT_SECONDS)
+        ledger = self.of.ledger()
+        waits = ledger is not None and ledger.following is not None and ledger.following.archived == "Seen"
+        self.of.advance(SWEEPS_SECONDS if waits else MOMENT_SECONDS)
         before, said = len(self.of.cluster.writes), self._conditions()
         self.of.wake_family()
         self.of.settle()

@@ -88,6 +88,7 @@ def test_a_label_that_was_not_seen_before_is_a_request(
 
 def test_while_nobody_serves_what_is_there_when_it_begins_is_a_request() -> None:
     assert request(followed(NOBODY, {3: ("Production", ""), 7: ("Production", "")})) == (7, None)
+    assert request(followed(NOBODY, {3: ("Archived", "champion")})) is None, "left over from when it served"
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,11 @@ def stage_of(
 
 
 def stage_shown(labels: Labels, stages: Stages) -> Stage:
-    """The stage that labels stand for."""
-    if _by(labels, stages):
-        return "Production"
+    """The stage that labels stand for, if they are no request: an alias may be left over on what is archived."""
     if _is(labels.stage, stages.archived.stage):
         return "Archived"
+    if _by(labels, stages):
+        return "Production"
     if _is(labels.stage, stages.staging.stage) or stages.staging.alias in labels.aliases:
         return "Staging"
     return "None"
@@ -71,14 +71,21 @@ def follow(ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, now
     shown = {number: by for number, one in registry.labels.items() if (by := _by(one, stages))}
     before = ledger.following
     if before is None:
-        served = ledger.champion is not None
-        before = Following(shown=_kept(shown, ledger.champion), archived="Aside") if served else Following()
+        before = _begun(ledger, shown, registry, stages)
     change = _change(before, shown, ledger.champion)
     following = _asked(before, change, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
     following = _archived(following, ledger, registry, stages)
     restored = shown.get(ledger.champion or 0) == _whole(stages)
     changes = {"shown": _kept(shown, ledger.champion), "restore": following.restore and not restored}
     return ledger.model_copy(update={"following": following.model_copy(update=changes)})
+
+
+def _begun(ledger: ModelLedgerSpec, shown: Mapping[int, By], registry: RegistryModel, stages: Stages) -> Following:
+    """What is believed to have been seen before the first sweep."""
+    if ledger.champion is not None:
+        return Following(shown=_kept(shown, ledger.champion), archived="Aside")
+    left = {number: by for number, by in shown.items() if stage_shown(registry.labels[number], stages) == "Archived"}
+    return Following(shown=_kept(left, None))
 
 
 def _whole(stages: Stages) -> By:
