@@ -99,6 +99,7 @@ def test_a_refused_version_loses_the_label_and_the_champion_gets_it_back(
     assert (good.stage, good.aliases) == ("Production", ("champion",))
     assert (bad.stage in ("Archived", "None"), bad.aliases) == (True, ())
     assert bad.tags["slipway.dev/test/ml/state"] == "Refused GateFailed"
+    assert "root_mean_squared_error is 99, must be at most 12" in bad.tags["slipway.dev/test/ml/reason"]
     of.swept()
     of.advance(700)
     assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "GateFailed")
@@ -117,6 +118,7 @@ def test_a_refused_version_that_is_asked_for_again_is_refused_without_a_job() ->
     of.settle()
     of.advance(MOMENT_SECONDS)
     assert (of.route(), of.registry.labels[2].stage) == ("2", "Production")
+    assert of.registry.labels[2].tags["slipway.dev/test/ml/reason"] == ""
 
 
 def test_a_refused_version_keeps_the_label_where_the_policy_says_so() -> None:

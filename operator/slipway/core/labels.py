@@ -11,12 +11,14 @@ from ..api.modelregistry import RegistryLabels
 from ..api.modelversion import ModelVersion
 from ..resources import naming
 from . import claims
-from .conditions import Verdict, failed, passed, unknown
+from .conditions import Verdict, clipped, failed, passed, unknown
 from .election import refusal, refused
 from .ledger import is_rolled_back
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Absent, Labels, Silent, Write
+
+WHY_LIMIT = 1000  # characters of a reason in a tag
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,13 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
     if number == ledger.champion:
         moving = ledger.following is not None and ledger.following.request is not None  # that is answered first
         return _wanted(seen, version, nothing if moving else stages.production, "Serving", f"since {ledger.since}")
-    if is_rolled_back(ledger, number):
-        return _wanted(
-            seen, version, _out_of_use(seen, ledger, number), "RolledBack", f"version {ledger.champion} serves"
-        )
+    if out := is_rolled_back(ledger, number):
+        after, by = _out_of_use(seen, ledger, number), f"Rolled back by {out.by}: {out.reason or 'no reason given'}"
+        return _wanted(seen, version, after, "RolledBack", f"version {ledger.champion} serves", by)
     if refused(ledger, version):
         why = refusal(version)
-        return _wanted(seen, version, _if_refused(seen, ledger, number), "Refused", why.reason if why else "")
+        reason, message = (why.reason, why.message) if why else ("", "")
+        return _wanted(seen, version, _if_refused(seen, ledger, number), "Refused", reason, message)
     stage = seen.stage(version, ledger)
     if stage == "Archived":
         return _wanted(seen, version, _out_of_use(seen, ledger, number), "Archived", "")
@@ -93,11 +95,17 @@ def _if_refused(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> Regist
     )
 
 
-def _wanted(seen: ModelSeen, version: ModelVersion, labels: RegistryLabels, state: str, detail: str) -> Wanted:
+def _wanted(
+    seen: ModelSeen, version: ModelVersion, labels: RegistryLabels, state: str, detail: str, why: str = ""
+) -> Wanted:
+    """The labels, and tags for people: what has become of the version, and why it may not serve."""
     prefix = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"
     said = f"{state} {detail}".strip()
     digest = version.status.digest if state in ("Serving", "Validated") else None
     tags = {prefix + "state": said} | ({prefix + "digest": digest} if digest else {})
+    known = seen.known.labels.get(version.spec.version) if seen.known else None
+    if why or (known and known.tags.get(prefix + "reason")):  # one that is true no longer is emptied
+        tags[prefix + "reason"] = clipped(why, WHY_LIMIT)
     if seen.labelled_by:  # what one writes would be a request to the other
         labels = RegistryLabels()
     others = labels.stage in ("Production", "Staging") and not seen.by_registry
