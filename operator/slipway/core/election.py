@@ -103,7 +103,7 @@ def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     if release is not None and version.spec.digest not in (None, release.digest):
         return True
     returns = release is not None and number <= (ledger.champion or number)  # nothing is asked of it
-    if returns or (release is not None and not _misses_a_gate(version)):
+    if returns or (release is not None and not _failed_validation(version)):
         return False
     if status.observed_generation != version.metadata.generation:
         return False
@@ -112,7 +112,7 @@ def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     return refusal(version) is not None
 
 
-def _misses_a_gate(version: ModelVersion) -> bool:
+def _failed_validation(version: ModelVersion) -> bool:
     found = refusal(version)
     return found is not None and found.type == "Validated"
 
