@@ -7,7 +7,7 @@ from slipway.adapters.cluster import Object
 from tests.simulation import METRIC
 from tests.worlds import DATA
 
-GATED = {
+GATED: dict[str, Any] = {
     "modelType": "regressor",
     "data": DATA,
     "gates": [{"name": "error", "metric": {"name": METRIC, "threshold": 12.0, "greaterIsBetter": False}}],

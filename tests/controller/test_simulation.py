@@ -140,6 +140,28 @@ def test_nobody_is_told_of_a_release_that_the_ledger_could_not_take_down() -> No
     assert not [one for one in told if "version 2" in one]
 
 
+@pytest.mark.parametrize("lower", [False, True])
+def test_a_version_that_returns_meets_the_gates_of_now_first(lower: bool) -> None:
+    of = Simulation()
+    of.cluster.put(model(validation=GATED))
+    for number in (1, 3):
+        of.cluster.put(version(number))
+        of.settle()
+    of.edit("ModelVersion", "flights-v3", stage="Archived")
+    of.settle()
+    assert of.route() == "1"
+    strict = {**GATED["gates"][0], "metric": {**GATED["gates"][0]["metric"], "threshold": 11.0}}
+    of.edit("RegisteredModel", "flights", validation={**GATED, "gates": [strict]})
+    of.bad = {3}
+    of.edit("ModelVersion", "flights-v3", stage="Production")
+    if lower:  # what is refused is passed over, released before or not
+        of.cluster.put(version(2))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.condition("ModelVersion", "flights-v3", "Ready")["reason"] == "GateFailed"
+    assert of.route() == ("2" if lower else "1")
+
+
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_a_promotion_takes_twelve_writes_at_most(replicas: int) -> None:
     of = Simulation()

@@ -106,15 +106,25 @@ def request_of(ledger: ModelLedgerSpec) -> Request | None:
 
 def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     """It cannot be released as it is: by its pin, or a condition before Released is stuck for what is asked now."""
-    release = ledger.release(version.spec.version)
-    if release is not None:
-        return version.spec.version != ledger.champion and version.spec.digest not in (None, release.digest)
-    status = version.status
+    number, status = version.spec.version, version.status
+    release = ledger.release(number)
+    if release is not None and number == ledger.champion:
+        return False
+    if release is not None and version.spec.digest not in (None, release.digest):
+        return True
+    returns = release is not None and number <= (ledger.champion or number)  # nothing is asked of it
+    if returns or (release is not None and not _failed_validation(version)):
+        return False
     if status.observed_generation != version.metadata.generation:
         return False
     if status.last_handled_retry != version.retry:
         return False
     return refusal(version) is not None
+
+
+def _failed_validation(version: ModelVersion) -> bool:
+    found = refusal(version)
+    return found is not None and found.type == "Validated"
 
 
 def refusal(version: ModelVersion) -> Condition | None:
@@ -148,7 +158,8 @@ def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersio
     if proof is None:  # its status was lost: nobody knows any more what it was asked
         return False
     asked = gates.merged(seen.policy, version.spec.validation)
-    return not isinstance(asked, str) and proof.revision == revision_of(seen.model, version, asked)
+    of_now = not isinstance(asked, str) and proof.revision == revision_of(seen.model, version, asked)
+    return of_now and proof.outcome == "Passed"
 
 
 def evidence_holds(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
