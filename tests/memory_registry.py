@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from slipway.adapters.errors import AdapterError, NotFound, Rejected
+from slipway.adapters.errors import AdapterError, Conflict, NotFound, Rejected
 from slipway.adapters.mlflow_formats import Unreadable, digest, read_mlmodel
 from slipway.adapters.ports import silence
 from slipway.core.registry import Absent, Entry, Labels, Write
@@ -161,6 +161,7 @@ class MemoryRegistry:
         found = self._find(name, write.version)
         if isinstance(found, Absent):
             raise NotFound(found.message)
+        self._expect(name, write, found[1])
         refusals: list[Rejected] = []
         for step in self._steps(name, write):
             try:
@@ -198,12 +199,24 @@ class MemoryRegistry:
         labels = self._models[name][number][1]
         return VersionListed(name, number, self._updated[name, number], labels.stage, kept_tags(labels.tags))
 
+    def _expect(self, name: str, write: Write, now: Labels) -> None:
+        expected, alias = write.expected, write.alias if write.alias not in now.aliases else None
+        changes = write.stage not in (None, now.stage) or alias is not None or write.without in now.aliases
+        if expected is None or not changes:
+            return
+        holder = next((n for n, (_, one) in self._models[name].items() if alias in one.aliases), None)
+        moved = now.stage != expected.stage or not set(now.aliases) <= set(expected.aliases)
+        if moved or (alias and holder != expected.holder):
+            raise Conflict(f"the labels of version {write.version} were moved meanwhile: they are read again first")
+
     def _steps(self, name: str, write: Write) -> Iterator[Callable[[], None]]:
         number = write.version
         if write.stage is not None:
             yield partial(self._enter, name, number, write.stage, write.archive_others)
         if write.alias is not None:
             yield partial(self._name, name, number, write.alias)
+        if write.without in self._models[name][number][1].aliases:
+            yield partial(self._unname, name, number, str(write.without))
         for key, value in write.tags.items():
             yield partial(self._tag, name, number, key, value)
 
@@ -253,6 +266,12 @@ class MemoryRegistry:
         for other, (_, labels) in list(self._models[name].items()):
             aliases = set(labels.aliases) - {alias} | ({alias} if other == version else set())
             self._relabel(name, other, replace(labels, aliases=tuple(sorted(aliases))))
+
+    def _unname(self, name: str, version: int, alias: str) -> None:
+        self._refuse(alias)
+        labels = self._models[name][version][1]
+        left = tuple(one for one in labels.aliases if one != alias)
+        self._relabel(name, version, replace(labels, aliases=left))
 
     def _relabel(self, name: str, version: int, labels: Labels) -> None:
         self._models[name][version] = (self._models[name][version][0], labels)

@@ -89,14 +89,27 @@ class Registry:
         before = dict(self.labels)
         for one in () if self.silent else writes:
             there = self.labels.setdefault(one.version, NO_LABELS)
+            if self._was_moved(one, there):  # a sweep follows at once
+                self.swept = dict(self.labels)
+                return True
             if one.stage and one.stage != there.stage:
                 self.put(one.version, one.stage, one.archive_others)
             if one.alias and one.alias not in there.aliases:
                 self.name(one.version, one.alias)
             there = self.labels[one.version]
+            there = replace(there, aliases=tuple(alias for alias in there.aliases if alias != one.without))
             self.labels[one.version] = replace(there, tags={**there.tags, **one.tags})
             self._read(one.version)
         return before != self.labels
+
+    def _was_moved(self, write: Write, now: Labels) -> bool:
+        """Whether somebody has moved the labels since the write was decided; then nothing is written."""
+        expected, alias = write.expected, write.alias if write.alias not in now.aliases else None
+        if expected is None or (write.stage in (None, now.stage) and not alias and write.without not in now.aliases):
+            return False
+        holder = next((number for number, one in self.labels.items() if alias in one.aliases), None)
+        moved = now.stage != expected.stage or not set(now.aliases) <= set(expected.aliases)
+        return moved or bool(alias and holder != expected.holder)
 
     def _read(self, version: int) -> None:
         now = self.labels[version]

@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import dataclass
 
 import pytest
-from slipway.adapters.errors import NotFound, Rejected
-from slipway.core.registry import Absent, Entry, Labels, Write
+from slipway.adapters.errors import Conflict, NotFound, Rejected
+from slipway.core.registry import Absent, Entry, Expected, Labels, Write
 
 from tests.adapters.registry_shelf import MLMODEL, Shelf
 from tests.memory_registry import Model
@@ -201,6 +201,54 @@ class TestLabels:
         with pytest.raises(Rejected, match="Shadow"):
             await shelf.registry.write(name, Write(version, "Shadow", alias="champion", tags={"a@b": "x", "c": "1"}))
         assert await self.labels(shelf, name, version) == Labels("None", ("champion",), {"c": "1"})
+
+    async def test_an_alias_is_taken_away_and_once_it_is_gone_that_is_no_matter(self, shelf: Shelf, name: str) -> None:
+        model = shelf.log(Model(MLMODEL))
+        one, two = shelf.register(name, model), shelf.register(name, model)
+        await shelf.registry.write(name, Write(one, alias="champion"))
+        await shelf.registry.write(name, Write(two, without="champion"))
+        assert (await self.labels(shelf, name, one)).aliases == ("champion",), "it is not that version's"
+        for _ in range(2):
+            await shelf.registry.write(name, Write(one, without="champion", tags={"a": "1"}))
+        assert await self.labels(shelf, name, one) == Labels("None", (), {"a": "1"})
+
+    @pytest.mark.parametrize(
+        ("expected", "moved"),
+        [
+            pytest.param(Expected("Staging", ("best",), None), False, id="as it is"),
+            pytest.param(Expected("Staging", ("best", "worst"), None), False, id="an alias went elsewhere"),
+            pytest.param(Expected("None", ("best",), None), True, id="the stage was moved"),
+            pytest.param(Expected("Staging", (), None), True, id="it was given an alias"),
+            pytest.param(Expected("Staging", ("best",), 1), True, id="the alias was taken from who had it"),
+        ],
+    )
+    async def test_what_somebody_moved_meanwhile_is_not_overwritten(
+        self, shelf: Shelf, name: str, expected: Expected, moved: bool
+    ) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        await shelf.registry.write(name, Write(version, "Staging", alias="best"))
+        write = Write(version, "Production", alias="champion", tags={"a": "1"}, expected=expected)
+        if not moved:
+            await shelf.registry.write(name, write)
+            await shelf.registry.write(name, write)  # nothing is left to be moved
+            assert await self.labels(shelf, name, version) == Labels("Production", ("best", "champion"), {"a": "1"})
+            return
+        with pytest.raises(Conflict, match=f"version {version}"):
+            await shelf.registry.write(name, write)
+        assert await self.labels(shelf, name, version) == Labels("Staging", ("best",), {}), (
+            "tags tell of what was not done"
+        )
+
+    async def test_an_alias_that_went_to_another_version_meanwhile_is_not_taken_back(
+        self, shelf: Shelf, name: str
+    ) -> None:
+        model = shelf.log(Model(MLMODEL))
+        one, two = shelf.register(name, model), shelf.register(name, model)
+        await shelf.registry.write(name, Write(two, alias="champion"))
+        with pytest.raises(Conflict):
+            await shelf.registry.write(name, Write(one, alias="champion", expected=Expected("None", (), None)))
+        await shelf.registry.write(name, Write(one, alias="champion", expected=Expected("None", (), two)))
+        assert (await self.labels(shelf, name, one)).aliases == ("champion",)
 
     async def test_a_version_that_is_gone_cannot_be_labelled(self, shelf: Shelf, name: str) -> None:
         version = shelf.register(name, shelf.log(Model(MLMODEL)))

@@ -1,12 +1,13 @@
 """Labels are written beside the passes: what became of a write is a value, and the model is woken for it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from slipway.adapters.errors import NotActing, Rejected, Unauthorized, Unreachable
-from slipway.controller.labeller import FIRST_SECONDS, LONGEST_SECONDS, REFUSED_SECONDS
+from slipway.controller.labeller import FIGHT_SECONDS, FIGHT_WRITES, FIRST_SECONDS, LONGEST_SECONDS, REFUSED_SECONDS
 from slipway.controller.queue import Key, Queue
-from slipway.core.registry import Labels, RegistryModel, Silent, Write
+from slipway.core.registry import Expected, Labels, RegistryModel, Silent, Write
 
 from tests.controller.registry_world import FLIGHTS, PLACE, STATE, World
 
@@ -221,3 +222,33 @@ class TestContested:
         await world.server.write("flights", Write(2, tags={STATE: "of another"}))
         await world.sweep()
         assert world.labeller.contested(FLIGHTS, 2) is None
+
+    async def test_labels_that_somebody_moves_away_each_time_are_not_set_for_ever(self, world: World) -> None:
+        serves, moves = replace(SERVES, archive_others=False), 0
+        for _ in range(2 * FIGHT_WRITES):
+            want(world, serves)
+            await world.labeller.label(FLIGHTS)
+            if seen(world, 2).stage == "Production":
+                moves += 1
+                await world.server.write("flights", Write(2, "Staging"))
+                await world.sweep()
+        refusal = world.labeller.refusal(FLIGHTS, 2)
+        assert moves == FIGHT_WRITES and refusal is not None and refusal.reason == "RegistryContested"
+        assert "stage Production and alias champion of version 2" in refusal.message
+        world.now += FIGHT_SECONDS
+        want(world)
+        want(world, serves)
+        assert await world.labeller.label(FLIGHTS) == 0, "it may have been somebody who tried something"
+
+
+class TestMoved:
+    async def test_what_somebody_moved_before_the_write_is_seen_and_not_overwritten(self, world: World) -> None:
+        await world.server.write("flights", Write(2, "Staging"))
+        want(world, replace(SERVES, archive_others=False, expected=Expected("None", (), None)))
+        assert await world.labeller.label(FLIGHTS) == FIRST_SECONDS
+        assert seen(world, 2) == Labels("Staging", (), {}) and world.woken == [FLIGHTS]
+        refusal = world.labeller.refusal(FLIGHTS, 2)
+        assert refusal is not None and refusal.reason == "LabelsPending" and refusal.retry
+        want(world, replace(SERVES, archive_others=False, expected=Expected("Staging", (), None)))
+        assert await world.labeller.label(FLIGHTS) == 0
+        assert seen(world, 2).stage == "Production"

@@ -317,3 +317,189 @@ def test_a_label_that_drifts_is_set_back_where_the_cluster_decides_and_the_polic
     of.settle()
     moved(of, 2, "Production", archive_others=True)
     assert (of.route(), of.registry.labels[1].stage, declared(of)) == ("1", "Production", ["flights-v1"])
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["loosened since", "still bad"])
+def test_a_version_that_kept_its_label_is_asked_for_again_by_moving_it_once_more(bad: bool) -> None:
+    of = by_registry(bad={2}, onRefusal="Keep")
+    for number in (1, 2):
+        moved(of, number, "Production")
+    if not bad:
+        of.bad.clear()
+        loose = {**GATED, "gates": [{"name": "error", "metric": {**GATED["gates"][0]["metric"], "threshold": 200.0}}]}  # type: ignore[index]
+        of.edit("RegisteredModel", "flights", validation=loose)
+        of.settle()
+    moved(of, 2, "Production", archive_others=True)  # no label of version 2 changes; MLflow archives version 1
+    assert of.registry.labels[1].stage == "Archived"
+    for _ in range(4):
+        of.swept()
+        of.settle()
+        of.advance(60)
+    assert of.route() == ("1" if bad else "2")
+
+
+def test_an_alias_that_no_sweep_has_seen_yet_is_not_taken_back_by_labels_that_are_written_for_another_reason() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.put(2, "Production", archive_others=True)
+    of.swept()
+    of.registry.name(3, "champion")
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "3"
+
+
+def test_a_rollback_answers_a_request_for_the_version_that_it_rolls_back() -> None:
+    of = by_registry()
+    for number in (1, 2, 3):
+        moved(of, number, "Production", archive_others=True)
+    moved(of, 2, "Production", archive_others=True)
+    of.down.add(3)
+    of.advance(4000)  # its pods are gone
+    moved(of, 3, "Production", archive_others=True)
+    assert of.route() == "2"
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    of.down.clear()
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1", "resume": "now"})
+    of.settle()
+    of.advance(700)
+    assert (of.route(), of.registry.labels[1].stage, of.registry.labels[3].stage) == ("1", "Production", "Archived")
+
+
+def test_a_rollback_to_what_serves_ends_a_request() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.down.add(2)
+    moved(of, 2, "Production", archive_others=True)
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    of.down.clear()
+    of.swept()
+    of.advance(700)
+    assert (of.route(), of.registry.labels[1].stage) == ("1", "Production")
+
+
+def test_while_nobody_serves_the_label_that_is_left_of_a_conflict_is_followed() -> None:
+    of = by_registry()
+    of.registry.put(2, "Production")
+    moved(of, 3, alias="champion")
+    assert of.condition("RegisteredModel", "flights", "Ready")["reason"] == "LabelsConflict"
+    of.registry.labels[3] = type(of.registry.labels[3])("None", (), {})
+    moved(of, 2, "Production")
+    assert of.route() == "2"
+
+
+def test_while_nobody_serves_and_the_newest_request_is_refused_another_that_is_in_production_serves() -> None:
+    of = by_registry(bad={3})
+    of.registry.put(2, "Production")
+    moved(of, 3, "Production")
+    of.advance(700)
+    assert of.route() == "2"
+
+
+def test_a_request_that_is_waited_for_is_told() -> None:
+    of = by_registry()
+    of.edit("RegisteredModel", "flights", suspend=True)
+    of.settle()
+    of.edit("RegisteredModel", "flights", suspend=False)
+    of.down.add(3)
+    moved(of, 3, "Production")
+    ready = of.condition("RegisteredModel", "flights", "Ready")
+    assert ready["status"] != "True" and ready["reason"] != "NothingToServe", ready
+
+
+@pytest.mark.parametrize("alias", ["", "champion"])
+def test_archiving_what_was_asked_for_withdraws_it_whatever_alias_is_left(alias: str) -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.down.add(2)
+    moved(of, 2, "Production", alias=alias)
+    moved(of, 2, "Archived")
+    of.down.clear()
+    of.settle()
+    of.advance(700)
+    assert of.route() == "1"
+
+
+def test_what_a_rollback_returned_to_has_its_stage_although_another_version_is_asked_for() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+    of.down.add(3)
+    moved(of, 3, "Production", alias="champion", archive_others=True)
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), of.registry.labels[1].stage, of.registry.labels[3].aliases) == (
+        "1",
+        "Production",
+        ("champion",),
+    )
+    of.down.clear()
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1", "resume": "now"})
+    of.settle()
+    of.advance(700)
+    assert (of.route(), of.registry.labels[1].stage) == ("3", "Archived")
+
+
+def test_correcting_drift_does_not_keep_a_person_from_retiring_the_champion() -> None:
+    of = by_registry(onDrift="Correct")
+    moved(of, 1, "Production")
+    moved(of, 1, "Archived")
+    of.advance(60)
+    assert (of.route(), of.registry.labels[1].stage) == ("none", "Archived")
+
+
+@pytest.mark.parametrize("edit", [{"source": {"name": "Flight air time"}}])
+def test_another_registered_model_or_mapping_asks_for_nothing_by_what_it_shows_at_first(edit: dict[str, Any]) -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.labels[7] = type(of.registry.labels[1])("Production", (), {})
+    of.edit("RegisteredModel", "flights", **edit)
+    of.swept()
+    of.settle()
+    of.advance(700)
+    assert (of.route(), of.registry.labels[7].stage) == ("1", "Production"), "it is nobody's business here"
+    moved(of, 8, "Production")
+    assert of.route() == "8"
+
+
+def test_what_the_registry_loses_for_a_while_asks_for_nothing_when_it_is_back() -> None:
+    of = by_registry(bad={3}, onRefusal="Keep")
+    for number in (1, 3, 2):
+        moved(of, number, "Production")
+    of.registry.put(3, "Production")
+    there, of.registry.labels = of.registry.labels, {}
+    of.swept()
+    of.settle()
+    of.advance(700)
+    assert of.route() == "2"
+    of.registry.labels = there
+    of.swept()
+    of.settle()
+    of.advance(700)
+    assert of.route() == "2"
+
+
+def test_a_refused_version_may_be_moved_to_staging() -> None:
+    of = by_registry(bad={2})
+    for number in (1, 2):
+        moved(of, number, "Production")
+    moved(of, 2, "Staging")
+    of.advance(700)
+    assert (of.registry.labels[2].stage, of.route()) == ("Staging", "1")
+
+
+def test_a_refused_version_loses_the_alias_though_nobody_serves_and_may_be_asked_for_by_it_again() -> None:
+    of = by_registry(bad={2})
+    moved(of, 2, alias="champion")
+    assert (of.route() in ("", "none"), of.registry.labels[2].aliases) == (True, ())
+    of.bad.clear()
+    loose = {**GATED, "gates": [{"name": "error", "metric": {**GATED["gates"][0]["metric"], "threshold": 200.0}}]}  # type: ignore[index]
+    of.edit("RegisteredModel", "flights", validation=loose)
+    of.swept()
+    of.settle()
+    moved(of, 2, alias="champion")
+    assert (of.route(), of.registry.labels[2].stage) == ("2", "Production")

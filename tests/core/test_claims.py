@@ -16,12 +16,15 @@ NOBODY = ModelLedgerSpec()
 FIRST, NEXT = stamp(NOW), stamp(NOW + timedelta(seconds=30))
 
 
+OF = "0a"  # the registered model and its labels of Production
+
+
 def followed(ledger: ModelLedgerSpec, *sweeps: Shows, stages: Stages | None = None) -> ModelLedgerSpec:
     """The ledger after sweeps that showed these labels, 30 seconds apart."""
     for number, shows in enumerate(sweeps):
         now = NOW + timedelta(seconds=30 * number)
         labels = {one: Labels(stage, tuple(aliases.split()), {}) for one, (stage, aliases) in shows.items()}
-        ledger = follow(ledger, RegistryModel(labels, stamp(now)), stages or Stages(), now)
+        ledger = follow(ledger, RegistryModel(labels, stamp(now)), stages or Stages(), OF, now)
     return ledger
 
 

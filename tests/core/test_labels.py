@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from slipway.api.modelregistry import RegistryLabels, Stages
 from slipway.core import promotion
-from slipway.core.labels import synced, wanted
+from slipway.core.drift import synced
+from slipway.core.labels import wanted
 from slipway.core.ledger import EMPTY
 from slipway.core.observed import ModelSeen
 from slipway.core.registry import Labels, RegistryModel, Silent

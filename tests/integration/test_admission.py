@@ -113,6 +113,8 @@ GUARDED = [
     ("pin a version in Production", "it is another artifact, or none", ENGINEER,
      patch("mv/flights-v3", spec={"digest": "sha256:" + "a" * 64}), "change flights-v3 while it is in Production",
      None),
+    ("create with a retry", "one that was refused is asked for again by deleting it and making it anew", ENGINEER, APPLY,
+     "retry flights-v4 as it is made", version("flights", 4, "None", {"slipway.dev/retry": "1"})),
     ("retry in Production", "a version that was rolled back comes up again", ENGINEER,
      annotate("mv/flights-v3", "retry=1"), "retry flights-v3 while it is in Production", None),
     ("archive a champion that left Production", "it ends serving", ENGINEER, stage("trains-v1", "Archived"),

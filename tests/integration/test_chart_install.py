@@ -81,6 +81,7 @@ def test_what_the_operator_may_do_where_it_is_confined(kubectl: Kubectl) -> None
     account = f"system:serviceaccount:{place}:slipway"
     for verb, resource in (
         ("patch", "modelversions.slipway.dev/status"),
+        ("create", "modelversions.slipway.dev"),  # for what labels in the registry ask for
         ("create", "jobs.batch"),
         ("get", "pods/log"),
         ("get", "secrets"),
@@ -90,7 +91,7 @@ def test_what_the_operator_may_do_where_it_is_confined(kubectl: Kubectl) -> None
         assert not allowed(elsewhere, account, verb, resource), f"may {verb} {resource} elsewhere"
     for verb, resource in (
         ("list", "secrets"),
-        ("patch", "modelversions.slipway.dev"),
+        ("delete", "modelversions.slipway.dev"),
         ("promote", "modelversions.slipway.dev"),
         ("create", "pods"),
         ("get", "nodes"),

@@ -312,6 +312,7 @@ def test_defaults(kubectl: Kubectl) -> None:
         "validation": {"timeout": "30m", "pendingTimeout": "10m"},
         "serving": {"runtime": {"scoring": {}}, "scaling": {"fixed": {"replicas": 1}}},
         "rollout": {"strategy": {"rolling": {}}, "keepWarm": "1h", "historyLimit": 5},
+        "promotion": {"source": "Cluster", "onRefusal": "Revert", "onDrift": "Report"},
     }
     spec = kubectl.object("mreg", "mlflow")["spec"]
     assert spec["stages"] == {
@@ -380,7 +381,7 @@ def test_columns_tell_the_story(kubectl: Kubectl) -> None:
     kubectl.must("apply", "--server-side", "--filename=-", stdin=[model(), registry(), version(stage="Production")])
     ready = [condition("Ready", "False", "GateFailed", "error: 13.1 is over 12")]
     for name, found in (
-        ("mv/flights-v3", {"serving": True, "conditions": ready}),
+        ("mv/flights-v3", {"stage": "Production", "serving": True, "conditions": ready}),
         (
             "rmodel/flights",
             {"champion": {"version": 2, "ready": "2/2"}, "candidate": {"version": 3}, "url": "http://flights"},

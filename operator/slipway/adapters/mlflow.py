@@ -10,7 +10,7 @@ from typing import Any
 from ..core.registry import Absent, Entry, Labels, Write
 from ..core.snapshot import Sweep, Watermark
 from ..resources import naming
-from .errors import NotFound, Rejected
+from .errors import Conflict, NotFound, Rejected
 from .mlflow_answers import Patience, ServerFault, TooLarge
 from .mlflow_formats import (
     MLMODEL_LIMIT_BYTES,
@@ -65,6 +65,17 @@ class _Found:
             aliases=tuple(sorted(map(str, aliases if isinstance(aliases, list) else ()))),
             tags={str(tag.get("key")): str(tag.get("value", "")) for tag in records(self.facts.get("tags"))},
         )
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One call of a write."""
+
+    operation: str
+    purpose: str
+    document: Mapping[str, object]
+    method: str = "POST"
+    labels: bool = True  # whether it moves stage or alias
 
 
 class MLflowRegistry:
@@ -145,16 +156,19 @@ class MLflowRegistry:
         Stage, then alias, then tags, so that a reader of the alias finds the stage. Others are archived in
         the same transaction in which this version enters the stage. `NotFound` when the version is gone. What MLflow
         refuses, such as a stage where it has none, does not keep the rest from being written: the first refusal is
-        raised afterwards. Writing again completes what another error broke off.
-        POST model-versions/transition-stage, registered-models/alias, model-versions/set-tag.
+        raised afterwards. Writing again completes what another error broke off. Where stage or alias are not what
+        the write expects, nothing is written: `Conflict`. MLflow compares nothing itself, so that what is moved
+        between the two requests is overwritten all the same.
+        POST model-versions/transition-stage, registered-models/alias (or DELETE), model-versions/set-tag.
         """
         found = await self._find(name, write.version)
         if isinstance(found, Absent):
             raise NotFound(found.message)
+        await self._expect(found, write)
         refusals: list[Rejected] = []
-        for operation, purpose, document in _steps(found, write):
+        for step in _steps(found, write):
             try:
-                await self._post(operation, purpose, document)
+                await self._post(step)
             except Rejected as error:
                 refusals.append(error)
         if refusals:
@@ -249,8 +263,35 @@ class MLflowRegistry:
     async def _get(self, operation: str, purpose: str, **query: str) -> dict[str, Any]:
         return await self._http.document(Request(operation, purpose, f"{API}/{operation}", query=query))
 
-    async def _post(self, operation: str, purpose: str, document: Mapping[str, object]) -> None:
-        await self._http.document(Request(operation, purpose, f"{API}/{operation}", method="POST", document=document))
+    async def _post(self, step: _Step) -> None:
+        path = f"{API}/{step.operation}"
+        await self._http.document(
+            Request(step.operation, step.purpose, path, method=step.method, document=step.document)
+        )
+
+    async def _expect(self, found: _Found, write: Write) -> None:
+        """`Conflict` where stage or alias were moved since the write was decided."""
+        expected, now = write.expected, found.labels
+        if expected is None or not any(step.labels for step in _steps(found, write)):
+            return
+        moved = now.stage != expected.stage or not set(now.aliases) <= set(expected.aliases)
+        if not moved and write.alias is not None:
+            moved = await self._holder(found.name, write.alias) != expected.holder
+        if moved:
+            raise Conflict(f"the labels of {found} were moved meanwhile: they are read again first")
+
+    async def _holder(self, name: str, alias: str) -> int | None:
+        """The version that has an alias now. GET registered-models/alias."""
+        purpose = f'read the alias "{alias}" of the model "{name}"'
+        try:
+            answer = await self._get("registered-models/alias", purpose, name=name, alias=alias)
+        except NotFound:
+            return None
+        except Rejected as error:  # MLflow calls an alias that nobody has an invalid parameter
+            if "not found" in str(error):
+                return None
+            raise
+        return naming.number(str(self._member(answer, "model_version").get("version")))
 
     def _member(self, answer: dict[str, Any], key: str) -> dict[str, Any]:
         value = answer.get(key)
@@ -271,15 +312,21 @@ class MLflowRegistry:
         )
 
 
-def _steps(found: _Found, write: Write) -> Iterator[tuple[str, str, dict[str, object]]]:
-    """The calls that a write needs: operation, purpose, document."""
+def _steps(found: _Found, write: Write) -> Iterator[_Step]:
+    """The calls that a write needs."""
     now, key = found.labels, {"name": found.name, "version": str(write.version)}
     if write.stage is not None and write.stage.lower() != now.stage.lower():
         archive = write.archive_others and write.stage.lower() in ARCHIVING
         moved = {**key, "stage": write.stage, "archive_existing_versions": archive}
-        yield "model-versions/transition-stage", f"move {found} to stage {write.stage}", moved
+        yield _Step("model-versions/transition-stage", f"move {found} to stage {write.stage}", moved)
     if write.alias is not None and write.alias not in now.aliases:
-        yield "registered-models/alias", f'set the alias "{write.alias}" on {found}', {**key, "alias": write.alias}
+        yield _Step(
+            "registered-models/alias", f'set the alias "{write.alias}" on {found}', {**key, "alias": write.alias}
+        )
+    if write.without is not None and write.without in now.aliases:
+        off = {"name": found.name, "alias": write.without}
+        yield _Step("registered-models/alias", f'take the alias "{write.without}" off {found}', off, "DELETE")
     for tag, value in write.tags.items():
         if now.tags.get(tag) != value:
-            yield "model-versions/set-tag", f'set the tag "{tag}" on {found}', {**key, "key": tag, "value": value}
+            said = {**key, "key": tag, "value": value}
+            yield _Step("model-versions/set-tag", f'set the tag "{tag}" on {found}', said, labels=False)

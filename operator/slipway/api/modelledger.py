@@ -80,6 +80,9 @@ class Shown(Value):
     by: Annotated[
         Literal["Stage", "Alias", "Both"], Field(description="Whether the stage says so, the alias, or both.")
     ]
+    asked: Annotated[bool, Field(description="Whether that was a request, and not there before labels decided.")] = (
+        False
+    )
 
 
 class Request(Value):
@@ -103,6 +106,9 @@ class TakenBack(Value):
 class Following(Value):
     """What the registry's labels have asked for so far. A label of Production that is not among them is a request."""
 
+    of: Annotated[
+        Short, Field(description="Hash of the registered model and of the labels of Production that this is about.")
+    ] = ""
     shown: Annotated[
         tuple[Shown, ...],
         Field(

@@ -6,9 +6,9 @@ import math
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ..adapters.errors import AdapterError, NotActing, Rejected, Unreachable
+from ..adapters.errors import AdapterError, Conflict, NotActing, Rejected, Unreachable
 from ..adapters.ports import Registry, silence
 from ..core.reasons import Reason
 from ..core.registry import Absent, Labels, RegistryModel, Silent, Write
@@ -24,6 +24,7 @@ WORKERS = 4
 FIRST_SECONDS = 2.0  # after a write that found nobody
 LONGEST_SECONDS = 120.0
 REFUSED_SECONDS = 300.0  # after one that was refused, unless something changes before
+FIGHT_WRITES, FIGHT_SECONDS = 6, 600.0  # as often as this within so long, and somebody else moves them each time
 DRAIN_SECONDS = 15.0  # for a write that runs when the operator ends
 
 
@@ -45,6 +46,18 @@ class _Model:
     failures: int = 0  # in a row
     due: float = 0.0  # when what was refused is worth trying again
     written: dict[int, tuple[Place, str, Write]] = field(default_factory=dict)  # what the registry was seen to say
+    moves: dict[tuple[int, str | None, str | None], list[float]] = field(default_factory=dict)  # when labels were set
+
+    def fights(self, write: Write, now: float) -> bool:
+        """Whether these labels were set so often lately that somebody else must set others each time."""
+        recent = [at for at in self.moves.get(_move(write), ()) if now - at < FIGHT_SECONDS]
+        return len(recent) >= FIGHT_WRITES
+
+    def moved(self, write: Write, now: float) -> None:
+        """The labels were set now."""
+        recent = [at for at in self.moves.get(_move(write), ()) if now - at < FIGHT_SECONDS]
+        self.moves = {key: times for key, times in self.moves.items() if now - times[-1] < FIGHT_SECONDS}
+        self.moves[_move(write)] = [*recent, now][-FIGHT_WRITES:]
 
 
 class Labeller:
@@ -195,9 +208,12 @@ class Labeller:
         """One after the other; the first that finds nobody ends it."""
         refusals: dict[int, Silent] = {}
         for number, write in enumerate(wanted.writes):
-            wrote = known.written.get(write.version) == (wanted.registry, wanted.name, write)
+            wrote = known.written.get(write.version) == (wanted.registry, wanted.name, replace(write, expected=None))
             if wrote and (said := self.contested(model, write.version)):  # two who insist would write for ever
                 refusals[write.version] = Silent("RegistryContested", said, False)
+                continue
+            if known.fights(write, self._clock()):
+                refusals[write.version] = Silent("RegistryContested", _fought(write), False)
                 continue
             try:
                 why = await self._write(known, wanted, write, client)
@@ -213,9 +229,16 @@ class Labeller:
         if self._may_write() <= 0:  # it stood still, and another operator may act by now
             raise NotActing("another operator acts, or may act: this one writes no label")
         why: Silent | None = None
+        before = self._sweeper.model(wanted.registry, wanted.name)
+        there = before.labels.get(write.version) if isinstance(before, RegistryModel) else None
         try:
             await client.write(wanted.name, write)
+            if there is not None and not _labelled(there, write):
+                known.moved(write, self._clock())
             self._telemetry.actions.labels("label").inc()
+        except Conflict as error:  # the next sweep shows what somebody asks for
+            why = Silent(Reason.LabelsPending, str(error))
+            self._sweeper.hurry(wanted.registry)
         except Rejected as error:
             why = silence(error)
         try:
@@ -226,7 +249,7 @@ class Labeller:
             return Silent(labels.reason, labels.message, False)
         self._sweeper.confirm(wanted.registry, wanted.name, write.version, labels)
         if _tagged(labels, write):
-            known.written[write.version] = (wanted.registry, wanted.name, write)
+            known.written[write.version] = (wanted.registry, wanted.name, replace(write, expected=None))
         if why is None and not _says(labels, write):
             said = f"the registry took the labels of version {write.version} and does not show them: it says {labels}"
             return Silent(Reason.RegistryRejected, said, False)
@@ -234,10 +257,26 @@ class Labeller:
 
 
 def _says(labels: Labels, write: Write) -> bool:
+    return _labelled(labels, write) and _tagged(labels, write)
+
+
+def _labelled(labels: Labels, write: Write) -> bool:
     stage = write.stage is None or labels.stage.lower() == write.stage.lower()
-    alias = write.alias is None or write.alias in labels.aliases
-    return stage and alias and _tagged(labels, write)
+    alias = (write.alias is None or write.alias in labels.aliases) and write.without not in labels.aliases
+    return stage and alias
 
 
 def _tagged(labels: Labels, write: Write) -> bool:
     return all(labels.tags.get(key) == value for key, value in write.tags.items())
+
+
+def _move(write: Write) -> tuple[int, str | None, str | None]:
+    return write.version, write.stage, write.alias
+
+
+def _fought(write: Write) -> str:
+    labels = " and ".join([f"stage {write.stage}"] * bool(write.stage) + [f"alias {write.alias}"] * bool(write.alias))
+    return (
+        f"the {labels} of version {write.version} was set {FIGHT_WRITES} times within {FIGHT_SECONDS / 60:.0f} minutes "
+        "and moved by somebody else each time: find the other writer, or let each have labels of its own."
+    )

@@ -94,6 +94,11 @@ class Sweeper:
             swept.hurry.set()
         return swept.state
 
+    def hurry(self, registry: Place) -> None:
+        """Something has changed there: it is swept before its interval is over."""
+        if (swept := self._swept.get(registry)) is not None:
+            swept.hurry.set()
+
     def confirm(self, registry: Place, name: str, version: int, labels: Labels) -> None:
         """A version was read by itself: a sweep that began before does not know better."""
         swept = self._swept.get(registry)

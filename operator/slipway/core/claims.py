@@ -4,13 +4,13 @@ A label of Production that was not seen before is a request, whoever moved it: t
 one counts. What was seen before asks for nothing, the operator's own labels among it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from ..api.modelledger import SHOWN, TAKEN_BACK, Following, ModelLedgerSpec, Request, Shown, TakenBack
-from ..api.modelregistry import Stages
+from ..api.modelregistry import RegistryLabels, Stages
 from ..api.modelversion import ModelVersion, Stage
 from .registry import Labels, RegistryModel
 
@@ -24,13 +24,20 @@ def stage_of(
     number, following = version.spec.version, ledger.following or Following()
     if number == ledger.champion:
         return "Archived" if following.archived == "Asked" else "Production"
-    out = {one.version for one in ledger.rolled_back} | {one.version for one in following.taken_back}
-    if number in out or (following.request and following.request.version == number):
+    if following.request and following.request.version == number:
         return "Production"
+    shown = labels.get(number) if labels is not None else None
+    if number in out(ledger):  # it is out until it is asked for again; Staging is no danger to anybody
+        return "Staging" if shown and stage_shown(shown, stages) == "Staging" else "Production"
     if labels is None:
         return version.status.stage or "None"
-    shown = labels.get(number)
     return stage_shown(shown, stages) if shown else "None"
+
+
+def out(ledger: ModelLedgerSpec) -> set[int]:
+    """Versions that were asked for and may not serve: they were refused, or rolled back."""
+    taken_back = ledger.following.taken_back if ledger.following else ()
+    return {one.version for one in ledger.rolled_back} | {one.version for one in taken_back}
 
 
 def stage_shown(labels: Labels, stages: Stages) -> Stage:
@@ -61,31 +68,58 @@ class _Change:
     by_stage: frozenset[int]
     by_alias: frozenset[int]
     champion: bool  # somebody has set its labels again
+    withdrawn: frozenset[int]  # whose stage was taken away by archiving it, whatever alias it was left
 
 
-def follow(ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, now: datetime) -> ModelLedgerSpec:
+def follow(ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, of: str, now: datetime) -> ModelLedgerSpec:
     """The ledger, once it has taken down what the registry's labels ask for.
 
-    Where a champion serves when this begins, what the registry shows then asks for nothing.
+    `of` stands for the registered model and its labels of Production. Where a champion serves when this begins, or
+    when either is another one, what the registry shows then asks for nothing.
     """
     shown = {number: by for number, one in registry.labels.items() if (by := _by(one, stages))}
-    before = ledger.following
-    if before is None:
-        before = _begun(ledger, shown, registry, stages)
-    change = _change(before, shown, ledger.champion)
-    following = _asked(before, change, now.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    before, at = ledger.following, now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if before is None or before.of != of:
+        before = _begun(ledger, shown, registry, stages).model_copy(update={"of": of})
+    change = _change(before, shown, ledger.champion, registry, stages)
+    following = _asked(before, change, at)
+    if following.request is None and ledger.champion is None:
+        following = _asked_still(following, ledger, registry, stages, at)
+    opened = following.request is not None and following.request != before.request
     following = _archived(following, ledger, registry, stages)
     restored = shown.get(ledger.champion or 0) == _whole(stages)
-    changes = {"shown": _kept(shown, ledger.champion), "restore": following.restore and not restored}
+    seen = _seen(before, following, change, registry, ledger.champion if opened else None)
+    changes = {"shown": _kept(seen, ledger.champion), "restore": following.restore and not restored}
     return ledger.model_copy(update={"following": following.model_copy(update=changes)})
 
 
 def _begun(ledger: ModelLedgerSpec, shown: Mapping[int, By], registry: RegistryModel, stages: Stages) -> Following:
     """What is believed to have been seen before the first sweep."""
-    if ledger.champion is not None:
-        return Following(shown=_kept(shown, ledger.champion), archived="Aside")
-    left = {number: by for number, by in shown.items() if stage_shown(registry.labels[number], stages) == "Archived"}
-    return Following(shown=_kept(left, None))
+    if ledger.champion is None:
+        shown = {number: by for number, by in shown.items() if _is_left_over(registry.labels[number], stages)}
+    seen = {number: Shown(version=number, by=by) for number, by in shown.items()}
+    return Following(shown=_kept(seen, ledger.champion), archived="Aside" if ledger.champion is not None else "")
+
+
+def _is_left_over(labels: Labels, stages: Stages) -> bool:
+    """Whether its alias stayed on what was archived."""
+    return stage_shown(labels, stages) != "Production"
+
+
+def _seen(
+    before: Following, now: Following, change: _Change, registry: RegistryModel, expected: int | None
+) -> dict[int, Shown]:
+    """The labels that are accounted for. A version that the registry lost for a while asks for nothing by returning.
+
+    `expected` is the champion in the sweep that brings a request: its labels may be on their way, written by us.
+    """
+    asked = {one.version for one in before.shown if one.asked}
+    if now.request is not None:
+        asked |= {one for one in (now.request.version, now.request.against) if one is not None}
+    lost = {one.version: one for one in before.shown if one.version not in registry.labels or one.version == expected}
+    withdrawn = before.request.version if before.request and now.request != before.request else None
+    lost = {number: one for number, one in lost.items() if number != withdrawn}
+    return lost | {number: Shown(version=number, by=by, asked=number in asked) for number, by in change.shown.items()}
 
 
 def _whole(stages: Stages) -> By:
@@ -111,10 +145,25 @@ def answer(ledger: ModelLedgerSpec, refused: bool, retry: str) -> ModelLedgerSpe
 def expect(ledger: ModelLedgerSpec, stages: Stages) -> ModelLedgerSpec:
     """The ledger, with the labels that the champion is about to get: they are nobody's request."""
     following, champion = ledger.following, ledger.champion
-    if following is None or following.request is not None or champion is None:
+    if following is None or champion is None:
         return ledger
-    shown = {one.version: one.by for one in following.shown} | {champion: _whole(stages)}
-    return ledger.model_copy(update={"following": following.model_copy(update={"shown": _kept(shown, champion)})})
+    labels = of_champion(ledger, stages)
+    by: By | None = "Stage" if labels.stage else None
+    if labels.alias:
+        by = "Both" if by else "Alias"
+    seen = {one.version: one for one in following.shown}
+    before = seen.get(champion)
+    if by is None or (before is not None and before.by in (by, "Both")):
+        return ledger
+    seen[champion] = Shown(version=champion, by=by if before is None else "Both", asked=bool(before and before.asked))
+    return ledger.model_copy(update={"following": following.model_copy(update={"shown": _kept(seen, champion)})})
+
+
+def of_champion(ledger: ModelLedgerSpec, stages: Stages) -> RegistryLabels:
+    """The labels that the champion gets. A request is answered first; while a hold lasts, it keeps the alias."""
+    if ledger.following is None or ledger.following.request is None:
+        return stages.production
+    return RegistryLabels(stage=stages.production.stage) if ledger.hold else RegistryLabels()
 
 
 def ask_again(ledger: ModelLedgerSpec, number: int, retry: str, now: datetime) -> ModelLedgerSpec:
@@ -127,12 +176,22 @@ def ask_again(ledger: ModelLedgerSpec, number: int, retry: str, now: datetime) -
     )
 
 
-def _kept(shown: Mapping[int, By], champion: int | None) -> tuple[Shown, ...]:
+def withdraw(ledger: ModelLedgerSpec, numbers: Collection[int]) -> ModelLedgerSpec:
+    """The ledger, once an open request for one of these versions no longer counts; the champion gets its labels."""
+    following = ledger.following
+    if following is None or following.request is None or following.request.version not in numbers:
+        return ledger
+    return ledger.model_copy(update={"following": following.model_copy(update={"request": None, "restore": True})})
+
+
+def _kept(shown: Mapping[int, Shown], champion: int | None) -> tuple[Shown, ...]:
     first = sorted(shown, key=lambda number: (number != champion, -number))[:SHOWN]
-    return tuple(Shown(version=number, by=shown[number]) for number in sorted(first))
+    return tuple(shown[number] for number in sorted(first))
 
 
-def _change(before: Following, shown: Mapping[int, By], champion: int | None) -> _Change:
+def _change(
+    before: Following, shown: Mapping[int, By], champion: int | None, registry: RegistryModel, stages: Stages
+) -> _Change:
     known = {one.version: one.by for one in before.shown}
     lowest = min(known.keys() - {champion}) if len(known) == SHOWN else 0  # nobody knows what was there below it
 
@@ -143,8 +202,18 @@ def _change(before: Following, shown: Mapping[int, By], champion: int | None) ->
     there = [number for number in shown if number >= lowest or number == champion]
     by_stage = frozenset(number for number in there if is_new(number, "Stage"))
     by_alias = frozenset(number for number in there if is_new(number, "Alias"))
+    archived = {number for number, one in registry.labels.items() if _is(one.stage, stages.archived.stage)}
+    moved_out = frozenset(number for number in archived if known.get(number) in ("Stage", "Both"))
+    if champion in moved_out and not by_stage and before.archived == "":
+        by_stage = _in_its_place(shown, champion)
     itself = frozenset({champion})
-    return _Change(shown, by_stage - itself, by_alias - itself, champion in by_stage | by_alias)
+    return _Change(shown, by_stage - itself, by_alias - itself, champion in by_stage | by_alias, moved_out)
+
+
+def _in_its_place(shown: Mapping[int, By], champion: int | None) -> frozenset[int]:
+    """The version that was put into Production once more: MLflow archived the champion, and left that one alone."""
+    left = frozenset(number for number, by in shown.items() if by in ("Stage", "Both") and number != champion)
+    return left if len(left) == 1 else frozenset()
 
 
 def _asked(before: Following, change: _Change, at: str) -> Following:
@@ -152,16 +221,35 @@ def _asked(before: Following, change: _Change, at: str) -> Following:
     request, new = before.request, change.by_stage | change.by_alias
     if new:
         apart = change.by_stage if change.by_alias and not change.by_alias <= change.by_stage else frozenset()
-        chosen = max(change.by_alias if apart else new)
-        request = Request(version=chosen, at=at, against=max(apart) if apart else None)
-        kept = tuple(one for one in before.taken_back if one.version != chosen)
-        return before.model_copy(update={"request": request, "taken_back": kept, "restore": False})
-    gone = request is not None and not request.retry and request.version not in change.shown
-    if gone or (request is not None and change.champion):
+        return _asks(before, max(change.by_alias if apart else new), at, max(apart) if apart else None)
+    if request is None:
+        return before
+    gone = not request.retry and (request.version not in change.shown or request.version in change.withdrawn)
+    if gone and request.against is not None and request.against in change.shown:
+        return _asks(before, request.against, request.at)
+    if gone or change.champion:
         return before.model_copy(update={"request": None})
-    if request is not None and request.against is not None and request.against not in change.shown:
+    if request.against is not None and (request.against not in change.shown or request.against in change.withdrawn):
         return before.model_copy(update={"request": request.model_copy(update={"against": None})})
     return before
+
+
+def _asks(before: Following, number: int, at: str, against: int | None = None) -> Following:
+    request = Request(version=number, at=at, against=against)
+    kept = tuple(one for one in before.taken_back if one.version != number)
+    return before.model_copy(update={"request": request, "taken_back": kept, "restore": False})
+
+
+def _asked_still(
+    following: Following, ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, at: str
+) -> Following:
+    """While nobody serves, a version that is in Production in the registry and may serve is asked for."""
+    may = [
+        number
+        for number, one in registry.labels.items()
+        if stage_shown(one, stages) == "Production" and number not in out(ledger)
+    ]
+    return _asks(following, max(may), at) if may else following
 
 
 def _archived(following: Following, ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages) -> Following:

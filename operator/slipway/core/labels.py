@@ -1,7 +1,6 @@
-"""What the registry should say about each version, and whether it does.
+"""What the registry should say about each version: stage, alias, and tags for people.
 
-The ledger remembers what the registry was asked to say. Labels that differ from it are drift once they were as asked;
-drift is reported and never overwritten.
+The ledger remembers what it was asked to say.
 """
 
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from ..api.modelregistry import RegistryLabels
 from ..api.modelversion import ModelVersion
 from ..resources import naming
 from . import claims
-from .conditions import Verdict, clipped, failed, passed, unknown
+from .conditions import clipped
 from .election import refusal, refused
 from .ledger import is_rolled_back
 from .observed import ModelSeen
-from .reasons import Reason, reason_named
-from .registry import Absent, Labels, Silent, Write
+from .registry import Expected, Silent, Write
 
 WHY_LIMIT = 1000  # characters of a reason in a tag
 
@@ -28,6 +26,15 @@ class Wanted:
     write: Write
     state: str  # a word
     message: str  # what is told once it says so
+
+
+@dataclass(frozen=True)
+class Said:
+    """What people are told of a version."""
+
+    state: str  # a word
+    detail: str = ""
+    why: str = ""  # it may not serve
 
 
 def in_play(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
@@ -45,30 +52,44 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
     if isinstance(seen.registry, Silent):
         return None
     number, stages, nothing = version.spec.version, seen.registry.spec.stages, RegistryLabels()
+    serves = f"version {ledger.champion} serves"
     if number == ledger.champion:
-        moving = ledger.following is not None and ledger.following.request is not None  # that is answered first
-        return _wanted(seen, version, nothing if moving else stages.production, "Serving", f"since {ledger.since}")
+        return _wanted(
+            seen, ledger, version, claims.of_champion(ledger, stages), Said("Serving", f"since {ledger.since}")
+        )
+    stage = seen.stage(version, ledger)
     if out := is_rolled_back(ledger, number):
-        after, by = _out_of_use(seen, ledger, number), f"Rolled back by {out.by}: {out.reason or 'no reason given'}"
-        return _wanted(seen, version, after, "RolledBack", f"version {ledger.champion} serves", by)
+        after = nothing if stage == "Staging" else _out_of_use(seen, ledger, number)
+        by = f"Rolled back by {out.by}: {out.reason or 'no reason given'}"
+        return _wanted(seen, ledger, version, after, Said("RolledBack", serves, by))
     if refused(ledger, version):
         why = refusal(version)
         reason, message = (why.reason, why.message) if why else ("", "")
-        return _wanted(seen, version, _if_refused(seen, ledger, number), "Refused", reason, message)
-    stage = seen.stage(version, ledger)
+        after = nothing if stage == "Staging" else _if_refused(seen, ledger, number)
+        return _wanted(seen, ledger, version, after, Said("Refused", reason, message))
     if stage == "Archived":
-        return _wanted(seen, version, _out_of_use(seen, ledger, number), "Archived", "")
+        return _wanted(seen, ledger, version, _out_of_use(seen, ledger, number), Said("Archived"))
     if stage == "Staging" and _is_proven(version):
-        return _wanted(
-            seen, version, stages.staging if _is_first_in_staging(seen, ledger, version) else nothing, "Validated", ""
-        )
+        after = stages.staging if _is_first_in_staging(seen, ledger, version) else nothing
+        return _wanted(seen, ledger, version, after, Said("Validated"))
     if stage == "Production" and ledger.champion is not None and (seen.by_registry or ledger.release(number)):
-        if seen.by_registry and _asks(ledger, number):
+        if seen.by_registry and not _was_replaced(ledger, number):
             return None
         # Where labels decide, only what is known is archived: others may be asked for by now.
-        after = RegistryLabels(stage=stages.archived.stage) if seen.by_registry else nothing
-        return _wanted(seen, version, after, "Replaced", f"version {ledger.champion} serves")
+        after = RegistryLabels(stage=stages.archived.stage or "None") if seen.by_registry else nothing
+        return _wanted(seen, ledger, version, after, Said("Replaced", serves))
     return None
+
+
+def _was_replaced(ledger: ModelLedgerSpec, number: int) -> bool:
+    """Whether the version served, or was asked for, and another one was asked for since.
+
+    What stood in Production when labels began to decide is nobody's business here.
+    """
+    following = ledger.following
+    if following is None or (following.request and number in (following.request.version, following.request.against)):
+        return False
+    return ledger.release(number) is not None or any(one.version == number and one.asked for one in following.shown)
 
 
 def _out_of_use(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> RegistryLabels:
@@ -79,28 +100,21 @@ def _out_of_use(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> Regist
     return labels if number == first else RegistryLabels(stage=labels.stage)
 
 
-def _asks(ledger: ModelLedgerSpec, number: int) -> bool:
-    """Whether a label in the registry asks for the version, and was not answered yet."""
-    request = ledger.following.request if ledger.following else None
-    return request is not None and number in (request.version, request.against)
-
-
 def _if_refused(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> RegistryLabels:
     """The labels of a version that was refused: those of what is out of use, if its own are to go back."""
     taken_back = {one.version for one in ledger.following.taken_back} if ledger.following else set()
     if number not in taken_back or seen.model.spec.promotion.on_refusal == "Keep":
         return RegistryLabels()
-    return (
-        RegistryLabels(stage=seen.stages.archived.stage or "None") if seen.stages.production.stage else RegistryLabels()
-    )
+    return RegistryLabels(stage=seen.stages.archived.stage or "None" if seen.stages.production.stage else None)
 
 
 def _wanted(
-    seen: ModelSeen, version: ModelVersion, labels: RegistryLabels, state: str, detail: str, why: str = ""
+    seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, labels: RegistryLabels, told_people: Said
 ) -> Wanted:
     """The labels, and tags for people: what has become of the version, and why it may not serve."""
+    state, why = told_people.state, told_people.why
     prefix = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"
-    said = f"{state} {detail}".strip()
+    said = f"{state} {told_people.detail}".strip()
     digest = version.status.digest if state in ("Serving", "Validated") else None
     tags = {prefix + "state": said} | ({prefix + "digest": digest} if digest else {})
     known = seen.known.labels.get(version.spec.version) if seen.known else None
@@ -109,11 +123,42 @@ def _wanted(
     if seen.labelled_by:  # what one writes would be a request to the other
         labels = RegistryLabels()
     others = labels.stage in ("Production", "Staging") and not seen.by_registry
-    write = Write(version.spec.version, labels.stage, archive_others=others, alias=labels.alias, tags=tags)
+    write = Write(
+        version.spec.version,
+        labels.stage,
+        archive_others=others,
+        alias=labels.alias,
+        without=_stale_alias(seen, ledger, version.spec.version, state),
+        tags=tags,
+        expected=_expected(seen, version.spec.version, labels),
+    )
     stage = f", stage {labels.stage}" if labels.stage else ""
     alias = f", alias {labels.alias}" if labels.alias else ""
     other = f" Stage and alias are those of the model {seen.labelled_by}." if seen.labelled_by else ""
     return Wanted(write, state, f"The registry says: {said}{stage}{alias}.{other}")
+
+
+def _stale_alias(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, state: str) -> str | None:
+    """The alias of Production on what may not serve, while no champion is there to take it over."""
+    if not seen.by_registry or seen.labelled_by or ledger.champion is not None or state not in _NOT_SERVING:
+        return None
+    taken_back = {one.version for one in ledger.following.taken_back} if ledger.following else set()
+    if state == "Refused" and (number not in taken_back or seen.model.spec.promotion.on_refusal == "Keep"):
+        return None
+    return seen.stages.production.alias
+
+
+_NOT_SERVING = ("Refused", "RolledBack", "Archived")
+
+
+def _expected(seen: ModelSeen, number: int, labels: RegistryLabels) -> Expected | None:
+    """What the write was decided by, where labels are requests: one that nobody has seen yet is not overwritten."""
+    known = seen.known
+    if not seen.by_registry or known is None:
+        return None
+    there = known.labels.get(number)
+    holder = next((n for n, one in known.labels.items() if labels.alias and labels.alias in one.aliases), None)
+    return Expected(there.stage if there else "None", there.aliases if there else (), holder)
 
 
 def told(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Told, ...]:
@@ -127,103 +172,6 @@ def told(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Told, ...]:
             alias = naming.short_hash(one.write.alias) if one.write.alias else ""
             found.append(Told(version=version.spec.version, state=one.state, stage=one.write.stage or "", alias=alias))
     return tuple(found)
-
-
-def writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
-    """What has to be written to the registry: whatever it does not say and was not changed by somebody else."""
-    found = []
-    for version in in_play(seen, ledger):
-        one = wanted(seen, ledger, version)
-        if one is not None and synced(seen, ledger, version).reason in _UNWRITTEN:
-            found.append(one.write)
-    return tuple(found)
-
-
-# What a version reads while the registry does not say what it should, and the label writer is to go on trying.
-_UNWRITTEN = {
-    Reason.LabelsPending,
-    Reason.RegistryUnreachable,
-    Reason.RegistryUnauthorized,
-    Reason.RegistryRejected,
-}
-
-
-def synced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Verdict:
-    """The registry's labels say what is really running."""
-    number = version.spec.version
-    one = wanted(seen, ledger, version)
-    before = version.status.condition("Synced")
-    if isinstance(seen.registry, Silent):
-        if before is not None and before.status == "True":
-            return Verdict("True", reason_named(before.reason), before.message)  # silence takes nothing back
-        return unknown(reason_named(seen.registry.reason), seen.registry.message)
-    if one is None:
-        return unknown(Reason.LabelsPending)
-    if number not in {other.spec.version for other in in_play(seen, ledger)}:
-        return passed(Reason.NotTold)
-    if said := seen.contested.get(number):
-        return failed(Reason.RegistryContested, said)
-    labels = seen.known.labels.get(number) if seen.known else None
-    if labels is not None:
-        return _compared(seen, ledger, number, one, labels)
-    if before is not None and before.status == "True" and before.message == one.message:
-        return passed(Reason.LabelsWritten, one.message)
-    return _unwritten(seen, number)
-
-
-def _compared(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted, labels: Labels) -> Verdict:
-    if says(labels, one.write):
-        return passed(Reason.LabelsWritten, one.message)
-    if number in seen.label_refusals:  # tags may be there although the registry refused the rest
-        return _unwritten(seen, number)
-    if _tags_are(labels, one.write):  # tags are written last: the rest was as it should be
-        return _drifted(seen, ledger, number, one, labels)
-    return _unwritten(seen, number)
-
-
-def _drifted(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted, labels: Labels) -> Verdict:
-    """Labels were moved by hand: they are set back, or told of. What they asked for was answered before."""
-    policy, shown = seen.model.spec.promotion, claims.stage_shown(labels, seen.stages)
-    if seen.by_registry and number != ledger.champion:
-        return _unwritten(seen, number) if shown == "Production" else passed(Reason.LabelsWritten, one.message)
-    refused_one = ledger.following is not None and ledger.following.restore
-    if policy.on_drift == "Correct" or (refused_one and policy.on_refusal == "Revert"):
-        return _unwritten(seen, number)
-    if seen.by_registry and shown not in ("Production", "Archived"):
-        return failed(Reason.Unclaimed)
-    return failed(Reason.RegistryDrifted, _drift(labels, one.write))
-
-
-def _unwritten(seen: ModelSeen, number: int) -> Verdict:
-    """Why the labels are not as they should be yet."""
-    if trouble := seen.label_refusals.get(number):
-        verdict = unknown if trouble.retry else failed
-        return verdict(reason_named(trouble.reason), trouble.message)
-    if isinstance(seen.labels, Silent):
-        return unknown(reason_named(seen.labels.reason), seen.labels.message)
-    if isinstance(seen.labels, Absent):
-        return failed(reason_named(seen.labels.reason), seen.labels.message)
-    return unknown(Reason.LabelsPending)
-
-
-def says(labels: Labels, write: Write) -> bool:
-    """Whether the labels are as the write would have them."""
-    stage = write.stage is None or labels.stage == write.stage
-    alias = write.alias is None or write.alias in labels.aliases
-    return stage and alias and _tags_are(labels, write)
-
-
-def _tags_are(labels: Labels, write: Write) -> bool:
-    return all(labels.tags.get(key) == value for key, value in write.tags.items())
-
-
-def _drift(labels: Labels, write: Write) -> str:
-    found = []
-    if write.stage and labels.stage != write.stage:
-        found.append(f"stage is {labels.stage}, was set to {write.stage}")
-    if write.alias and write.alias not in labels.aliases:
-        found.append(f"alias {write.alias} was taken away")
-    return "In the registry, " + " and ".join(found) + "."
 
 
 def _is_proven(version: ModelVersion) -> bool:

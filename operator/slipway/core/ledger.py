@@ -127,7 +127,7 @@ def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Comman
     others = [one.version for one in ledger.released if one.version not in (*stays_out, to.version)]
     predecessor = others[-1] if others else None
     return _at(
-        ledger,
+        claims.withdraw(ledger, {*stays_out, to.version}),
         now,
         champion=to.version,
         predecessor=predecessor,
@@ -224,7 +224,8 @@ def _at(ledger: ModelLedgerSpec, now: datetime, **changes: object) -> ModelLedge
     """The traffic goes elsewhere. What the registry says of the new champion was said before it was one."""
     following = ledger.following
     if following is not None:
-        following = following.model_copy(update={"archived": "Aside", "read_at": None, "restore": False})
+        waits = following.request is not None and following.request.version != changes.get("champion")
+        following = following.model_copy(update={"archived": "Aside", "read_at": None, "restore": waits})
     return ledger.model_copy(update={"since": stamp(now), "following": following, **changes})
 
 

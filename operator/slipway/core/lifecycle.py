@@ -15,7 +15,7 @@ from ..api.condition import Condition
 from ..api.modelversion import ModelVersionStatus, Resolved
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import imports, labels, validations
+from . import drift, imports, validations
 from .conditions import Verdict, conditions_after, failed, passed, unknown
 from .decision import Apply, Decision, Event, in_order
 from .election import elect, proof_is_kept
@@ -144,7 +144,7 @@ def released(seen: VersionSeen) -> Step:
 def synced(seen: VersionSeen) -> Step:
     """The registry's labels say what is really running."""
     assert seen.family is not None
-    return Step(labels.synced(seen.family, seen.ledger, seen.version))
+    return Step(drift.synced(seen.family, seen.ledger, seen.version))
 
 
 QUEUED_SECONDS = 60.0

@@ -10,6 +10,7 @@ from ..api.modelregistry import ModelRegistry, Stages
 from ..api.modelversion import ModelVersion, Stage
 from ..api.registeredmodel import RegisteredModel
 from ..api.validation import Validation
+from ..resources import naming
 from ..resources.platform import Manifest, Platform
 from . import claims
 from .decision import Ref, Refusal
@@ -79,6 +80,16 @@ class ModelSeen:
         """What the registry says; None while nobody knows."""
         usable = isinstance(self.labels, RegistryModel) and not isinstance(self.registry, Silent)
         return self.labels if usable and isinstance(self.labels, RegistryModel) else None
+
+    @property
+    def followed(self) -> str:
+        """Hash of what is followed: the registered model where it is, and the labels that stand for Production."""
+        if isinstance(self.registry, Silent):
+            return ""
+        backend, labels = self.registry.spec.backend.mlflow, self.stages.production
+        where = [self.registry.metadata.uid, backend.uri if backend else ""]
+        name = self.model.spec.source.name or self.model.metadata.name
+        return naming.short_hash([*where, name, labels.stage or "", labels.alias or ""])
 
     def stage(self, version: ModelVersion, ledger: ModelLedgerSpec) -> Stage:
         """The stage that a version is asked to be in."""

@@ -6,7 +6,7 @@ from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import claims, labels, rollout
+from . import claims, drift, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
 from .decision import Apply, Decision, Event
@@ -62,7 +62,7 @@ def _writes(seen: ModelSeen, plan: Plan) -> tuple[Write, ...]:
     ledger = plan.ledger
     arrived = seen.ledger is not None and seen.ledger.champion == ledger.champion
     routed = not ledger.since or seen.route == str(ledger.champion or naming.NOBODY)
-    return labels.writes(seen, ledger) if routed and (arrived or not ledger.since) else ()
+    return drift.writes(seen, ledger) if routed and (arrived or not ledger.since) else ()
 
 
 def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
         same = (before.status, before.reason) == (now.status, now.reason)
         same = same and (now.moving or before.message == clipped(now.message))  # how far it has come is told by itself
         if same and said is not None and (now.holds or now.reason is Reason.Superseded):
-            labelled = labels.synced(seen, ledger, version)
+            labelled = drift.synced(seen, ledger, version)
             same = (said.status, said.reason, said.message) == (labelled.status, labelled.reason, labelled.message)
         if not same:
             found.append(version.metadata.name)
@@ -155,7 +155,7 @@ def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdic
     if champion is None and target is not None:
         return unknown(Reason.RolloutProgressing, f"Version {target} is being validated.")
     if champion is None:
-        return _nobody(seen, ledger)
+        return _refused(seen) or _nobody(seen, ledger)
     note = f" {held(ledger)} {Reason.Held.remedy}" if ledger.hold else ""
     serves = passed(Reason.Serving, f"Version {champion} serves{pods_described(seen.pods.get(champion))}{note}")
     return silence(seen, champion) or _refused(seen, f" {serves.message}") or serves
@@ -177,6 +177,8 @@ def _nobody(seen: ModelSeen, ledger: ModelLedgerSpec) -> Verdict:
         if why is not None:
             said = f"Version {version.spec.version} was refused, and no other can serve: {why.message}"
             return Verdict("False", reason_named(why.reason), said, final=True)
+    if seen.by_registry and (request := request_of(ledger)):
+        return unknown(Reason.RolloutProgressing, f"Version {request.version} was asked for in the registry.")
     return passed(Reason.NothingToServe)
 
 

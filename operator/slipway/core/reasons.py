@@ -189,8 +189,8 @@ class Reason(StrEnum):
     RegistryContested = (
         "RegistryContested",
         "Stuck",
-        "Another operator writes to this registry under the same cluster name.",
-        "Give each cluster its own value clusterName in the chart.",
+        "Somebody else writes the same tags or labels to this registry, again and again.",
+        "Give each cluster its own value clusterName in the chart, and its own stages or aliases.",
     )
     RegistryNotFound = (
         "RegistryNotFound",
@@ -394,7 +394,7 @@ class Reason(StrEnum):
         "RegistryDrifted",
         "Stuck",
         "Somebody changed the labels in the registry after they were written.",
-        "Promote through Kubernetes, or set the labels back.",
+        "Set the labels back; where the cluster decides, promote by the ModelVersion's stage.",
     )
     NameTaken = (
         "NameTaken",

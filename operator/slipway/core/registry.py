@@ -37,6 +37,15 @@ class RegistryModel:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What the registry said when a write was decided. Where it says something else by now, somebody asks for it."""
+
+    stage: str
+    aliases: tuple[str, ...]  # it may have lost one since: that went elsewhere
+    holder: int | None  # the version that has the alias which is to be set
+
+
+@dataclass(frozen=True)
 class Write:
     """What the registry should say about one version: idempotent, an absent part is left alone."""
 
@@ -44,6 +53,8 @@ class Write:
     stage: str | None = None
     archive_others: bool = False  # archive the other versions in that stage
     alias: str | None = None
+    without: str | None = None  # an alias that the version must not have
+    expected: Expected | None = None  # None: stage and alias are set whatever they are
     tags: Mapping[str, str] = field(default_factory=dict)
 
 

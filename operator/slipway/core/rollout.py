@@ -80,7 +80,7 @@ def _followed(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     if not seen.by_registry:
         return ledger.model_copy(update={"following": None}) if ledger.following else ledger
     if seen.known is not None:
-        ledger = claims.follow(ledger, seen.known, seen.stages, seen.now)
+        ledger = claims.follow(ledger, seen.known, seen.stages, seen.followed, seen.now)
     request = ledger.following.request if ledger.following else None
     version = seen.version(request.version) if request else None
     if version is not None:
@@ -99,6 +99,8 @@ def _obeyed(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[ModelLedgerSpec, 
     found = destination(seen, ledger, asked)
     if isinstance(found, Release):
         return ledger, ""
+    if asked.to is not None and asked.to == ledger.champion and ledger.following and ledger.following.request:
+        ledger = claims.withdraw(ledger, {ledger.following.request.version})  # what serves is to stay
     return (ledgers.refuse_rollback(ledger, asked) if ledger.since else ledger), found
 
 

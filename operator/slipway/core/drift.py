@@ -1,0 +1,115 @@
+"""Whether the registry says what it should, and what is written to it.
+
+Labels that differ are drift once they were as asked: somebody has moved them. Drift is reported, and set back only
+where the policy says so.
+"""
+
+from ..api.modelledger import ModelLedgerSpec
+from ..api.modelversion import ModelVersion
+from . import claims
+from .conditions import Verdict, failed, passed, unknown
+from .labels import Wanted, in_play, wanted
+from .observed import ModelSeen
+from .reasons import Reason, reason_named
+from .registry import Absent, Labels, Silent, Write
+
+
+def writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
+    """What has to be written to the registry: whatever it does not say and was not changed by somebody else."""
+    if seen.by_registry and seen.known is None:
+        return ()  # nobody knows what is asked for
+    found = []
+    for version in in_play(seen, ledger):
+        one = wanted(seen, ledger, version)
+        if one is not None and synced(seen, ledger, version).reason in _UNWRITTEN:
+            found.append(one.write)
+    return tuple(found)
+
+
+# What a version reads while the registry does not say what it should, and the label writer is to go on trying.
+_UNWRITTEN = {
+    Reason.LabelsPending,
+    Reason.RegistryUnreachable,
+    Reason.RegistryUnauthorized,
+    Reason.RegistryRejected,
+}
+
+
+def synced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Verdict:
+    """The registry's labels say what is really running."""
+    number = version.spec.version
+    one = wanted(seen, ledger, version)
+    before = version.status.condition("Synced")
+    if isinstance(seen.registry, Silent):
+        if before is not None and before.status == "True":
+            return Verdict("True", reason_named(before.reason), before.message)  # silence takes nothing back
+        return unknown(reason_named(seen.registry.reason), seen.registry.message)
+    if one is None:
+        return unknown(Reason.LabelsPending)
+    if number not in {other.spec.version for other in in_play(seen, ledger)}:
+        return passed(Reason.NotTold)
+    if said := seen.contested.get(number):
+        return failed(Reason.RegistryContested, said)
+    labels = seen.known.labels.get(number) if seen.known else None
+    if labels is not None:
+        return _compared(seen, ledger, number, one, labels)
+    if before is not None and before.status == "True" and before.message == one.message:
+        return passed(Reason.LabelsWritten, one.message)
+    return _unwritten(seen, number)
+
+
+def _compared(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted, labels: Labels) -> Verdict:
+    if says(labels, one.write):
+        return passed(Reason.LabelsWritten, one.message)
+    if number in seen.label_refusals:  # tags may be there although the registry refused the rest
+        return _unwritten(seen, number)
+    if _tags_are(labels, one.write):  # tags are written last: the rest was as it should be
+        return _drifted(seen, ledger, number, one, labels)
+    return _unwritten(seen, number)
+
+
+def _drifted(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted, labels: Labels) -> Verdict:
+    """Labels were moved by hand: they are set back, or told of. What they asked for was answered before."""
+    policy, shown = seen.model.spec.promotion, claims.stage_shown(labels, seen.stages)
+    if seen.by_registry and number != ledger.champion:
+        return _unwritten(seen, number) if shown == "Production" else passed(Reason.LabelsWritten, one.message)
+    following = ledger.following
+    retiring = following is not None and following.archived in ("Seen", "Asked")  # on purpose, it seems
+    refused_one = following is not None and following.restore
+    if (policy.on_drift == "Correct" and not retiring) or (refused_one and policy.on_refusal == "Revert"):
+        return _unwritten(seen, number)
+    if seen.by_registry and shown not in ("Production", "Archived"):
+        return failed(Reason.Unclaimed)
+    return failed(Reason.RegistryDrifted, _drift(labels, one.write))
+
+
+def _unwritten(seen: ModelSeen, number: int) -> Verdict:
+    """Why the labels are not as they should be yet."""
+    if trouble := seen.label_refusals.get(number):
+        verdict = unknown if trouble.retry else failed
+        return verdict(reason_named(trouble.reason), trouble.message)
+    if isinstance(seen.labels, Silent):
+        return unknown(reason_named(seen.labels.reason), seen.labels.message)
+    if isinstance(seen.labels, Absent):
+        return failed(reason_named(seen.labels.reason), seen.labels.message)
+    return unknown(Reason.LabelsPending)
+
+
+def says(labels: Labels, write: Write) -> bool:
+    """Whether the labels are as the write would have them."""
+    stage = write.stage is None or labels.stage == write.stage
+    alias = (write.alias is None or write.alias in labels.aliases) and write.without not in labels.aliases
+    return stage and alias and _tags_are(labels, write)
+
+
+def _tags_are(labels: Labels, write: Write) -> bool:
+    return all(labels.tags.get(key) == value for key, value in write.tags.items())
+
+
+def _drift(labels: Labels, write: Write) -> str:
+    found = []
+    if write.stage and labels.stage != write.stage:
+        found.append(f"stage is {labels.stage}, was set to {write.stage}")
+    if write.alias and write.alias not in labels.aliases:
+        found.append(f"alias {write.alias} was taken away")
+    return "In the registry, " + " and ".join(found) + "."
