@@ -34,7 +34,7 @@ test: images ## Run every test, on the cluster
 	@$(VENV) -m pytest tests --numprocesses=2 --durations=15
 
 test-long: images ## Run what takes long: demos that are killed and run again, and thousands of examples of all that may happen
-	@SLIPWAY_EXAMPLES=2000 $(VENV) -m pytest tests/controller/test_simulation.py tests/controller/test_stored_objects.py
+	@SLIPWAY_EXAMPLES=2000 $(VENV) -m pytest tests/controller/test_friday.py tests/controller/test_stored_objects.py
 	@$(VENV) -m pytest tests -m long
 
 check: venv ## Lint, types, import rules, generated files and the fast tests; needs no cluster

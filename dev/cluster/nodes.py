@@ -60,6 +60,9 @@ root = "{folder}/containerd/root"
 state = "{folder}/containerd/state"
 [grpc]
   address = "{socket(node)}"
+# Its socket is one path for the whole machine: of daemons that start at once, some find it in use and end.
+[plugins.'io.containerd.nri.v1.nri']
+  disable = true
 [plugins.'io.containerd.cri.v1.images'.pinned_images]
   sandbox = "{PAUSE_IMAGE}"
 [plugins.'io.containerd.cri.v1.runtime']
