@@ -91,6 +91,7 @@ class Friday(RuleBasedStateMachine):
             self._apply_the_model()
 
     def _apply_the_model(self) -> None:
+        self.asked = None  # what is there when labels begin to decide asks for nothing
         self.of.cluster.put(model(**self.spec))
         self.of.settle()
 
@@ -212,6 +213,7 @@ class Friday(RuleBasedStateMachine):
         self.of.advance(15)
         before = self.of.route()
         self.of.cluster.lose("ModelLedger", "ml", "flights")
+        self.asked = None
         self.of.settle()
         if before and not self.refusing:
             assert self.of.route() == before, "it is recalled"
@@ -289,8 +291,8 @@ class Friday(RuleBasedStateMachine):
             return
         if ledger.hold is not None or self.refusing or claims.out(ledger) & {asked}:
             return
-        model = self.of.condition("RegisteredModel", "flights", "Ready")["reason"]
-        version = self.of.condition("ModelVersion", f"flights-v{asked}", "Ready")["reason"]
+        model = self.of.condition("RegisteredModel", "flights", "Ready").get("reason", "")
+        version = self.of.condition("ModelVersion", f"flights-v{asked}", "Ready").get("reason", "")
         if model in ("Suspended", "InvalidSpec", "LabelsConflict", "LedgerUnproven") or version in IN_THE_WAY:
             return
         assert ledger.champion == asked, f"asked for and not served: {model}, {version}"
