@@ -156,7 +156,7 @@ class MemoryRegistry:
         return found if isinstance(found, Absent) else found[1]
 
     async def write(self, name: str, write: Write) -> None:
-        """The labels are as given; the alias has left other versions, and entering a stage archived others."""
+        """The labels are as given; the alias has left other versions."""
         self._check()
         found = self._find(name, write.version)
         if isinstance(found, Absent):
@@ -212,11 +212,17 @@ class MemoryRegistry:
     def _steps(self, name: str, write: Write) -> Iterator[Callable[[], None]]:
         number = write.version
         if write.stage is not None:
-            yield partial(self._enter, name, number, write.stage, write.archive_others)
+            yield partial(self._enter, name, number, write.stage)
         if write.alias is not None:
             yield partial(self._name, name, number, write.alias)
         if write.without in self._models[name][number][1].aliases:
             yield partial(self._unname, name, number, str(write.without))
+        for other in write.archive:
+            if (
+                other in self._models[name]
+                and self._models[name][other][1].stage.lower() == (write.stage or "").lower()
+            ):
+                yield partial(self._enter, name, other, "Archived")
         for key, value in write.tags.items():
             yield partial(self._tag, name, number, key, value)
 
@@ -241,7 +247,7 @@ class MemoryRegistry:
             return Absent("VersionNotFound", f'version {version} of the model "{name}" is not registered in memory')
         return found
 
-    def _enter(self, name: str, version: int, wanted: str, archive_others: bool) -> None:
+    def _enter(self, name: str, version: int, wanted: str) -> None:
         stage = next((one for one in STAGES if one.lower() == wanted.lower()), None)
         if stage is None:
             raise Rejected(f'"{wanted}" is no stage: it is one of {", ".join(STAGES)}')
@@ -249,11 +255,6 @@ class MemoryRegistry:
         if labels.stage == stage:
             return
         self._refuse(stage)
-        if archive_others and stage in ("Staging", "Production"):
-            for other, (_, theirs) in list(self._models[name].items()):
-                if theirs.stage == stage:
-                    self._relabel(name, other, replace(theirs, stage="Archived"))
-                    self._touch(name, other)
         self._relabel(name, version, replace(labels, stage=stage))
         self._touch(name, version)
 

@@ -93,7 +93,11 @@ class Registry:
                 self.swept = dict(self.labels)
                 return True
             if one.stage and one.stage != there.stage:
-                self.put(one.version, one.stage, one.archive_others)
+                self.put(one.version, one.stage)
+            for number in one.archive:
+                if number in self.labels and self.labels[number].stage == one.stage:
+                    self.put(number, "Archived")
+                    self._read(number)
             if one.alias and one.alias not in there.aliases:
                 self.name(one.version, one.alias)
             there = self.labels[one.version]

@@ -138,7 +138,7 @@ class TestLabels:
 
     async def test_writing_twice_is_writing_once(self, shelf: Shelf, name: str) -> None:
         version = shelf.register(name, shelf.log(Model(MLMODEL)))
-        write = Write(version, "production", archive_others=True, alias="champion", tags={"empty": ""})
+        write = Write(version, "production", alias="champion", tags={"empty": ""})
         await shelf.registry.write(name, write)
         await shelf.registry.write(name, write)
         assert await self.labels(shelf, name, version) == Labels("Production", ("champion",), {"empty": ""})
@@ -151,26 +151,27 @@ class TestLabels:
         assert (await self.labels(shelf, name, one)).aliases == ()
         assert (await self.labels(shelf, name, two)).aliases == ("champion",)
 
-    @pytest.mark.parametrize(("archive", "left"), [(True, "Archived"), (False, "Production")])
-    async def test_who_enters_a_stage_archives_the_others_if_asked(
-        self, shelf: Shelf, name: str, archive: bool, left: str
-    ) -> None:
+    async def test_who_enters_a_stage_leaves_the_others_there(self, shelf: Shelf, name: str) -> None:
         model = shelf.log(Model(MLMODEL))
         one, two = shelf.register(name, model), shelf.register(name, model)
-        await shelf.registry.write(name, Write(one, "Production"))
-        await shelf.registry.write(name, Write(two, "Production", archive_others=archive))
-        assert (await self.labels(shelf, name, one)).stage == left
-        assert (await self.labels(shelf, name, two)).stage == "Production"
+        for version in (one, two):
+            await shelf.registry.write(name, Write(version, "Production"))
+        assert [(await self.labels(shelf, name, version)).stage for version in (one, two)] == ["Production"] * 2
 
-    @pytest.mark.parametrize("stage", ["Archived", "None"])
-    async def test_archiving_others_is_ignored_where_a_stage_has_room_for_many(
-        self, shelf: Shelf, name: str, stage: str
-    ) -> None:
+    async def test_those_that_are_named_are_archived_from_that_stage_only(self, shelf: Shelf, name: str) -> None:
         model = shelf.log(Model(MLMODEL))
-        for version in (shelf.register(name, model), shelf.register(name, model)):
-            await shelf.registry.write(name, Write(version, "Staging"))
-            await shelf.registry.write(name, Write(version, stage, archive_others=True))
-            assert (await self.labels(shelf, name, version)).stage == stage
+        stages = ("Production", "Staging", "Production", "None")
+        there = [(shelf.register(name, model), stage) for stage in stages]
+        for version, stage in there:
+            await shelf.registry.write(name, Write(version, stage))
+        new, gone = shelf.register(name, model), shelf.register(name, model)
+        shelf.delete(name, gone)
+        numbers = (there[0][0], there[1][0], there[3][0], gone)
+        for _ in range(2):
+            await shelf.registry.write(name, Write(new, "Production", archive=numbers, tags={"a": "1"}))
+        left = [(await self.labels(shelf, name, version)).stage for version, _ in there]
+        assert left == ["Archived", "Staging", "Production", "None"]
+        assert await self.labels(shelf, name, new) == Labels("Production", (), {"a": "1"})
 
     async def test_every_legal_tag_arrives_as_it_is(self, shelf: Shelf, name: str) -> None:
         version = shelf.register(name, shelf.log(Model(MLMODEL)))

@@ -55,8 +55,8 @@ async def test_where_nothing_happens_nothing_has_changed(reader: Reader) -> None
 
 
 async def test_a_stage_that_moved_is_seen_with_those_that_it_archived(reader: Reader, name: str) -> None:
-    for version in (1, 2):
-        await reader.shelf.registry.write(name, Write(version, "Production", archive_others=True))
+    for write in (Write(1, "Production"), Write(2, "Production", archive=(1,))):
+        await reader.shelf.registry.write(name, write)
     assert await reader.tick() == {name}
     assert [reader.labels(name)[number].stage for number in (1, 2, 3)] == ["Archived", "Production", "None"]
 

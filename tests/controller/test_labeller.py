@@ -11,7 +11,7 @@ from slipway.core.registry import Expected, Labels, RegistryModel, Silent, Write
 
 from tests.controller.registry_world import FLIGHTS, PLACE, STATE, World
 
-SERVES = Write(2, "Production", archive_others=True, alias="champion", tags={STATE: "Serving"})
+SERVES = Write(2, "Production", alias="champion", tags={STATE: "Serving"})
 REPLACED = Write(1, tags={STATE: "Replaced"})
 
 
@@ -224,7 +224,7 @@ class TestContested:
         assert world.labeller.contested(FLIGHTS, 2) is None
 
     async def test_labels_that_somebody_moves_away_each_time_are_not_set_for_ever(self, world: World) -> None:
-        serves, moves = replace(SERVES, archive_others=False), 0
+        serves, moves = SERVES, 0
         for _ in range(2 * FIGHT_WRITES):
             want(world, serves)
             await world.labeller.label(FLIGHTS)
@@ -244,11 +244,11 @@ class TestContested:
 class TestMoved:
     async def test_what_somebody_moved_before_the_write_is_seen_and_not_overwritten(self, world: World) -> None:
         await world.server.write("flights", Write(2, "Staging"))
-        want(world, replace(SERVES, archive_others=False, expected=Expected("None", (), None)))
+        want(world, replace(SERVES, expected=Expected("None", (), None)))
         assert await world.labeller.label(FLIGHTS) == FIRST_SECONDS
         assert seen(world, 2) == Labels("Staging", (), {}) and world.woken == [FLIGHTS]
         refusal = world.labeller.refusal(FLIGHTS, 2)
         assert refusal is not None and refusal.reason == "LabelsPending" and refusal.retry
-        want(world, replace(SERVES, archive_others=False, expected=Expected("Staging", (), None)))
+        want(world, replace(SERVES, expected=Expected("Staging", (), None)))
         assert await world.labeller.label(FLIGHTS) == 0
         assert seen(world, 2).stage == "Production"

@@ -1,6 +1,7 @@
 """Versions that are promoted by their labels in MLflow."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -181,7 +182,7 @@ def test_the_newer_of_two_requests_counts_and_the_champion_gets_all_its_labels()
     of.down.update({2, 3})
     moved(of, 3, "Production")
     moved(of, 2, "Production")
-    assert of.condition("ModelVersion", "flights-v3", "Ready")["reason"] == "Archived"
+    assert of.condition("ModelVersion", "flights-v3", "Ready")["reason"] == "Superseded"
     of.down.clear()
     of.settle()
     of.advance(700)
@@ -503,3 +504,60 @@ def test_a_refused_version_loses_the_alias_though_nobody_serves_and_may_be_asked
     of.settle()
     moved(of, 2, alias="champion")
     assert (of.route(), of.registry.labels[2].stage) == ("2", "Production")
+
+
+def by_cluster(**promotion: Any) -> Simulation:
+    """A model that follows its ModelVersions; version 2 is about to serve, and the registry has others."""
+    of = Simulation()
+    of.cluster.put(model(promotion=promotion))
+    for number, stage in ((7, "Production"), (8, "Production"), (9, "Staging")):
+        of.registry.put(number, stage)
+    elsewhere = {"slipway.dev/west/ml/state": "Serving since 2026-03-01T08:00:00Z"}
+    of.registry.labels[8] = replace(of.registry.labels[8], tags=elsewhere)
+    of.swept()
+    of.cluster.put(version(2))
+    of.cluster.put(version(3, "Staging"))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    return of
+
+
+def test_a_promotion_in_the_cluster_archives_nothing_of_another_cluster_and_nothing_in_staging() -> None:
+    of = by_cluster()
+    assert of.route() == "2"
+    stages = {number: one.stage for number, one in of.registry.labels.items()}
+    assert stages == {2: "Production", 3: "Staging", 7: "Archived", 8: "Production", 9: "Staging"}
+    assert of.condition("ModelVersion", "flights-v2", "Synced")["status"] == "True"
+
+
+@pytest.mark.parametrize("policy", ["Report", "Correct"])
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"stage": "Production"}, "version 5 is in stage Production, too"),
+        ({"alias": "champion"}, "the alias champion is on version 5"),
+        (
+            {"stage": "Production", "archive_others": True},
+            "its stage is Archived, was set to Production and version 5 is in stage Production, too",
+        ),
+    ],
+    ids=["stage", "alias", "stage that archives"],
+)
+def test_a_label_that_is_moved_by_hand_where_the_cluster_decides_is_drift_and_both_sides_are_named(
+    policy: str, how: dict[str, Any], says: str
+) -> None:
+    of = by_cluster(onDrift=policy)
+    moved(of, 5, **how)
+    assert (of.route(), declared(of)) == ("2", ["flights-v2", "flights-v3"])
+    synced = of.condition("ModelVersion", "flights-v2", "Synced")
+    if policy == "Report":
+        assert (synced["status"], synced["reason"]) == ("False", "RegistryDrifted")
+        assert synced["message"].startswith(f"Version 2 serves. In the registry, {says}. ")
+    else:
+        assert synced["status"] == "True"
+        found = of.registry.labels
+        assert (found[2].stage, found[2].aliases, found[5].stage) == (
+            "Production",
+            ("champion",),
+            "None" if "alias" in how else "Archived",
+        )

@@ -34,7 +34,7 @@ def test_labels_are_written_once_the_traffic_was_seen_to_have_moved() -> None:
     assert moving.labels == ()
     seen = with_ledger(before, ledger_after(moving))
     (write,) = promotion.decide(seen).labels
-    assert (write.version, write.stage, write.alias, write.archive_others) == (1, "Production", "champion", True)
+    assert (write.version, write.stage, write.alias) == (1, "Production", "champion")
     assert set(write.tags) == {"slipway.dev/test/ml/state", "slipway.dev/test/ml/digest"}
 
 

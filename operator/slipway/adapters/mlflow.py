@@ -28,8 +28,8 @@ from .ports import Connection
 
 MLMODEL = "MLmodel"
 PROXIED = "api/2.0/mlflow-artifacts/artifacts"
-ARCHIVING = frozenset({"staging", "production"})  # MLflow archives others for these stages only
 MODEL_ID = re.compile(r"(?:^models:/|/models/)(m-[0-9a-f]{32})(?:/artifacts)?/?$")
+ARCHIVED = "Archived"
 
 
 def _unobserved(operation: str, result: str, seconds: float) -> None:
@@ -50,6 +50,11 @@ class _Found:
     def text(self, key: str) -> str:
         value = self.facts.get(key)
         return value if isinstance(value, str) else ""
+
+    @property
+    def key(self) -> dict[str, object]:
+        """What names the version in a call."""
+        return {"name": self.name, "version": str(self.version)}
 
     @property
     def model_id(self) -> str | None:
@@ -75,7 +80,6 @@ class _Step:
     purpose: str
     document: Mapping[str, object]
     method: str = "POST"
-    labels: bool = True  # whether it moves stage or alias
 
 
 class MLflowRegistry:
@@ -153,8 +157,9 @@ class MLflowRegistry:
     async def write(self, name: str, write: Write) -> None:
         """The labels are as given; what was so already is not written again.
 
-        Stage, then alias, then tags, so that a reader of the alias finds the stage. Others are archived in
-        the same transaction in which this version enters the stage. `NotFound` when the version is gone. What MLflow
+        Stage, then alias, then tags, so that a reader of the alias finds the stage, and that tags tell of what was
+        done. Versions are archived by number and only from that stage: MLflow by itself would archive all, also those
+        that were asked for meanwhile, and those of other clusters. `NotFound` when the version is gone. What MLflow
         refuses, such as a stage where it has none, does not keep the rest from being written: the first refusal is
         raised afterwards. Writing again completes what another error broke off. Where stage or alias are not what
         the write expects, nothing is written: `Conflict`. MLflow compares nothing itself, so that what is moved
@@ -166,7 +171,7 @@ class MLflowRegistry:
             raise NotFound(found.message)
         await self._expect(found, write)
         refusals: list[Rejected] = []
-        for step in _steps(found, write):
+        for step in (*_steps(found, write), *await self._archived(found, write), *_tags(found, write)):
             try:
                 await self._post(step)
             except Rejected as error:
@@ -272,13 +277,23 @@ class MLflowRegistry:
     async def _expect(self, found: _Found, write: Write) -> None:
         """`Conflict` where stage or alias were moved since the write was decided."""
         expected, now = write.expected, found.labels
-        if expected is None or not any(step.labels for step in _steps(found, write)):
+        if expected is None or not any(_steps(found, write)):
             return
         moved = now.stage != expected.stage or not set(now.aliases) <= set(expected.aliases)
         if not moved and write.alias is not None:
             moved = await self._holder(found.name, write.alias) != expected.holder
         if moved:
             raise Conflict(f"the labels of {found} were moved meanwhile: they are read again first")
+
+    async def _archived(self, found: _Found, write: Write) -> list[_Step]:
+        """The calls that archive those which leave the stage for it, and are still there."""
+        steps = []
+        for number in write.archive:
+            other = await self._find(found.name, number)
+            if isinstance(other, _Found) and other.labels.stage.lower() == (write.stage or "").lower():
+                moved = {**other.key, "stage": ARCHIVED, "archive_existing_versions": False}
+                steps.append(_Step("model-versions/transition-stage", f"archive {other}", moved))
+        return steps
 
     async def _holder(self, name: str, alias: str) -> int | None:
         """The version that has an alias now. GET registered-models/alias."""
@@ -313,11 +328,10 @@ class MLflowRegistry:
 
 
 def _steps(found: _Found, write: Write) -> Iterator[_Step]:
-    """The calls that a write needs."""
-    now, key = found.labels, {"name": found.name, "version": str(write.version)}
+    """The calls that move the stage and the aliases of the version."""
+    now, key = found.labels, found.key
     if write.stage is not None and write.stage.lower() != now.stage.lower():
-        archive = write.archive_others and write.stage.lower() in ARCHIVING
-        moved = {**key, "stage": write.stage, "archive_existing_versions": archive}
+        moved = {**key, "stage": write.stage, "archive_existing_versions": False}
         yield _Step("model-versions/transition-stage", f"move {found} to stage {write.stage}", moved)
     if write.alias is not None and write.alias not in now.aliases:
         yield _Step(
@@ -326,7 +340,10 @@ def _steps(found: _Found, write: Write) -> Iterator[_Step]:
     if write.without is not None and write.without in now.aliases:
         off = {"name": found.name, "alias": write.without}
         yield _Step("registered-models/alias", f'take the alias "{write.without}" off {found}', off, "DELETE")
+
+
+def _tags(found: _Found, write: Write) -> Iterator[_Step]:
     for tag, value in write.tags.items():
-        if now.tags.get(tag) != value:
-            said = {**key, "key": tag, "value": value}
-            yield _Step("model-versions/set-tag", f'set the tag "{tag}" on {found}', said, labels=False)
+        if found.labels.tags.get(tag) != value:
+            said = {**found.key, "key": tag, "value": value}
+            yield _Step("model-versions/set-tag", f'set the tag "{tag}" on {found}', said)

@@ -51,6 +51,11 @@ def stage_shown(labels: Labels, stages: Stages) -> Stage:
     return "None"
 
 
+def in_production(labels: Labels, stages: Stages) -> bool:
+    """Whether the registry has the version in the stage of Production, whatever its aliases say."""
+    return _is(labels.stage, stages.production.stage)
+
+
 def _by(labels: Labels, stages: Stages) -> By | None:
     stage, alias = _is(labels.stage, stages.production.stage), stages.production.alias in labels.aliases
     return "Both" if stage and alias else "Stage" if stage else "Alias" if alias else None

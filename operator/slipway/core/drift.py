@@ -59,7 +59,7 @@ def synced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> V
 
 
 def _compared(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted, labels: Labels) -> Verdict:
-    if says(labels, one.write):
+    if says(labels, one.write) and not one.write.archive:
         return passed(Reason.LabelsWritten, one.message)
     if number in seen.label_refusals:  # tags may be there although the registry refused the rest
         return _unwritten(seen, number)
@@ -73,6 +73,8 @@ def _drifted(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted,
     policy, shown = seen.model.spec.promotion, claims.stage_shown(labels, seen.stages)
     if seen.by_registry and number != ledger.champion:
         return _unwritten(seen, number) if shown == "Production" else passed(Reason.LabelsWritten, one.message)
+    if seen.by_registry and says(labels, one.write):  # it was replaced, and shows its stage still
+        return _unwritten(seen, number)
     following = ledger.following
     retiring = following is not None and following.archived in ("Seen", "Asked")  # on purpose, it seems
     refused_one = following is not None and following.restore
@@ -80,7 +82,7 @@ def _drifted(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted,
         return _unwritten(seen, number)
     if seen.by_registry and shown not in ("Production", "Archived"):
         return failed(Reason.Unclaimed)
-    return failed(Reason.RegistryDrifted, _drift(labels, one.write))
+    return failed(Reason.RegistryDrifted, _drift(seen, ledger, labels, one.write))
 
 
 def _unwritten(seen: ModelSeen, number: int) -> Verdict:
@@ -106,10 +108,16 @@ def _tags_are(labels: Labels, write: Write) -> bool:
     return all(labels.tags.get(key) == value for key, value in write.tags.items())
 
 
-def _drift(labels: Labels, write: Write) -> str:
+def _drift(seen: ModelSeen, ledger: ModelLedgerSpec, labels: Labels, write: Write) -> str:
+    """Both sides: what the registry says, and what is so."""
     found = []
     if write.stage and labels.stage != write.stage:
-        found.append(f"stage is {labels.stage}, was set to {write.stage}")
+        found.append(f"its stage is {labels.stage}, was set to {write.stage}")
     if write.alias and write.alias not in labels.aliases:
-        found.append(f"alias {write.alias} was taken away")
-    return "In the registry, " + " and ".join(found) + "."
+        there = seen.known.labels.items() if seen.known else ()
+        holder = next((number for number, one in there if write.alias in one.aliases), None)
+        found.append(f"the alias {write.alias} is " + (f"on version {holder}" if holder else "gone"))
+    if write.archive:
+        which = ", ".join(str(number) for number in write.archive[:5])
+        found.append(f"version {which} is in stage {write.stage}, too")
+    return f"Version {ledger.champion} serves. In the registry, " + " and ".join(found) + "."

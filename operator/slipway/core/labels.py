@@ -14,7 +14,7 @@ from .conditions import clipped
 from .election import refusal, refused
 from .ledger import is_rolled_back
 from .observed import ModelSeen
-from .registry import Expected, Silent, Write
+from .registry import Expected, Labels, Silent, Write
 
 WHY_LIMIT = 1000  # characters of a reason in a tag
 
@@ -70,14 +70,13 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
     if stage == "Archived":
         return _wanted(seen, ledger, version, _out_of_use(seen, ledger, number), Said("Archived"))
     if stage == "Staging" and _is_proven(version):
-        after = stages.staging if _is_first_in_staging(seen, ledger, version) else nothing
+        first = _is_first_in_staging(seen, ledger, version)
+        after = stages.staging if first else RegistryLabels(stage=stages.staging.stage)
         return _wanted(seen, ledger, version, after, Said("Validated"))
     if stage == "Production" and ledger.champion is not None and (seen.by_registry or ledger.release(number)):
         if seen.by_registry and not _was_replaced(ledger, number):
             return None
-        # Where labels decide, only what is known is archived: others may be asked for by now.
-        after = RegistryLabels(stage=stages.archived.stage or "None") if seen.by_registry else nothing
-        return _wanted(seen, ledger, version, after, Said("Replaced", serves))
+        return _wanted(seen, ledger, version, nothing, Said("Replaced", serves))
     return None
 
 
@@ -122,11 +121,10 @@ def _wanted(
         tags[prefix + "reason"] = clipped(why, WHY_LIMIT)
     if seen.labelled_by:  # what one writes would be a request to the other
         labels = RegistryLabels()
-    others = labels.stage in ("Production", "Staging") and not seen.by_registry
     write = Write(
         version.spec.version,
         labels.stage,
-        archive_others=others,
+        archive=_leaving(seen, ledger, version.spec.version, labels),
         alias=labels.alias,
         without=_stale_alias(seen, ledger, version.spec.version, state),
         tags=tags,
@@ -146,6 +144,31 @@ def _stale_alias(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, state: s
     if state == "Refused" and (number not in taken_back or seen.model.spec.promotion.on_refusal == "Keep"):
         return None
     return seen.stages.production.alias
+
+
+def _leaving(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, labels: RegistryLabels) -> tuple[int, ...]:
+    """Versions that leave the stage of Production to the champion.
+
+    Where labels decide, only what served or was asked for before: others may be asked for by now. Where the cluster
+    decides, all of them, but for those that another cluster has put there.
+    """
+    if number != ledger.champion or seen.known is None or labels.stage != seen.stages.production.stage:
+        return ()
+    others = [
+        other for other, one in seen.known.labels.items() if other != number and claims.in_production(one, seen.stages)
+    ]
+    if seen.by_registry:
+        return tuple(one for one in others if _was_replaced(ledger, one) and one not in claims.out(ledger))
+    return tuple(one for one in others if not _is_of_another_cluster(seen, seen.known.labels[one]))
+
+
+def _is_of_another_cluster(seen: ModelSeen, labels: Labels) -> bool:
+    """Whether a Slipway elsewhere says that it serves there."""
+    own = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"
+    return any(
+        key.endswith("/state") and not key.startswith(own) and said.startswith("Serving")
+        for key, said in labels.tags.items()
+    )
 
 
 _NOT_SERVING = ("Refused", "RolledBack", "Archived")

@@ -51,7 +51,7 @@ class Write:
 
     version: int
     stage: str | None = None
-    archive_others: bool = False  # archive the other versions in that stage
+    archive: tuple[int, ...] = ()  # versions that leave that stage for it
     alias: str | None = None
     without: str | None = None  # an alias that the version must not have
     expected: Expected | None = None  # None: stage and alias are set whatever they are
