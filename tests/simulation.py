@@ -13,6 +13,7 @@ from slipway.adapters.cluster import DEPLOYMENT, JOB, LEDGER, MODEL, REGISTRY, S
 from slipway.adapters.errors import AdapterError, Conflict, Unreachable
 from slipway.api import names, tasks
 from slipway.api.modelledger import ModelLedgerSpec
+from slipway.api.modelregistry import ModelRegistry, PromotionPolicy
 from slipway.api.report import PREFIX, Measured, Report, Summary
 from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
@@ -52,10 +53,16 @@ class Registry:
     swept: dict[int, Labels] = field(default_factory=dict)
     read_at: str = ""
     silent: bool = False
+    resource: ModelRegistry = MLFLOW
+
+    def may_promote(self, **policy: Any) -> None:
+        """What labels may promote, as the owner of the ModelRegistry says."""
+        spec = MLFLOW.spec.model_copy(update={"promotion": PromotionPolicy.model_validate(policy)})
+        self.resource = MLFLOW.model_copy(update={"spec": spec})
 
     async def of(self, _model: object) -> Reached:
         """Every model may use it."""
-        return Reached(MLFLOW, cast(Any, None), {})
+        return Reached(self.resource, cast(Any, None), {})
 
     async def reach(self, _resource: object, anew: bool = False) -> Silent:
         """Passes over the registry itself are not simulated."""

@@ -561,3 +561,55 @@ def test_a_label_that_is_moved_by_hand_where_the_cluster_decides_is_drift_and_bo
             ("champion",),
             "None" if "alias" in how else "Archived",
         )
+
+
+def test_a_promotion_waits_for_approval_and_the_registry_says_so() -> None:
+    of = by_registry()
+    of.registry.may_promote(approvals=1)
+    moved(of, 2, "Production")
+    ready = of.condition("ModelVersion", "flights-v2", "Ready")
+    assert (of.route() in ("", "none"), ready["reason"]) == (True, "ApprovalMissing")
+    assert of.condition("RegisteredModel", "flights", "Ready")["reason"] == "ApprovalMissing"
+    tags = of.registry.labels[2].tags
+    assert tags["slipway.dev/test/ml/state"] == "Waiting ApprovalMissing"
+    assert "kubectl annotate" in tags["slipway.dev/test/ml/reason"]
+    value = ready["message"].partition("slipway.dev/approve=")[2].partition("'")[0].replace("<you>", "eve")
+    of.edit("ModelVersion", "flights-v2", annotations={"approve": value})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), of.registry.labels[2].stage) == ("2", "Production")
+    assert of.registry.labels[2].tags["slipway.dev/test/ml/reason"] == ""
+
+
+def test_going_back_needs_no_approval() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+    of.registry.may_promote(approvals=2, windows=[{"days": ["Monday"], "start": "00:00", "end": "00:01"}])
+    moved(of, 1, "Production", archive_others=True)
+    assert of.route() == "1"
+
+
+def test_a_promotion_starts_when_the_window_opens() -> None:
+    of = by_registry()
+    of.registry.may_promote(windows=[{"days": ["Saturday"], "start": "09:00", "end": "10:00"}])
+    moved(of, 2, "Production")
+    assert of.condition("ModelVersion", "flights-v2", "Ready")["reason"] == "OutsideWindow"
+    of.advance(15 * 3600)
+    assert of.condition("ModelVersion", "flights-v2", "Ready")["reason"] == "OutsideWindow"
+    of.advance(3600)
+    assert of.route() == "2"
+
+
+def test_where_labels_may_promote_nothing_none_is_followed_and_what_serves_stays() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.may_promote(models=["trains"])
+    moved(of, 2, "Production", archive_others=True)
+    ready = of.condition("RegisteredModel", "flights", "Ready")
+    assert (of.route(), declared(of), ready["reason"]) == ("1", ["flights-v1"], "PromotionNotAllowed")
+    of.registry.may_promote()
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "2"

@@ -51,10 +51,11 @@ def registry(name: str, **mlflow: Any) -> Manifest:
 
 ELSEWHERE = {"backend": {"mlflow": {"uri": "https://collector.example.com"}}}
 ALLOWED = {"slipway.dev/allow-deletion": "true"}
+APPROVED = f"version=2, digest=sha256:{'a' * 64}, environment=none, until=2026-12-01T00:00:00Z"
 THERE = [
     model("flights", validation=POLICY),  # serves flights-v1
     version("flights", 1, "Production"),  # serving
-    version("flights", 2, "Staging"),
+    version("flights", 2, "Staging", {"slipway.dev/approve-2": f"by=admin, {APPROVED}"}),
     version("flights", 3, "Production", validation={"gates": GATES}),  # on its way
     model("trains"),
     version("trains", 1, "None"),  # still the champion: no other took its place
@@ -81,6 +82,16 @@ def owned(what: str) -> Words:
 
 def command(word: str, value: str) -> Words:
     return annotate("rmodel/flights", f"{word}={value}")
+
+
+FILES = "sha256:" + "a" * 64
+
+
+def approve(who: str, word: str = "approve", **other: str) -> Words:
+    """An approval of flights-v2 by somebody."""
+    names = {"version": "2", "digest": FILES, "environment": "none", "until": "2026-12-01T00:00:00Z"} | other
+    value = f"by={who}, " + ", ".join(f"{name}={said}" for name, said in names.items() if said)
+    return annotate("mv/flights-v2", f"{word}={value}")
 
 
 def deed(who: str, words: str) -> str:
@@ -115,6 +126,8 @@ GUARDED = [
      None),
     ("create with a retry", "one that was refused is asked for again by deleting it and making it anew", ENGINEER, APPLY,
      "retry flights-v4 as it is made", version("flights", 4, "None", {"slipway.dev/retry": "1"})),
+    ("take an approval back", "it is somebody's word", ENGINEER, patch("mv/flights-v2", metadata={"annotations":
+     {"slipway.dev/approve-2": None}}), "approve of flights-v2", None),
     ("retry in Production", "a version that was rolled back comes up again", ENGINEER,
      annotate("mv/flights-v3", "retry=1"), "retry flights-v3 while it is in Production", None),
     ("archive a champion that left Production", "it ends serving", ENGINEER, stage("trains-v1", "Archived"),
@@ -196,7 +209,25 @@ ADDRESSES = [
      registry("mine")),
 ]  # fmt: skip
 
+UNNAMED = "an approval names who gives it and all that it is about: by=promoter, version=2"
+APPROVALS = [
+    ("by oneself", "it is true", approve("promoter"), PASSES),
+    ("in the second place", "four eyes are two approvals", approve("promoter", "approve-2"), PASSES),
+    ("by somebody else", "the record would name somebody else", approve("mallory"), "the approval names somebody else"),
+    ("by a name that begins alike", "it is another person", approve("promoter2"), "the approval names somebody else"),
+    ("of another version", "it would be moved to it", approve("promoter", version="3"), UNNAMED),
+    ("of no files", "what is approved of?", approve("promoter", digest=""), UNNAMED),
+    ("of no environment", "the same files may run in another", approve("promoter", environment=""), UNNAMED),
+    ("for ever", "it would outlive its reason", approve("promoter", until=""), UNNAMED),
+    ("for ever, as a word", "it would outlive its reason", approve("promoter", until="never"), UNNAMED),
+    ("by two at once", "which is true?", approve("promoter, by=mallory"), UNNAMED),
+    ("a word", "what is approved of?", annotate("mv/flights-v2", "approve=yes"), UNNAMED),
+]
+
 CASES = [
+    Case("approve without the verb", "it is consent to a promotion", ENGINEER, approve("engineer"),
+         deed(ENGINEER, "approve of flights-v2")),
+    *(Case(f"approve {name}", because, PROMOTER, action, want) for name, because, action, want in APPROVALS),
     *(Case(name, because, who, action, deed(who, words), stdin) for name, because, who, action, words, stdin in GUARDED),
     *(Case(f"{name} with the verb", "that is what the verb is for", PROMOTER, action, PASSES, stdin)
       for name, _, _, action, _, stdin in GUARDED),

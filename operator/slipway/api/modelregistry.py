@@ -159,6 +159,53 @@ class Sync(Value):
     interval: Annotated[Duration, Field(description="Time between two sweeps, such as 30s.")] = "30s"
 
 
+Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+TimeOfDay = Annotated[str, Field(max_length=5, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+NamePattern = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Window(Value):
+    """Hours in which a rollout may start."""
+
+    model_config = rules(("self.start < self.end", "start must come before end, on the same day"))
+
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1, max_length=7, description="Days of the week.")]
+    start: Annotated[TimeOfDay, Field(description="When it opens, such as 09:00.")]
+    end: Annotated[TimeOfDay, Field(description="When it closes, such as 16:30.")]
+    time_zone: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=64,
+            pattern=r"^[A-Za-z0-9_+/-]+$",
+            description="Time zone of these hours, by its IANA name, such as Europe/Berlin.",
+        ),
+    ] = "Etc/UTC"
+
+
+class PromotionPolicy(Value):
+    """What labels in this registry may promote, where a RegisteredModel lets them; going back is always allowed."""
+
+    namespaces: Annotated[
+        tuple[NamePattern, ...],
+        Field(
+            max_length=64,
+            description="Namespaces whose models labels may promote, in which `*` stands for any characters; "
+            "default: all that may use the registry.",
+        ),
+    ] = ()
+    models: Annotated[
+        tuple[NamePattern, ...],
+        Field(max_length=64, description="Names of the registered models, likewise; default: all."),
+    ] = ()
+    approvals: Annotated[
+        int, Field(ge=0, le=2, description="How many people have to approve of each promotion in Kubernetes.")
+    ] = 0
+    windows: Annotated[
+        tuple[Window, ...], Field(max_length=8, description="When rollouts may start; default: at any time.")
+    ] = ()
+
+
 class ModelRegistrySpec(Value):
     """An MLflow server, how to reach it, and who may use it."""
 
@@ -168,6 +215,7 @@ class ModelRegistrySpec(Value):
     ] = None
     stages: Annotated[Stages, Field(description="Label mapping.")] = Stages()
     sync: Annotated[Sync, Field(description="Sweeping.")] = Sync()
+    promotion: Annotated[PromotionPolicy, Field(description="What labels may promote.")] = PromotionPolicy()
 
 
 class ModelRegistryStatus(ObjectStatus):

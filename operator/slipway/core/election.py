@@ -7,15 +7,16 @@ from ..api import names
 from ..api.condition import Condition
 from ..api.modelledger import ModelLedgerSpec, Release, Request
 from ..api.modelversion import ModelVersion
-from . import gates
+from . import consent, gates
 from .commands import Command, command
+from .consent import Withheld
 from .ledger import is_rolled_back
 from .observed import ModelSeen
 from .reasons import REGISTRY_REASONS, Reason
 from .revisions import revision_of
 
 # Why no rollout starts, whatever asks for one.
-Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable"]
+Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable", "Forbidden"]
 
 PASSING_REASONS = REGISTRY_REASONS | {Reason.ModelMissing}
 
@@ -65,7 +66,8 @@ def elect(seen: ModelSeen, ledger: ModelLedgerSpec) -> Election:
             return Election(number, proven=True)
         if proof_is_kept(seen, ledger, version):
             return Election(number, proven=True, back=True)
-        return Election(number, proven=evidence_holds(seen, ledger, version))
+        may = evidence_holds(seen, ledger, version) and waits(seen, ledger, version) is None
+        return Election(number, proven=may)
     return Election(ledger.champion if _keeps(seen, ledger) else None, proven=True)
 
 
@@ -77,6 +79,8 @@ def barrier_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> Barrier:
         return "Suspended"
     if ledger.hold is not None:
         return "Held"
+    if consent.forbidden(seen):
+        return "Forbidden"
     if seen.unreadable:
         return "Unreadable"
     return "Frozen" if seen.platform.freeze else ""
@@ -160,6 +164,11 @@ def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersio
     asked = gates.merged(seen.policy, version.spec.validation)
     of_now = not isinstance(asked, str) and proof.revision == revision_of(seen.model, version, asked)
     return of_now and proof.outcome == "Passed"
+
+
+def waits(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Withheld | None:
+    """What a proven version that is asked for waits for, if that is somebody's consent."""
+    return consent.withheld(seen, version) if evidence_holds(seen, ledger, version) else None
 
 
 def evidence_holds(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:

@@ -11,9 +11,10 @@ from ..api.modelversion import ModelVersion
 from ..resources import naming
 from . import claims
 from .conditions import clipped
-from .election import refusal, refused
+from .election import barrier_of, refusal, refused, request_of, waits
 from .ledger import is_rolled_back
 from .observed import ModelSeen
+from .reasons import Reason
 from .registry import Expected, Labels, Silent, Write
 
 WHY_LIMIT = 1000  # characters of a reason in a tag
@@ -73,11 +74,31 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
         first = _is_first_in_staging(seen, ledger, version)
         after = stages.staging if first else RegistryLabels(stage=stages.staging.stage)
         return _wanted(seen, ledger, version, after, Said("Validated"))
-    if stage == "Production" and ledger.champion is not None and (seen.by_registry or ledger.release(number)):
+    if stage == "Production" and (seen.by_registry or (ledger.champion is not None and ledger.release(number))):
         if seen.by_registry and not _was_replaced(ledger, number):
-            return None
+            return _waiting(seen, ledger, version)
         return _wanted(seen, ledger, version, nothing, Said("Replaced", serves))
     return None
+
+
+def _waiting(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
+    """What is told of a version that was asked for, while it waits for people; None while it does not."""
+    request = request_of(ledger)
+    if request is None or request.version != version.spec.version:
+        return None
+    why = waits(seen, ledger, version)
+    reason = why.reason if why else _BARRIERS.get(barrier_of(seen, ledger))
+    if reason is None:
+        return None
+    message = why.message if why else f"{reason.meaning} {reason.remedy}"
+    return _wanted(seen, ledger, version, RegistryLabels(), Said("Waiting", reason, message))
+
+
+_BARRIERS: dict[str, Reason] = {
+    "Held": Reason.Held,
+    "Frozen": Reason.Frozen,
+    "Forbidden": Reason.PromotionNotAllowed,
+}
 
 
 def _was_replaced(ledger: ModelLedgerSpec, number: int) -> bool:

@@ -6,11 +6,11 @@ from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import claims, drift, rollout
+from . import claims, consent, drift, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
 from .decision import Apply, Decision, Event
-from .election import Election, elect, refusal, request_of
+from .election import Election, elect, refusal, request_of, waits
 from .jobs import parse_time
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
@@ -111,7 +111,7 @@ def _adopted(seen: ModelSeen) -> tuple[Apply, ...]:
 
 def _discovered(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Apply, ...]:
     """ModelVersions for what the registry's labels ask for, and nobody has declared; none is ever changed."""
-    if not seen.by_registry or seen.invalid or seen.model.spec.suspend:
+    if not seen.by_registry or seen.invalid or seen.model.spec.suspend or consent.forbidden(seen):
         return ()
     there = {one.spec.version for one in seen.versions} | seen.unreadable.keys()
     labels = seen.known.labels if seen.known else {}
@@ -137,7 +137,7 @@ def _version(seen: ModelSeen, number: int) -> Manifest:
 
 def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
     """A model is ready when its champion answers and nothing is on the move."""
-    champion, target = ledger.champion, plan.election.target
+    champion = ledger.champion
     if refused := _refused(seen, kinds=("ModelLedger", "Service")):  # without them, nothing can move
         return refused
     if seen.invalid:
@@ -152,10 +152,10 @@ def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdic
         return failed(reason_named(seen.registry.reason), seen.registry.message)
     if plan.candidate is not None:
         return progress(seen, ledger, plan.candidate)
-    if champion is None and target is not None:
-        return unknown(Reason.RolloutProgressing, f"Version {target} is being validated.")
+    if (why := consent.forbidden(seen)) and (champion is None or request_of(ledger)):
+        return failed(Reason.PromotionNotAllowed, why)
     if champion is None:
-        return _refused(seen) or _nobody(seen, ledger)
+        return _refused(seen) or _nobody(seen, ledger, plan.election)
     note = f" {held(ledger)} {Reason.Held.remedy}" if ledger.hold else ""
     serves = passed(Reason.Serving, f"Version {champion} serves{pods_described(seen.pods.get(champion))}{note}")
     return silence(seen, champion) or _refused(seen, f" {serves.message}") or serves
@@ -169,8 +169,12 @@ def _refused(seen: ModelSeen, serves: str = "", kinds: tuple[str, ...] = ()) -> 
     return None
 
 
-def _nobody(seen: ModelSeen, ledger: ModelLedgerSpec) -> Verdict:
-    """Nothing serves: because nobody asked, or because who asked was refused or rolled back."""
+def _nobody(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Verdict:
+    """Nothing serves: because nobody asked, because who asked was refused or rolled back, or not yet."""
+    if (asked := seen.version(election.target)) is not None:
+        if withheld := waits(seen, ledger, asked):
+            return Verdict("False", withheld.reason, withheld.message, final=withheld.reason.outlook == "Stuck")
+        return unknown(Reason.RolloutProgressing, f"Version {asked.spec.version} is being validated.")
     asking = [one for one in seen.versions if seen.stage(one, ledger) == "Production"]
     for version in sorted(asking, key=lambda one: -one.spec.version):
         why = refusal(version)

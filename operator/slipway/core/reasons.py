@@ -168,6 +168,24 @@ class Reason(StrEnum):
         "The platform has frozen promotions: no rollout starts.",
         "Wait until the platform team empties the chart's value freeze.",
     )
+    ApprovalMissing = (
+        "ApprovalMissing",
+        "Stuck",
+        "The version is proven, and the registry's policy asks that people approve of it in Kubernetes.",
+        "Run the command that the message gives, as somebody who may promote.",
+    )
+    OutsideWindow = (
+        "OutsideWindow",
+        "Moving",
+        "The version is proven and waits for the hours in which the registry's policy lets rollouts start.",
+        "Wait; or have the owner of the ModelRegistry change spec.promotion.windows.",
+    )
+    PromotionNotAllowed = (
+        "PromotionNotAllowed",
+        "Stuck",
+        "The ModelRegistry does not let labels promote this model, or anything in this namespace.",
+        "Have its owner extend spec.promotion, or set promotion.source of the RegisteredModel to Cluster.",
+    )
     TakenInHand = (
         "TakenInHand",
         "Stuck",

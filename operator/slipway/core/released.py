@@ -3,10 +3,10 @@
 from ..api.modelledger import ModelLedgerSpec
 from ..api.modelversion import ModelVersion
 from ..resources import naming, serving
-from . import rollout
+from . import consent, rollout
 from .conditions import Verdict, failed, passed, sentence, unknown
 from .decision import Refusal
-from .election import Election, is_validated
+from .election import Election, is_validated, waits
 from .ledger import is_rolled_back
 from .observed import ModelSeen
 from .pods import VersionPods
@@ -34,6 +34,8 @@ def released(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, versi
         return Verdict("False", Reason.Superseded, superseded)
     if barrier := _barrier(seen, ledger, election):
         return barrier
+    if number == election.target and (why := waits(seen, ledger, version)):
+        return Verdict("False", why.reason, why.message, final=why.reason.outlook == "Stuck")
     if is_validated(version) and ledger.champion is not None:
         return Verdict("False", Reason.EvidenceStale, f"It was not compared with version {ledger.champion} yet.")
     return Verdict("False", Reason.RolloutProgressing, PODS_COME)
@@ -57,6 +59,8 @@ def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Ve
             return failed(Reason.Held, held(ledger))
         case "Frozen":
             return failed(Reason.Frozen, f"Promotions are frozen: {seen.platform.freeze}")
+        case "Forbidden":
+            return failed(Reason.PromotionNotAllowed, f"{consent.forbidden(seen)} {_serves(ledger)}".strip())
         case "Suspended":
             return failed(Reason.Suspended)
         case "Unreadable":

@@ -17,7 +17,7 @@ from . import claims, labels
 from . import ledger as ledgers
 from .commands import command
 from .decision import Act, Apply, Delete, Ref, in_order
-from .election import Election, destination, elect, refused, rollback_of
+from .election import Election, destination, elect, refused, rollback_of, waits
 from .jobs import parse_time
 from .observed import ModelSeen, Record
 from .registry import Silent
@@ -59,7 +59,7 @@ def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
         acts += _budget(seen, ledger)
     if ledger.since and seen.route == str(ledger.champion or naming.NOBODY):
         acts += _retired(seen, ledger, records)
-    return Plan(election, ledger, candidate, in_order(acts), _soonest(again, _next_sweep(seen, ledger)), impossible)
+    return Plan(election, ledger, candidate, in_order(acts), _again(seen, ledger, election, again), impossible)
 
 
 def _next_sweep(seen: ModelSeen, ledger: ModelLedgerSpec) -> float | None:
@@ -67,6 +67,13 @@ def _next_sweep(seen: ModelSeen, ledger: ModelLedgerSpec) -> float | None:
     if ledger.following is None or ledger.following.archived != "Seen" or isinstance(seen.registry, Silent):
         return None
     return seconds(seen.registry.spec.sync.interval) * 1.1 + 1
+
+
+def _again(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, warm_seconds: float | None) -> float | None:
+    """Seconds until time alone changes something."""
+    version = seen.version(election.target) if not election.proven else None
+    waiting = waits(seen, ledger, version) if version else None
+    return _soonest(warm_seconds, _next_sweep(seen, ledger), waiting.again_seconds if waiting else None)
 
 
 def _soonest(*pauses: float | None) -> float | None:

@@ -1,0 +1,149 @@
+"""Who agrees to a promotion that a label asks for, and when it may start."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from slipway.api.modelregistry import PromotionPolicy
+from slipway.core.consent import forbidden, withheld
+from slipway.core.observed import ModelSeen
+from slipway.core.registry import Silent
+
+from tests.worlds import REGISTRY, digest, model, model_seen, pods_of, proven
+
+FILES, ENVIRONMENT = digest("3"), digest("e")
+RIGHT = f"version=3, digest={FILES}, environment={ENVIRONMENT}, until=2026-03-09T00:00:00Z"
+EVE, ADA = f"by=eve, {RIGHT}", f"by=ada, {RIGHT}"
+WORKDAYS = {"days": ["Monday", "Tuesday", "Wednesday", "Thursday"], "start": "09:00", "end": "16:00"}
+
+
+def asked(
+    policy: dict[str, Any], *approvals: str, started: bool = False, now: str = "2026-03-06T17:00:00"
+) -> ModelSeen:
+    """Version 3 is proven, and a label asks for it."""
+    found = proven(3)
+    status = found.status.model_copy(update={"digest": FILES})
+    assert status.validation is not None
+    status = status.model_copy(update={"validation": status.validation.model_copy(update={"environment": ENVIRONMENT})})
+    names = {f"slipway.dev/approve{end}": said for end, said in zip(("", "-2"), approvals, strict=False) if said}
+    meta = found.metadata.model_copy(update={"annotations": names})
+    found = found.model_copy(update={"status": status, "metadata": meta})
+    seen = model_seen((found,), pods=(pods_of(3),) if started else ())
+    spec = REGISTRY.spec.model_copy(update={"promotion": PromotionPolicy.model_validate(policy)})
+    return replace(
+        seen,
+        model=model({"promotion": {"source": "Registry"}}),
+        registry=REGISTRY.model_copy(update={"spec": spec}),
+        now=datetime.fromisoformat(now).replace(tzinfo=UTC),
+    )
+
+
+def why(seen: ModelSeen) -> str:
+    found = withheld(seen, seen.versions[0])
+    return found.reason.value if found else ""
+
+
+@pytest.mark.parametrize(
+    ("needed", "approvals", "missing"),
+    [
+        pytest.param(0, (), 0, id="none is needed"),
+        pytest.param(1, (), 1, id="none is there"),
+        pytest.param(1, (EVE,), 0, id="one"),
+        pytest.param(1, ("", EVE), 0, id="in the other place"),
+        pytest.param(2, (EVE,), 1, id="one of two"),
+        pytest.param(2, (EVE, ADA), 0, id="two"),
+        pytest.param(2, (EVE, EVE), 1, id="one person twice"),
+        pytest.param(1, (EVE.replace("version=3", "version=4"),), 1, id="of another version"),
+        pytest.param(1, (EVE.replace(FILES, digest("4")),), 1, id="of other files"),
+        pytest.param(1, (EVE.replace(ENVIRONMENT, digest("f")),), 1, id="in another environment"),
+        pytest.param(1, (EVE.replace("2026-03-09", "2026-03-06"),), 1, id="expired"),
+        pytest.param(1, (EVE.replace(", until=2026-03-09T00:00:00Z", ""),), 1, id="for ever"),
+        pytest.param(1, ("yes",), 1, id="a word"),
+        pytest.param(1, (EVE + ", reason=fine",), 1, id="more than is understood"),
+    ],
+)
+def test_an_approval_names_what_is_approved(needed: int, approvals: tuple[str, ...], missing: int) -> None:
+    seen = asked({"approvals": needed}, *approvals)
+    assert why(seen) == ("ApprovalMissing" if missing else "")
+    found = withheld(seen, seen.versions[0])
+    assert found is None or found.message.startswith(f"{missing} approval")
+
+
+def test_the_message_is_a_command_that_approves_once_a_name_is_filled_in() -> None:
+    seen = asked({"approvals": 1})
+    found = withheld(seen, seen.versions[0])
+    assert found is not None
+    command = found.message.partition("run ")[2]
+    assert command.startswith(
+        "kubectl annotate --overwrite --namespace=ml mv/flights-v3 'slipway.dev/approve=by=<you>, "
+    )
+    value = command.partition("slipway.dev/approve=")[2].rstrip("'").replace("<you>", "eve")
+    assert why(asked({"approvals": 1}, value)) == ""
+    again = withheld(two := asked({"approvals": 2}, EVE), two.versions[0])
+    assert again is not None and "eve has approved" in again.message and "slipway.dev/approve-2=by=" in again.message
+
+
+@pytest.mark.parametrize(
+    ("now", "opens"),
+    [
+        pytest.param("2026-03-04T12:00:00", None, id="inside"),
+        pytest.param("2026-03-04T08:59:00", "2026-03-04T09:00:00", id="before"),
+        pytest.param("2026-03-04T16:00:00", "2026-03-05T09:00:00", id="after"),
+        pytest.param("2026-03-06T12:00:00", "2026-03-09T09:00:00", id="on Friday"),
+    ],
+)
+def test_a_rollout_starts_in_a_window_only(now: str, opens: str | None) -> None:
+    seen = asked({"windows": [WORKDAYS]}, now=now)
+    found = withheld(seen, seen.versions[0])
+    if opens is None:
+        assert found is None
+        return
+    at = datetime.fromisoformat(opens).replace(tzinfo=UTC)
+    assert found is not None and found.again_seconds == (at - seen.now).total_seconds()
+    assert f"again on {at:%A %Y-%m-%d at %H:%M} (Etc/UTC)" in found.message
+
+
+def test_hours_are_those_of_the_place_and_its_summer_time() -> None:
+    berlin = {"windows": [{**WORKDAYS, "timeZone": "Europe/Berlin"}]}
+    assert why(asked(berlin, now="2026-03-04T15:30:00")) == "OutsideWindow", "16:30 in winter"
+    assert why(asked(berlin, now="2026-07-01T07:30:00")) == "", "09:30 in summer"
+    assert why(asked(berlin, now="2026-03-04T07:30:00")) == "OutsideWindow"
+
+
+def test_a_time_zone_that_is_none_opens_never() -> None:
+    seen = asked({"windows": [{**WORKDAYS, "timeZone": "Europe/Atlantis"}]}, now="2026-03-04T12:00:00")
+    found = withheld(seen, seen.versions[0])
+    assert found is not None and "Europe/Atlantis" in found.message
+
+
+def test_what_has_started_goes_on_but_for_an_approval_that_was_taken_back() -> None:
+    late = "2026-03-15T20:00:00"
+    policy = {"windows": [WORKDAYS], "approvals": 1}
+    assert why(asked(policy, EVE, started=True, now=late)) == ""
+    assert why(asked(policy, started=True, now=late)) == "ApprovalMissing"
+
+
+def test_without_its_registry_nobody_knows_what_is_allowed() -> None:
+    seen = replace(asked({}), registry=Silent("RegistryNotFound", "there is no ModelRegistry mlflow"))
+    assert why(seen) == "RegistryNotFound"
+
+
+def test_where_the_cluster_decides_the_verb_promote_is_consent_enough() -> None:
+    seen = replace(asked({"approvals": 2, "windows": [WORKDAYS], "namespaces": ["other"]}), model=model())
+    assert (why(seen), forbidden(seen)) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("policy", "allowed"),
+    [
+        ({}, True),
+        ({"namespaces": ["m*"]}, True),
+        ({"namespaces": ["prod", "ml-*"]}, False),
+        ({"models": ["flights"]}, True),
+        ({"models": ["f?ights", "[f]lights"]}, False),
+        ({"namespaces": ["ml"], "models": ["trains"]}, False),
+    ],
+)
+def test_labels_promote_only_what_the_owner_of_the_registry_lets_them(policy: dict[str, Any], allowed: bool) -> None:
+    assert (forbidden(asked(policy)) == "") == allowed
