@@ -45,6 +45,7 @@ class MemoryRegistry:
         self.runs: set[str] = set()
         self._server_version = version
         self._models: dict[str, dict[int, tuple[Model, Labels]]] = {}
+        self._deleted: dict[tuple[str, int], tuple[Model, Labels]] = {}
         self._created: dict[str, int] = {}
         self._updated: dict[tuple[str, int], int] = {}  # the model itself is version 0
 
@@ -59,8 +60,12 @@ class MemoryRegistry:
 
     def delete(self, name: str, version: int) -> None:
         """The version is gone, and its labels with it."""
-        del self._models[name][version]
+        self._deleted[name, version] = self._models[name].pop(version)
         self._touch(name)
+
+    def restore(self, name: str, version: int) -> None:
+        """It was never gone: a list was short."""
+        self._models[name][version] = self._deleted.pop((name, version))
 
     def delete_model(self, name: str) -> None:
         """The model is gone, and all its versions."""

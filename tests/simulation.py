@@ -52,6 +52,7 @@ class Registry:
     labels: dict[int, Labels] = field(default_factory=dict)
     swept: dict[int, Labels] = field(default_factory=dict)
     read_at: str = ""
+    gone: set[int] = field(default_factory=set)  # versions that it has said to be deleted
     silent: bool = False
     resource: ModelRegistry = MLFLOW
 
@@ -70,7 +71,7 @@ class Registry:
 
     def model(self, _registry: object, _name: str) -> RegistryModel | Absent | Silent | None:
         """The labels as they are known."""
-        return SILENT if self.silent else RegistryModel(dict(self.swept), self.read_at)
+        return SILENT if self.silent else RegistryModel(dict(self.swept), self.read_at, frozenset(self.gone))
 
     def models(self, _registry: object, _name: str) -> tuple[Key, ...]:
         """One RegisteredModel names it."""

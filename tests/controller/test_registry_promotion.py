@@ -168,6 +168,7 @@ def test_a_request_that_is_taken_back_in_flight_retires_nobody(back: str) -> Non
     moved(of, 2, "Production", archive_others=True)
     if back == "deleted":
         del of.registry.labels[2]
+        of.registry.gone.add(2)
         moved(of, 3, "None")
     else:
         moved(of, 2, back)
@@ -613,3 +614,34 @@ def test_where_labels_may_promote_nothing_none_is_followed_and_what_serves_stays
     of.settle()
     of.advance(MOMENT_SECONDS)
     assert of.route() == "2"
+
+
+def test_a_request_outlives_a_list_that_does_not_show_its_version() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.down.add(2)
+    moved(of, 2, "Production")
+    there = of.registry.labels.pop(2)
+    of.swept()
+    of.settle()
+    of.down.clear()
+    of.settle()
+    of.registry.labels[2] = there
+    of.swept()
+    of.advance(700)
+    assert of.route() == "2"
+
+
+@pytest.mark.parametrize("source", ["Cluster", "Registry"])
+def test_a_version_that_was_deleted_in_the_registry_serves_on_and_says_so(source: str) -> None:
+    of = by_registry(source=source)
+    of.cluster.put(version(1))
+    moved(of, 1, "Production")
+    assert of.route() == "1"
+    of.registry.labels.clear()
+    of.registry.gone.add(1)
+    of.swept()
+    of.settle()
+    of.advance(700)
+    ready = of.condition("ModelVersion", "flights-v1", "Ready")
+    assert (of.route(), ready["status"], ready["reason"]) == ("1", "False", "VersionGone")

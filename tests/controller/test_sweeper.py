@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from slipway.adapters.cluster import REGISTRY
 from slipway.adapters.errors import Unauthorized, Unreachable
+from slipway.controller.swept import GRACE_SECONDS
 from slipway.core.registry import Absent, Labels, RegistryModel, RegistryState, Silent, Write
 from slipway.core.snapshot import Sweep, Watermark
 
@@ -114,6 +115,7 @@ class TestSilence:
     async def test_versions_that_wait_for_it_are_woken_when_it_comes_back(self, world: World) -> None:
         waiting, importing = world.version(1), world.version(2, "Resolved")
         world.version(3, "Resolved", "Imported")
+        world.register(count=1)
         back: list[tuple[str, str]] = []
         world.sweeper.listen(back.append)
         await world.sweep()
@@ -230,3 +232,46 @@ async def test_the_task_of_a_registry_ends_with_it(world: World) -> None:
     stop.set()
     await running
     assert world.sweeper.registry(PLACE) is None and world.server.closed
+
+
+class TestGone:
+    @pytest.fixture
+    async def world(self, world: World) -> World:
+        """Both versions have ModelVersions that were resolved; the second was deleted, and no list shows it any more."""
+        for number in (1, 2):
+            world.version(number, "Resolved")
+        await world.sweep()
+        world.server.delete("flights", 2)
+        while 2 in labels(world):
+            await world.sweep()
+        return world
+
+    def gone(self, world: World) -> frozenset[int]:
+        seen = world.sweeper.model(PLACE, "flights")
+        assert isinstance(seen, RegistryModel)
+        return seen.gone
+
+    async def test_the_registry_has_to_say_so_of_the_version_itself_twice_and_a_while_apart(self, world: World) -> None:
+        await world.sweep()
+        assert self.gone(world) == frozenset(), "one answer is not believed"
+        assert FLIGHTS in await world.sweep(GRACE_SECONDS)
+        assert self.gone(world) == {2}
+
+    async def test_one_that_no_list_shows_and_that_is_there_is_not_gone(self, world: World) -> None:
+        await world.sweep()
+        world.server.restore("flights", 2)
+        assert FLIGHTS in await world.sweep(GRACE_SECONDS)
+        assert (self.gone(world), set(labels(world))) == (frozenset(), {1, 2})
+
+    async def test_no_answer_is_not_an_answer(self, world: World) -> None:
+        await world.sweep()
+        world.server.trouble = Unreachable("no connection")
+        await world.sweep(GRACE_SECONDS)
+        assert self.gone(world) == frozenset()
+
+    async def test_once_it_is_gone_nobody_asks_at_every_tick(self, world: World) -> None:
+        for _ in range(3):
+            await world.sweep(GRACE_SECONDS)
+        before = world.server.requests
+        await world.sweep()
+        assert self.gone(world) == {2} and world.server.requests - before <= 3

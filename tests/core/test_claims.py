@@ -52,7 +52,7 @@ ARCHIVED = {1: ("Archived", "champion")}
             id="the newest counts",
         ),
         pytest.param([SERVED, SERVED | {2: ("Production", ""), 3: ("Production", "")}], (3, None), id="two at once"),
-        pytest.param([SERVED, SERVED | {2: ("Production", "")}, SERVED], None, id="withdrawn"),
+        pytest.param([SERVED, SERVED | {2: ("Production", "")}, SERVED | {2: ("None", "")}], None, id="withdrawn"),
         pytest.param(
             [SERVED, ARCHIVED | {2: ("Production", "")}, SERVED | {2: ("Production", "")}],
             None,
@@ -76,11 +76,12 @@ ARCHIVED = {1: ("Archived", "champion")}
             [
                 SERVED,
                 {1: ("Production", ""), 2: ("Production", ""), 3: ("None", "champion")},
-                {1: ("Production", ""), 3: ("None", "champion")},
+                {1: ("Production", ""), 2: ("None", ""), 3: ("None", "champion")},
             ],
             (3, None),
             id="or one of them withdrawn",
         ),
+        pytest.param([SERVED, SERVED | {2: ("Production", "")}, SERVED], (2, None), id="not listed: it may be back"),
     ],
 )
 def test_a_label_that_was_not_seen_before_is_a_request(

@@ -18,6 +18,7 @@ from ..api.base import seconds
 from ..core.reasons import Reason
 from ..core.registry import Absent, Labels, RegistryModel, RegistryState, Silent
 from ..logs import about
+from ..resources import naming
 from .cache import Cache
 from .identity import Place, place_of, section
 from .queue import Key
@@ -67,7 +68,7 @@ class Sweeper:
             return None
         labels = swept.snapshot.labels(name)
         if labels is not None:
-            return RegistryModel(labels, swept.state.swept_at or "")
+            return RegistryModel(labels, swept.state.swept_at or "", swept.gone(name))
         if name in swept.snapshot.absent:
             said = (
                 f'The model "{name}" is not registered in the MLflow at {swept.uri}, or the credential may not read '
@@ -154,6 +155,8 @@ class Sweeper:
         if not isinstance(reached, Silent):
             try:
                 silent = await swept.read(reached.client, frozenset(wanted), began)
+                if silent is None:
+                    await swept.look_for(reached.client, self._used(wanted), began)
             except AdapterError as error:
                 silent = silence(error)
         self._tell(registry, swept, wanted, silent, self._clock() - began)
@@ -223,6 +226,17 @@ class Sweeper:
                 name = str(section(model, "spec", "source").get("name") or meta["name"])
                 found[name] = (*found.get(name, ()), Key("model", meta.get("namespace", ""), meta["name"]))
         return found
+
+    def _used(self, wanted: Wanted) -> Mapping[str, frozenset[int]]:
+        """The versions of the cluster that the registry had once, by their model's name in the registry."""
+        names = {(key.namespace, key.name): name for name, keys in wanted.items() for key in keys}
+        found: dict[str, set[int]] = {}
+        for version in self._cache.briefs():
+            name = names.get((version.namespace, version.model))
+            number = naming.number(version.name.rpartition("-v")[2])
+            if name is not None and number is not None and "Resolved" in version.holds:
+                found.setdefault(name, set()).add(number)
+        return {name: frozenset(numbers) for name, numbers in found.items()}
 
     def _waiting(self, registry: Place) -> Iterator[Key]:
         """Versions that need the registry for what comes next: they are not resolved, or their files not imported."""

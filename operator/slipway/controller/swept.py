@@ -2,16 +2,27 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..adapters.ports import Registry
 from ..api.modelregistry import ModelRegistry
-from ..core.registry import Labels, RegistryState, Silent
+from ..core.registry import Absent, Labels, RegistryState, Silent
 from ..core.snapshot import Snapshot, Sweep, Watermark
 from .queue import Key
 
 WHOLE_SECONDS = 600.0  # between two readings of every version
 GAP_SECONDS = 60.0  # between two of them that a gap asks for
+GRACE_SECONDS = 60.0  # between the first answer that a version is gone and the one that is believed
+LOOKS = 10  # versions that are asked about in one sweep
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A version that no list shows, and that the registry itself has said not to have."""
+
+    first: float
+    last: float
+    gone: bool = False
 
 
 @dataclass
@@ -30,6 +41,7 @@ class Swept:
     wanted: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)  # models of the cluster, by registered model
     changed: set[str] = field(default_factory=set)  # names whose models are to be woken
     confirmed: dict[tuple[str, int], Labels] = field(default_factory=dict)  # since the request that runs began
+    doubts: dict[tuple[str, int], Doubt] = field(default_factory=dict)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     state: RegistryState | None = None  # None: not asked yet
 
@@ -48,6 +60,34 @@ class Swept:
         for (name, version), labels in self.confirmed.items():
             self.snapshot, _ = self.snapshot.confirmed(name, version, labels)
         self.changed |= changed
+
+    def gone(self, name: str) -> frozenset[int]:
+        """Versions of a model that were deleted."""
+        return frozenset(number for (of, number), doubt in self.doubts.items() if of == name and doubt.gone)
+
+    async def look_for(self, client: Registry, used: Mapping[str, frozenset[int]], now: float) -> None:
+        """Ask for versions of the cluster that no list shows. A list may be short; two answers are believed."""
+        unlisted = {
+            (name, number)
+            for name, numbers in used.items()
+            if (labels := self.snapshot.labels(name)) is not None
+            for number in numbers - labels.keys()
+        }
+        for back in self.doubts.keys() - unlisted:
+            if self.doubts.pop(back).gone:
+                self.changed.add(back[0])
+        due = [key for key in sorted(unlisted) if not (had := self.doubts.get(key)) or _is_due(had, now)]
+        for key in due[:LOOKS]:
+            found = await client.labels(*key)
+            if not isinstance(found, Absent):
+                self.snapshot, _ = self.snapshot.confirmed(*key, found)
+                self.changed.add(key[0])
+                continue
+            doubt = self.doubts.get(key, Doubt(now, now))
+            gone = doubt.gone or now - doubt.first >= GRACE_SECONDS
+            self.doubts[key] = replace(doubt, last=now, gone=gone)
+            if gone and not doubt.gone:
+                self.changed.add(key[0])
 
     async def read(self, client: Registry, names: frozenset[str], now: float) -> Silent | None:
         """Read what has changed, and whole what needs it; why it broke off, if it did."""
@@ -70,3 +110,8 @@ class Swept:
         if every:
             self.whole_at, self.gap = now, False
         return None
+
+
+def _is_due(doubt: Doubt, now: float) -> bool:
+    """Whether to ask once more: soon while nobody knows, rarely once it is gone."""
+    return now - doubt.last >= (WHOLE_SECONDS if doubt.gone else 0.0)

@@ -73,6 +73,7 @@ class _Change:
     by_stage: frozenset[int]
     by_alias: frozenset[int]
     champion: bool  # somebody has set its labels again
+    lost: frozenset[int]  # what the registry does not list, and has not said to be gone: it may be back
     withdrawn: frozenset[int]  # whose stage was taken away by archiving it, whatever alias it was left
 
 
@@ -212,7 +213,8 @@ def _change(
     if champion in moved_out and not by_stage and before.archived == "":
         by_stage = _in_its_place(shown, champion)
     itself = frozenset({champion})
-    return _Change(shown, by_stage - itself, by_alias - itself, champion in by_stage | by_alias, moved_out)
+    unlisted = frozenset(one.version for one in before.shown) - registry.labels.keys() - registry.gone
+    return _Change(shown, by_stage - itself, by_alias - itself, champion in by_stage | by_alias, unlisted, moved_out)
 
 
 def _in_its_place(shown: Mapping[int, By], champion: int | None) -> frozenset[int]:
@@ -229,12 +231,14 @@ def _asked(before: Following, change: _Change, at: str) -> Following:
         return _asks(before, max(change.by_alias if apart else new), at, max(apart) if apart else None)
     if request is None:
         return before
-    gone = not request.retry and (request.version not in change.shown or request.version in change.withdrawn)
+    label_gone = request.version not in change.shown and request.version not in change.lost
+    gone = not request.retry and (label_gone or request.version in change.withdrawn)
     if gone and request.against is not None and request.against in change.shown:
         return _asks(before, request.against, request.at)
     if gone or change.champion:
         return before.model_copy(update={"request": None})
-    if request.against is not None and (request.against not in change.shown or request.against in change.withdrawn):
+    against = request.against in change.shown or request.against in change.lost
+    if request.against is not None and (not against or request.against in change.withdrawn):
         return before.model_copy(update={"request": request.model_copy(update={"against": None})})
     return before
 

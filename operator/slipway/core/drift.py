@@ -50,6 +50,8 @@ def synced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> V
         return passed(Reason.NotTold)
     if said := seen.contested.get(number):
         return failed(Reason.RegistryContested, said)
+    if seen.known and number in seen.known.gone:
+        return failed(Reason.VersionGone)
     labels = seen.known.labels.get(number) if seen.known else None
     if labels is not None:
         return _compared(seen, ledger, number, one, labels)

@@ -246,6 +246,12 @@ class Reason(StrEnum):
         "The RegisteredModel of the version was deleted, and its gates with it.",
         "Apply the RegisteredModel again, or delete this version.",
     )
+    VersionGone = (
+        "VersionGone",
+        "Stuck",
+        "The version was deleted in the registry. What serves here goes on serving, from the artifact store.",
+        "Promote another version, and archive this one; or leave it as it is.",
+    )
     VersionNotFound = (
         "VersionNotFound",
         "Stuck",

@@ -34,6 +34,9 @@ class RegistryModel:
 
     labels: Mapping[int, Labels]  # by version, of every version; tags of Slipway only
     read_at: str = ""  # when the registry was last swept (RFC 3339)
+    gone: frozenset[int] = (
+        frozenset()
+    )  # versions that were there, and of which it has said for a while that they are not
 
 
 @dataclass(frozen=True)
