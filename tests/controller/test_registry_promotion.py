@@ -645,3 +645,93 @@ def test_a_version_that_was_deleted_in_the_registry_serves_on_and_says_so(source
     of.advance(700)
     ready = of.condition("ModelVersion", "flights-v1", "Ready")
     assert (of.route(), ready["status"], ready["reason"]) == ("1", "False", "VersionGone")
+
+
+STRICTER: dict[str, Any] = {
+    **GATED,
+    "gates": [*GATED["gates"], {**GATED["gates"][0], "name": "stricter"}],  # type: ignore[misc]
+}
+
+
+def served_two(of: Simulation) -> None:
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+
+
+def rolled_back(of: Simulation) -> None:
+    """Version 2 was rolled back, and rollouts may start again."""
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, reason=leaks"})
+    of.settle()
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, reason=leaks", "resume": "now"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+
+
+def test_what_was_rolled_back_needs_consent_like_anything_that_is_new() -> None:
+    of = by_registry()
+    served_two(of)
+    rolled_back(of)
+    of.registry.may_promote(approvals=1)
+    moved(of, 2, "Production", archive_others=True)
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "ApprovalMissing")
+
+
+def test_what_was_rolled_back_needs_consent_although_a_newer_version_serves() -> None:
+    of = by_registry()
+    served_two(of)
+    rolled_back(of)
+    moved(of, 3, "Production", archive_others=True)
+    of.registry.may_promote(approvals=1)
+    moved(of, 2, "Production", archive_others=True)
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("3", "ApprovalMissing")
+
+
+def test_what_misses_the_gates_of_now_does_not_serve_because_nobody_else_does() -> None:
+    of = by_registry()
+    served_two(of)
+    moved(of, 1, "Production", archive_others=True)
+    of.bad.add(2)
+    of.edit("RegisteredModel", "flights", validation=STRICTER)
+    of.settle()
+    moved(of, 2, "Production", archive_others=True)
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "GateFailed")
+    moved(of, 1, "Archived")
+    of.advance(60)
+    assert of.route() == "none"
+    moved(of, 2, "Production")
+    of.advance(700)
+    assert of.route() == "none"
+    moved(of, 1, "Production")
+    assert of.route() == "1", "it is the way back"
+
+
+def test_a_retry_in_staging_promotes_nothing() -> None:
+    of = by_registry()
+    served_two(of)
+    rolled_back(of)
+    moved(of, 2, "Staging")
+    of.edit("ModelVersion", "flights-v2", annotations={"retry": "now"})
+    of.settle()
+    of.advance(700)
+    assert of.route() == "1"
+
+
+@pytest.mark.parametrize("others", [(9,), (8, 9)])
+def test_to_retire_the_champion_promotes_nothing_that_stood_there_before_labels_decided(
+    others: tuple[int, ...],
+) -> None:
+    of = Simulation()
+    of.cluster.put(model(validation=GATED))
+    of.cluster.put(version(1))
+    of.settle()
+    for number in others:
+        of.registry.put(number, "Production")
+    of.edit("RegisteredModel", "flights", promotion={"source": "Registry"})
+    of.swept()
+    of.settle()
+    moved(of, 1, "Archived")
+    of.advance(60)
+    assert (of.route(), declared(of)) == ("none", ["flights-v1"])
+    moved(of, 9, "None")
+    moved(of, 9, "Production")
+    assert of.route() == "9"

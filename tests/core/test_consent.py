@@ -40,7 +40,7 @@ def asked(
 
 
 def why(seen: ModelSeen) -> str:
-    found = withheld(seen, seen.versions[0])
+    found = withheld(seen, seen.versions[0], started=bool(seen.pods))
     return found.reason.value if found else ""
 
 

@@ -94,6 +94,9 @@ class Request(Value):
         Number | None, Field(description="A version that the other label asks for: neither is followed.")
     ] = None
     retry: Annotated[Short, Field(description="Hash of the slipway.dev/retry that asked; empty: a label did.")] = ""
+    again: Annotated[
+        bool, Field(description="Whether the version was refused or rolled back before: it is proven anew.")
+    ] = False
 
 
 class TakenBack(Value):

@@ -92,6 +92,9 @@ def follow(ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, of:
     if following.request is None and ledger.champion is None:
         following = _asked_still(following, ledger, registry, stages, at)
     opened = following.request is not None and following.request != before.request
+    if opened and following.request is not None and following.request.version in out(ledger):
+        again = following.request.model_copy(update={"again": True})
+        following = following.model_copy(update={"request": again})
     following = _archived(following, ledger, registry, stages)
     restored = shown.get(ledger.champion or 0) == _whole(stages)
     seen = _seen(before, following, change, registry, ledger.champion if opened else None)
@@ -119,7 +122,7 @@ def _seen(
 
     `expected` is the champion in the sweep that brings a request: its labels may be on their way, written by us.
     """
-    asked = {one.version for one in before.shown if one.asked}
+    asked = {one.version for one in before.shown if one.asked} | change.by_stage | change.by_alias
     if now.request is not None:
         asked |= {one for one in (now.request.version, now.request.against) if one is not None}
     lost = {one.version: one for one in before.shown if one.version not in registry.labels or one.version == expected}
@@ -176,7 +179,7 @@ def ask_again(ledger: ModelLedgerSpec, number: int, retry: str, now: datetime) -
     """The ledger, once somebody has asked by a retry for a version that was refused or rolled back."""
     following = ledger.following or Following()
     left = tuple(one for one in following.taken_back if one.version != number)
-    request = Request(version=number, at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), retry=retry)
+    request = Request(version=number, at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), retry=retry, again=True)
     return ledger.model_copy(
         update={"following": following.model_copy(update={"request": request, "taken_back": left})}
     )
@@ -211,16 +214,20 @@ def _change(
     archived = {number for number, one in registry.labels.items() if _is(one.stage, stages.archived.stage)}
     moved_out = frozenset(number for number in archived if known.get(number) in ("Stage", "Both"))
     if champion in moved_out and not by_stage and before.archived == "":
-        by_stage = _in_its_place(shown, champion)
+        by_stage = _in_its_place(before, shown, champion)
     itself = frozenset({champion})
     unlisted = frozenset(one.version for one in before.shown) - registry.labels.keys() - registry.gone
     return _Change(shown, by_stage - itself, by_alias - itself, champion in by_stage | by_alias, unlisted, moved_out)
 
 
-def _in_its_place(shown: Mapping[int, By], champion: int | None) -> frozenset[int]:
-    """The version that was put into Production once more: MLflow archived the champion, and left that one alone."""
+def _in_its_place(before: Following, shown: Mapping[int, By], champion: int | None) -> frozenset[int]:
+    """The version that was put into Production once more: MLflow archived the champion, and left that one alone.
+
+    One that stood there before labels decided was asked for by nobody: the champion was archived on purpose.
+    """
+    asked = {one.version for one in before.shown if one.asked} | {one.version for one in before.taken_back}
     left = frozenset(number for number, by in shown.items() if by in ("Stage", "Both") and number != champion)
-    return left if len(left) == 1 else frozenset()
+    return left if len(left) == 1 and left <= asked else frozenset()
 
 
 def _asked(before: Following, change: _Change, at: str) -> Following:
@@ -252,11 +259,12 @@ def _asks(before: Following, number: int, at: str, against: int | None = None) -
 def _asked_still(
     following: Following, ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, at: str
 ) -> Following:
-    """While nobody serves, a version that is in Production in the registry and may serve is asked for."""
+    """While nobody serves, a version that was asked for once, may serve and is still in Production is asked for."""
+    unasked = {one.version for one in following.shown if not one.asked}
     may = [
         number
         for number, one in registry.labels.items()
-        if stage_shown(one, stages) == "Production" and number not in out(ledger)
+        if stage_shown(one, stages) == "Production" and number not in out(ledger) | unasked
     ]
     return _asks(following, max(may), at) if may else following
 

@@ -48,7 +48,7 @@ def forbidden(seen: ModelSeen) -> str:
     return ""
 
 
-def withheld(seen: ModelSeen, version: ModelVersion) -> Withheld | None:
+def withheld(seen: ModelSeen, version: ModelVersion, started: bool = False) -> Withheld | None:
     """Why a proven version is not rolled out yet; None if it may be. A rollout that has started goes on.
 
     Without its ModelRegistry nobody knows what is allowed, and nothing is.
@@ -57,7 +57,7 @@ def withheld(seen: ModelSeen, version: ModelVersion) -> Withheld | None:
         return None
     if isinstance(seen.registry, Silent):
         return Withheld(reason_named(seen.registry.reason), seen.registry.message)
-    policy, started = seen.registry.spec.promotion, version.spec.version in seen.pods
+    policy = seen.registry.spec.promotion
     missing = policy.approvals - len(_approved(seen, version, started))
     if missing > 0:
         return Withheld(Reason.ApprovalMissing, _asks_for(seen, version, missing))

@@ -64,7 +64,7 @@ def elect(seen: ModelSeen, ledger: ModelLedgerSpec) -> Election:
         number = version.spec.version
         if number == ledger.champion:
             return Election(number, proven=True)
-        if proof_is_kept(seen, ledger, version):
+        if proof_is_kept(seen, ledger, version) and waits(seen, ledger, version) is None:
             return Election(number, proven=True, back=True)
         may = evidence_holds(seen, ledger, version) and waits(seen, ledger, version) is None
         return Election(number, proven=may)
@@ -116,7 +116,7 @@ def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
         return False
     if release is not None and version.spec.digest not in (None, release.digest):
         return True
-    returns = release is not None and number <= (ledger.champion or number)  # nothing is asked of it
+    returns = release is not None and is_way_back(ledger, number)  # nothing is asked of it
     if returns or (release is not None and not _failed_validation(version)):
         return False
     if status.observed_generation != version.metadata.generation:
@@ -145,6 +145,14 @@ def refusal(version: ModelVersion) -> Condition | None:
     return None if first is None or first.reason in PASSING_REASONS else first
 
 
+def is_way_back(ledger: ModelLedgerSpec, number: int) -> bool:
+    """Whether a released version lies below what serves, or served last, and was neither refused nor rolled back."""
+    request = ledger.following.request if ledger.following else None
+    if request is not None and request.version == number and request.again:
+        return False
+    return number <= (ledger.champion or ledger.predecessor or number)
+
+
 def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     """What was released needs no new evidence to return: the same files, and nothing stricter asked since.
 
@@ -156,8 +164,8 @@ def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersio
         return False
     if version.spec.digest not in (None, release.digest):
         return False
-    proof, champion = version.status.validation, ledger.champion
-    if champion is None or version.spec.version <= champion:
+    proof = version.status.validation
+    if is_way_back(ledger, version.spec.version):
         return True
     if proof is None:  # its status was lost: nobody knows any more what it was asked
         return False
@@ -168,7 +176,12 @@ def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersio
 
 def waits(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Withheld | None:
     """What a proven version that is asked for waits for, if that is somebody's consent."""
-    return consent.withheld(seen, version) if evidence_holds(seen, ledger, version) else None
+    number = version.spec.version
+    if ledger.release(number) is not None and is_way_back(ledger, number):
+        return None
+    if not evidence_holds(seen, ledger, version) and not proof_is_kept(seen, ledger, version):
+        return None
+    return consent.withheld(seen, version, started=number in seen.pods and number != ledger.predecessor)
 
 
 def evidence_holds(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:

@@ -182,7 +182,9 @@ def _asked_again(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     out = {one.version: one.retry for one in following.taken_back} | {o.version: o.retry for o in ledger.rolled_back}
     for number, retry in out.items():
         version = seen.version(number)
-        if version is not None and retry_hash(version) not in ("", retry):
+        if version is None or seen.stage(version, ledger) == "Staging":  # there, a retry proves it anew and no more
+            continue
+        if retry_hash(version) not in ("", retry):
             ledger = claims.ask_again(ledger, number, retry_hash(version), seen.now)
     request = ledger.following.request if ledger.following else None
     kept = tuple(one for one in ledger.rolled_back if request is None or one.version != request.version)
