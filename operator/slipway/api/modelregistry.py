@@ -135,8 +135,23 @@ class RegistryLabels(Value):
     ] = None
 
 
+def _apart(one: str, other: str, label: str) -> tuple[str, str]:
+    """The rule that two of Slipway's stages share no label: one would be taken for the other."""
+    both = f"has(self.{one}) && has(self.{other}) && has(self.{one}.{label}) && has(self.{other}.{label})"
+    same = f"self.{one}.{label} == self.{other}.{label}" + (f" && self.{one}.stage != 'None'" * (label == "stage"))
+    return f"!({both} && {same})", f"{one} and {other} must not have the same {label}"
+
+
 class Stages(Value):
     """Which stage and alias each of Slipway's stages becomes in the registry."""
+
+    model_config = rules(
+        *(
+            _apart(one, other, label)
+            for one, other in (("Staging", "Production"), ("Staging", "Archived"), ("Production", "Archived"))
+            for label in ("stage", "alias")
+        )
+    )
 
     staging: Annotated[RegistryLabels, Field(alias="Staging", description="For a version in Staging.")] = (
         RegistryLabels(stage="Staging", alias="challenger")

@@ -15,6 +15,7 @@ from ..api.modelversion import ModelVersion, Stage
 from .registry import Labels, RegistryModel
 
 By = Literal["Stage", "Alias", "Both"]
+RETIRE_SECONDS = 20  # between two sweeps that show the champion archived, until it is retired
 
 
 def stage_of(
@@ -269,6 +270,13 @@ def _asked_still(
     return _asks(following, max(may), at) if may else following
 
 
+def _is_later(read_at: str, before: str | None) -> bool:
+    """Whether a sweep came long enough after another; where they hurry, two are seconds apart."""
+    if not read_at or not before:
+        return read_at != (before or "")
+    return (datetime.fromisoformat(read_at) - datetime.fromisoformat(before)).total_seconds() >= RETIRE_SECONDS
+
+
 def _archived(following: Following, ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages) -> Following:
     """Whether the champion is to stop serving. MLflow archives it by itself when another version is asked for."""
     labels = registry.labels.get(ledger.champion or 0)
@@ -280,6 +288,6 @@ def _archived(following: Following, ledger: ModelLedgerSpec, registry: RegistryM
             said, read_at = "Aside", None
         elif said == "":
             said, read_at = "Seen", registry.read_at or None
-        elif said == "Seen" and registry.read_at != read_at:
-            said = "Asked"  # a second sweep: it was not the first half of moving the label on
+        elif said == "Seen" and _is_later(registry.read_at, read_at):
+            said = "Asked"  # a later sweep: it was not the first half of moving the label on
     return following.model_copy(update={"archived": said, "read_at": read_at})

@@ -55,6 +55,8 @@ def withheld(seen: ModelSeen, version: ModelVersion, started: bool = False) -> W
     """
     if not seen.by_registry:
         return None
+    if isinstance(seen.registry, Silent) and started:
+        return None
     if isinstance(seen.registry, Silent):
         return Withheld(reason_named(seen.registry.reason), seen.registry.message)
     policy = seen.registry.spec.promotion
@@ -108,7 +110,7 @@ def _closed(windows: tuple[Window, ...], now: datetime) -> Withheld | None:
         except (ZoneInfoNotFoundError, ValueError):
             said = f"spec.promotion.windows of the ModelRegistry names no time zone: {window.time_zone}."
             return Withheld(Reason.OutsideWindow, said)
-        here = now.astimezone(zone)
+        here = now.astimezone(zone)  # its hours are compared as moments: an hour may come twice, or not at all
         for ahead in range(_WEEK_DAYS):
             day = (here + timedelta(days=ahead)).date()
             if f"{day:%A}" not in window.days:
@@ -116,13 +118,13 @@ def _closed(windows: tuple[Window, ...], now: datetime) -> Withheld | None:
             start, end = (
                 datetime.fromisoformat(f"{day}T{at}").replace(tzinfo=zone) for at in (window.start, window.end)
             )
-            if start <= here < end:
+            if start.timestamp() <= now.timestamp() < end.timestamp():
                 return None
-            if start > here:
+            if start.timestamp() > now.timestamp():
                 opens.append(start)
-    next_one = min(opens)
+    next_one = min(opens, key=datetime.timestamp)
     return Withheld(
         Reason.OutsideWindow,
         f"Promotions may start again on {next_one:%A %Y-%m-%d at %H:%M} ({next_one.tzinfo}).",
-        max(1.0, (next_one - now).total_seconds()),
+        next_one.timestamp() - now.timestamp() + 1,
     )

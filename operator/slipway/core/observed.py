@@ -87,9 +87,9 @@ class ModelSeen:
         if isinstance(self.registry, Silent):
             return ""
         backend, labels = self.registry.spec.backend.mlflow, self.stages.production
-        where = [self.registry.metadata.uid, backend.uri if backend else ""]
+        where = backend.uri.rstrip("/") if backend else ""
         name = self.model.spec.source.name or self.model.metadata.name
-        return naming.short_hash([*where, name, labels.stage or "", labels.alias or ""])
+        return naming.short_hash([where, name, labels.stage or "", labels.alias or ""])
 
     def stage(self, version: ModelVersion, ledger: ModelLedgerSpec) -> Stage:
         """The stage that a version is asked to be in."""

@@ -116,8 +116,13 @@ def _discovered(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Apply, ...]:
     there = {one.spec.version for one in seen.versions} | seen.unreadable.keys()
     labels = seen.known.labels if seen.known else {}
     asked = {number for number, one in labels.items() if claims.stage_shown(one, seen.stages) == "Staging"}
-    asked |= {request.version} if (request := request_of(ledger)) else set()
-    return tuple(Apply(_version(seen, number)) for number in sorted(asked - there, reverse=True)[:DISCOVERED])
+    request = request_of(ledger)
+    asked |= {request.version} if request else set()
+
+    def first(number: int) -> tuple[bool, int]:
+        return request is None or number != request.version, -number
+
+    return tuple(Apply(_version(seen, number)) for number in sorted(asked - there, key=first)[:DISCOVERED])
 
 
 def _version(seen: ModelSeen, number: int) -> Manifest:
