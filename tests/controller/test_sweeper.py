@@ -269,6 +269,16 @@ class TestGone:
         await world.sweep(GRACE_SECONDS)
         assert self.gone(world) == frozenset()
 
+    async def test_a_version_that_may_not_be_asked_for_is_not_gone_and_silences_nobody(self, world: World) -> None:
+        async def refuse(_name: str, _version: int) -> Labels:
+            raise Unauthorized("may not read it")
+
+        world.server.labels = refuse  # type: ignore[method-assign]
+        for _ in range(3):
+            await world.sweep(GRACE_SECONDS)
+        state = world.sweeper.registry(PLACE)
+        assert (self.gone(world), state and state.silence) == (frozenset(), None)
+
     async def test_once_it_is_gone_nobody_asks_at_every_tick(self, world: World) -> None:
         for _ in range(3):
             await world.sweep(GRACE_SECONDS)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from ..adapters.errors import Rejected
 from ..adapters.ports import Registry
 from ..api.modelregistry import ModelRegistry
 from ..core.registry import Absent, Labels, RegistryState, Silent
@@ -78,7 +79,10 @@ class Swept:
                 self.changed.add(back[0])
         due = [key for key in sorted(unlisted) if not (had := self.doubts.get(key)) or _is_due(had, now)]
         for key in due[:LOOKS]:
-            found = await client.labels(*key)
+            try:
+                found = await client.labels(*key)
+            except Rejected:  # of this one it may not be asked: that says nothing of it, nor of the registry
+                continue
             if not isinstance(found, Absent):
                 self.snapshot, _ = self.snapshot.confirmed(*key, found)
                 self.changed.add(key[0])

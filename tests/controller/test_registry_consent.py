@@ -1,0 +1,234 @@
+"""What labels may not bring into Production by themselves: without consent, or once it was rolled back."""
+
+from typing import Any
+
+import pytest
+
+from tests.controller.labels_world import MOMENT_SECONDS, by_registry, declared, moved, released
+from tests.declared import GATED, model, version
+from tests.simulation import Simulation
+
+
+def test_what_was_rolled_back_stays_out_though_the_model_could_not_be_read_for_a_while() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production")
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    of.edit("RegisteredModel", "flights", annotations={"resume": "now"}, serving="fast, please")
+    of.advance(MOMENT_SECONDS)
+    of.edit("RegisteredModel", "flights", serving={})
+    of.settle()
+    of.advance(700)
+    assert (of.route(), released(of, 2)) == ("1", "RolledBack")
+
+
+def test_a_rollback_in_the_cluster_moves_the_label_and_the_version_returns_when_it_is_moved_again() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, reason=slow"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), of.registry.labels[1].stage, of.registry.labels[2].stage) == ("1", "Production", "Archived")
+    of.edit("RegisteredModel", "flights", annotations={"resume": "now"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "1"
+    moved(of, 2, "Production")
+    assert of.route() == "2"
+
+
+def test_a_rollback_answers_a_request_for_the_version_that_it_rolls_back() -> None:
+    of = by_registry()
+    for number in (1, 2, 3):
+        moved(of, number, "Production", archive_others=True)
+    moved(of, 2, "Production", archive_others=True)
+    of.down.add(3)
+    of.advance(4000)  # its pods are gone
+    moved(of, 3, "Production", archive_others=True)
+    assert of.route() == "2"
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    of.down.clear()
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1", "resume": "now"})
+    of.settle()
+    of.advance(700)
+    assert (of.route(), of.registry.labels[1].stage, of.registry.labels[3].stage) == ("1", "Production", "Archived")
+
+
+def test_a_rollback_to_what_serves_ends_a_request() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.down.add(2)
+    moved(of, 2, "Production", archive_others=True)
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    of.down.clear()
+    of.swept()
+    of.advance(700)
+    assert (of.route(), of.registry.labels[1].stage) == ("1", "Production")
+
+
+def test_what_a_rollback_returned_to_has_its_stage_although_another_version_is_asked_for() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+    of.down.add(3)
+    moved(of, 3, "Production", alias="champion", archive_others=True)
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), of.registry.labels[1].stage, of.registry.labels[3].aliases) == (
+        "1",
+        "Production",
+        ("champion",),
+    )
+    of.down.clear()
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1", "resume": "now"})
+    of.settle()
+    of.advance(700)
+    assert (of.route(), of.registry.labels[1].stage) == ("3", "Archived")
+
+
+def test_a_promotion_waits_for_approval_and_the_registry_says_so() -> None:
+    of = by_registry()
+    of.registry.may_promote(approvals=1)
+    moved(of, 2, "Production")
+    ready = of.condition("ModelVersion", "flights-v2", "Ready")
+    assert (of.route() in ("", "none"), ready["reason"]) == (True, "ApprovalMissing")
+    assert of.condition("RegisteredModel", "flights", "Ready")["reason"] == "ApprovalMissing"
+    tags = of.registry.labels[2].tags
+    assert tags["slipway.dev/test/ml/state"] == "Waiting ApprovalMissing"
+    assert "kubectl annotate" in tags["slipway.dev/test/ml/reason"]
+    value = ready["message"].partition("slipway.dev/approve=")[2].partition("'")[0].replace("<you>", "eve")
+    of.edit("ModelVersion", "flights-v2", annotations={"approve": value})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), of.registry.labels[2].stage) == ("2", "Production")
+    assert of.registry.labels[2].tags["slipway.dev/test/ml/reason"] == ""
+
+
+def test_going_back_needs_no_approval() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+    of.registry.may_promote(approvals=2, windows=[{"days": ["Monday"], "start": "00:00", "end": "00:01"}])
+    moved(of, 1, "Production", archive_others=True)
+    assert of.route() == "1"
+
+
+def test_a_promotion_starts_when_the_window_opens() -> None:
+    of = by_registry()
+    of.registry.may_promote(windows=[{"days": ["Saturday"], "start": "09:00", "end": "10:00"}])
+    moved(of, 2, "Production")
+    assert of.condition("ModelVersion", "flights-v2", "Ready")["reason"] == "OutsideWindow"
+    of.advance(15 * 3600)
+    assert of.condition("ModelVersion", "flights-v2", "Ready")["reason"] == "OutsideWindow"
+    of.advance(3600)
+    assert of.route() == "2"
+
+
+def test_where_labels_may_promote_nothing_none_is_followed_and_what_serves_stays() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.may_promote(models=["trains"])
+    moved(of, 2, "Production", archive_others=True)
+    ready = of.condition("RegisteredModel", "flights", "Ready")
+    assert (of.route(), declared(of), ready["reason"]) == ("1", ["flights-v1"], "PromotionNotAllowed")
+    of.registry.may_promote()
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "2"
+
+
+STRICTER: dict[str, Any] = {
+    **GATED,
+    "gates": [*GATED["gates"], {**GATED["gates"][0], "name": "stricter"}],  # type: ignore[misc]
+}
+
+
+def served_two(of: Simulation) -> None:
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+
+
+def rolled_back(of: Simulation) -> None:
+    """Version 2 was rolled back, and rollouts may start again."""
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, reason=leaks"})
+    of.settle()
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, reason=leaks", "resume": "now"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+
+
+def test_what_was_rolled_back_needs_consent_like_anything_that_is_new() -> None:
+    of = by_registry()
+    served_two(of)
+    rolled_back(of)
+    of.registry.may_promote(approvals=1)
+    moved(of, 2, "Production", archive_others=True)
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "ApprovalMissing")
+
+
+def test_what_was_rolled_back_needs_consent_although_a_newer_version_serves() -> None:
+    of = by_registry()
+    served_two(of)
+    rolled_back(of)
+    moved(of, 3, "Production", archive_others=True)
+    of.registry.may_promote(approvals=1)
+    moved(of, 2, "Production", archive_others=True)
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("3", "ApprovalMissing")
+
+
+def test_what_misses_the_gates_of_now_does_not_serve_because_nobody_else_does() -> None:
+    of = by_registry()
+    served_two(of)
+    moved(of, 1, "Production", archive_others=True)
+    of.bad.add(2)
+    of.edit("RegisteredModel", "flights", validation=STRICTER)
+    of.settle()
+    moved(of, 2, "Production", archive_others=True)
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "GateFailed")
+    moved(of, 1, "Archived")
+    of.advance(60)
+    assert of.route() == "none"
+    moved(of, 2, "Production")
+    of.advance(700)
+    assert of.route() == "none"
+    moved(of, 1, "Production")
+    assert of.route() == "1", "it is the way back"
+
+
+def test_a_retry_in_staging_promotes_nothing() -> None:
+    of = by_registry()
+    served_two(of)
+    rolled_back(of)
+    moved(of, 2, "Staging")
+    of.edit("ModelVersion", "flights-v2", annotations={"retry": "now"})
+    of.settle()
+    of.advance(700)
+    assert of.route() == "1"
+
+
+@pytest.mark.parametrize("others", [(9,), (8, 9)])
+def test_to_retire_the_champion_promotes_nothing_that_stood_there_before_labels_decided(
+    others: tuple[int, ...],
+) -> None:
+    of = Simulation()
+    of.cluster.put(model(validation=GATED))
+    of.cluster.put(version(1))
+    of.settle()
+    for number in others:
+        of.registry.put(number, "Production")
+    of.edit("RegisteredModel", "flights", promotion={"source": "Registry"})
+    of.swept()
+    of.settle()
+    moved(of, 1, "Archived")
+    of.advance(60)
+    assert (of.route(), declared(of)) == ("none", ["flights-v1"])
+    moved(of, 9, "None")
+    moved(of, 9, "Production")
+    assert of.route() == "9"
