@@ -232,3 +232,14 @@ def test_to_retire_the_champion_promotes_nothing_that_stood_there_before_labels_
     moved(of, 9, "None")
     moved(of, 9, "Production")
     assert of.route() == "9"
+
+
+def test_while_nobody_serves_the_registry_names_no_version_that_does() -> None:
+    of = by_registry()
+    served_two(of)
+    rolled_back(of)
+    moved(of, 1, "Archived")
+    of.advance(60)
+    said = {tag for labels in of.registry.labels.values() for tag in labels.tags.values()}
+    assert of.route() == "none" and "RolledBack nothing serves" in said
+    assert not [one for one in said if "None" in one]

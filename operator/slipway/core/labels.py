@@ -53,7 +53,7 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
     if isinstance(seen.registry, Silent):
         return None
     number, stages, nothing = version.spec.version, seen.registry.spec.stages, RegistryLabels()
-    serves = f"version {ledger.champion} serves"
+    serves = f"version {ledger.champion} serves" if ledger.champion else "nothing serves"
     if number == ledger.champion:
         return _wanted(
             seen, ledger, version, claims.of_champion(ledger, stages), Said("Serving", f"since {ledger.since}")
