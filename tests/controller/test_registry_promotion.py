@@ -89,6 +89,27 @@ def test_a_refused_version_that_is_asked_for_again_is_refused_without_a_job() ->
     assert of.registry.labels[2].tags["slipway.dev/test/ml/reason"] == ""
 
 
+@pytest.mark.parametrize("policy", ["Revert", "Keep"])
+@pytest.mark.parametrize("better", [True, False], ids=["passes now", "fails again"])
+def test_a_refused_version_that_is_asked_for_again_is_judged_against_the_champion_of_now(
+    policy: str, better: bool
+) -> None:
+    of = by_registry(bad={2}, onRefusal=policy)
+    for number in (1, 2, 3):
+        moved(of, number, "Production")
+    if better:
+        of.bad.clear()
+    jobs = len([one for one in of.cluster.writes if one[1] == "Job"])
+    moved(of, 2, "None")
+    moved(of, 2, "Production")
+    assert len([one for one in of.cluster.writes if one[1] == "Job"]) == jobs + 1
+    record = of.cluster.objects[("ModelVersion", "ml", "flights-v2")]["status"]["validation"]
+    assert (of.route(), record["championVersion"]) == ("2" if better else "3", 3)
+    moved(of, 2, "None")
+    moved(of, 2, "Production")
+    assert len([one for one in of.cluster.writes if one[1] == "Job"]) == jobs + 1, "nothing has changed since"
+
+
 def test_a_refused_version_keeps_the_label_where_the_policy_says_so() -> None:
     of = by_registry(bad={2}, onRefusal="Keep")
     moved(of, 1, "Production")

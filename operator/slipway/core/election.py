@@ -91,15 +91,15 @@ def contenders(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
 
     if seen.by_registry:
         asked = seen.version(request.version) if (request := request_of(ledger)) else None
-        return [asked] if asked and not asked.metadata.deletion_timestamp and not refused(ledger, asked) else []
+        return [asked] if asked and not asked.metadata.deletion_timestamp and not refused(seen, ledger, asked) else []
 
     def asks(one: ModelVersion) -> bool:
         against = ledger.against_stage and one.spec.version == ledger.champion
         return (one.spec.stage == "Production" or against) and not one.metadata.deletion_timestamp
 
     asking = [one for one in seen.versions if asks(one)]
-    open_to = [one for one in asking if not is_rolled_back(ledger, one.spec.version) and not refused(ledger, one)]
-    return sorted(open_to, key=lambda one: -one.spec.version)
+    open_to = [one for one in asking if not is_rolled_back(ledger, one.spec.version)]
+    return sorted((one for one in open_to if not refused(seen, ledger, one)), key=lambda one: -one.spec.version)
 
 
 def request_of(ledger: ModelLedgerSpec) -> Request | None:
@@ -108,7 +108,7 @@ def request_of(ledger: ModelLedgerSpec) -> Request | None:
     return request if request is not None and request.against is None else None
 
 
-def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+def refused(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     """It cannot be released as it is: by its pin, or a condition before Released is stuck for what is asked now."""
     number, status = version.spec.version, version.status
     release = ledger.release(number)
@@ -123,7 +123,15 @@ def refused(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
         return False
     if status.last_handled_retry != version.retry:
         return False
-    return refusal(version) is not None
+    return refusal(version) is not None and not _is_judged_anew(seen, ledger, version)
+
+
+def _is_judged_anew(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    """Whether a label asks for what failed by other gates, or against another champion than that of now."""
+    request = ledger.following.request if seen.by_registry and ledger.following else None
+    if request is None or request.version != version.spec.version or not _failed_validation(version):
+        return False
+    return version.status.validation is not None and not is_judged_for_now(seen, ledger, version)
 
 
 def _failed_validation(version: ModelVersion) -> bool:
@@ -186,9 +194,14 @@ def waits(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wi
 
 def evidence_holds(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     """The version was validated as it is asked for now, against the champion of now."""
+    return is_validated(version) and is_judged_for_now(seen, ledger, version)
+
+
+def is_judged_for_now(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    """Whether its evidence, for or against it, answers what is asked now, against the champion of now."""
     proof = version.status.validation
     asked = gates.merged(seen.policy, version.spec.validation)
-    if proof is None or isinstance(asked, str) or not is_validated(version):
+    if proof is None or isinstance(asked, str):
         return False
     of_now = proof.revision == revision_of(seen.model, version, asked)
     serving = ledger.serving

@@ -63,7 +63,7 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
         after = nothing if stage == "Staging" else _out_of_use(seen, ledger, number)
         by = f"Rolled back by {out.by}: {out.reason or 'no reason given'}"
         return _wanted(seen, ledger, version, after, Said("RolledBack", serves, by))
-    if refused(ledger, version):
+    if refused(seen, ledger, version):
         why = refusal(version)
         reason, message = (why.reason, why.message) if why else ("", "")
         after = nothing if stage == "Staging" else _if_refused(seen, ledger, number)

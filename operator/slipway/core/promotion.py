@@ -72,6 +72,9 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
         if seen.by_registry and version.status.stage != seen.stage(version, ledger):  # a label was moved
             found.append(version.metadata.name)
             continue
+        if version.spec.version == election.target and not election.proven and refusal(version):  # it is judged anew
+            found.append(version.metadata.name)
+            continue
         before = version.status.condition("Released")
         if before is None:
             if version.spec.version == ledger.champion:

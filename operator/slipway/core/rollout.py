@@ -91,7 +91,7 @@ def _followed(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     request = ledger.following.request if ledger.following else None
     version = seen.version(request.version) if request else None
     if version is not None:
-        ledger = claims.answer(ledger, refused(ledger, version), ledgers.retry_hash(version))
+        ledger = claims.answer(ledger, refused(seen, ledger, version), ledgers.retry_hash(version))
     return claims.expect(ledger, seen.stages)
 
 

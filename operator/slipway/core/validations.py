@@ -107,14 +107,14 @@ class Opponent:
 def _opponent(seen: VersionSeen, revision: str) -> Opponent:
     """The champion of now for a validation that begins; a validation that began keeps the champion of its time.
 
-    Evidence that passed is made anew only when it holds a release up: a version that was refused, or that another one
-    supersedes, is not judged again whenever the champion changes.
+    Evidence is made anew only when it holds a release up: a version that was refused, or that another one supersedes,
+    is not judged again whenever the champion changes, but when a label asks for it again.
     """
     before, now = seen.version.status.validation, seen.ledger.serving
     digest, champion = (now.digest, now.version) if now else ("", None)
     if before is None or before.key != _key(seen, revision, before.champion_digest or ""):
         return Opponent(digest, champion)
-    if before.outcome == "Passed" and (before.champion_digest or "") != digest and _holds_up(seen):
+    if before.outcome != "Running" and (before.champion_digest or "") != digest and _holds_up(seen):
         return Opponent(digest, champion, again=True)
     return Opponent(before.champion_digest or "", before.champion_version)
 
