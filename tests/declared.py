@@ -27,3 +27,11 @@ def version(number: int, stage: str = "Production") -> Object:
 def _object(kind: str, name: str, spec: Any) -> Object:
     meta = {"name": name, "namespace": "ml", "creationTimestamp": "2026-03-06T16:00:00Z"}
     return {"apiVersion": "slipway.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": spec}
+
+
+def deployed(name: str = "old-flights", ready: int = 2, **selector: Any) -> Object:
+    """A Deployment that somebody runs, with two pods of its own."""
+    found = _object("Deployment", name, {"replicas": 2, "selector": selector or {"matchLabels": {"app": name}}})
+    labels = found["spec"]["selector"].get("matchLabels", {})
+    found["spec"]["template"] = {"metadata": {"labels": labels}}
+    return found | {"apiVersion": "apps/v1", "status": {"replicas": 2, "readyReplicas": ready}}

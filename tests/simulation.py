@@ -362,7 +362,7 @@ class Simulation:
     def route(self) -> str:
         """Who has it."""
         found = self.cluster.objects.get(("Service", "ml", "flights"))
-        return str(found["spec"].get("selector", {}).get(names.MODEL_VERSION, "")) if found else ""
+        return routed(found) if found else ""
 
     def condition(self, kind: str, name: str, which: str) -> Mapping[str, Any]:
         """A condition of an object; {} if it has none."""
@@ -379,6 +379,12 @@ class Simulation:
         meta = found["metadata"]
         there = {**(meta.get("annotations") or {}), **annotations}
         self.cluster.put({**found, "metadata": {**meta, "annotations": there}, "spec": {**found["spec"], **changes}})
+
+
+def routed(service: Object) -> str:
+    """Whom a model's Service selects: a version, "adopted", or "" if it selects nothing."""
+    selector = service["spec"].get("selector") or {}
+    return str(selector.get(names.MODEL_VERSION, naming.ADOPTED if selector else ""))
 
 
 METRIC = "root_mean_squared_error"

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from slipway.adapters.cluster import Object
 from slipway.adapters.errors import AdapterError, Rejected, Unauthorized
-from slipway.api.modelledger import LIMIT_BYTES
+from slipway.api.modelledger import LIMIT_BYTES, ModelLedgerSpec
 from slipway.core import claims
+from slipway.core.ledger import route
 from slipway.core.statuses import LIMIT_BYTES as STATUS_BYTES
 
-from tests.declared import GATED, model, version
-from tests.simulation import NO_LABELS, Simulation, digest_of
+from tests.declared import GATED, deployed, model, version
+from tests.simulation import NO_LABELS, Simulation, digest_of, routed
 
 EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
 SWEEPS_SECONDS = 70.0  # two of them, and more
@@ -53,11 +54,11 @@ class Friday(RuleBasedStateMachine):
             return
         if (
             found["kind"] == "ModelLedger"
-            and (now := str(found["spec"].get("champion") or "none")) != self.champions[1]
+            and (now := route(ModelLedgerSpec.model_validate(found["spec"]))) != self.champions[1]
         ):
             self.champions = [self.champions[1], now]
         if found["kind"] == "Service":
-            assert found["spec"]["selector"]["slipway.dev/version"] in self.champions
+            assert routed(found) in self.champions
 
     def _refuses(self, verb: str, manifest: Any) -> AdapterError | None:
         kind = manifest["kind"]
@@ -74,6 +75,7 @@ class Friday(RuleBasedStateMachine):
     @initialize(
         gates=st.sampled_from([None, {}, {"validation": GATED}]),
         bad=st.sets(NUMBERS, max_size=2),
+        adopted=st.sampled_from([False, False, True]),
         order=st.integers(0, 999),
         promotion=st.fixed_dictionaries(
             {
@@ -83,10 +85,15 @@ class Friday(RuleBasedStateMachine):
             }
         ),
     )
-    def begin(self, gates: dict[str, Any] | None, bad: set[int], order: int, promotion: dict[str, Any]) -> None:
+    def begin(
+        self, gates: dict[str, Any] | None, bad: set[int], adopted: bool, order: int, promotion: dict[str, Any]
+    ) -> None:
         self.of.random.seed(order)
         self.of.bad = bad if gates else set()
         self.spec = {**(gates or {}), "promotion": promotion}
+        if adopted:
+            self.of.cluster.put(deployed())
+            self.spec["adopt"] = {"deployment": "old-flights", "port": 5001}
         if gates is not None:  # otherwise versions are applied without one
             self._apply_the_model()
 
@@ -156,6 +163,38 @@ class Friday(RuleBasedStateMachine):
             return
         assert ledger.champion == wanted, "a rollback that is possible happens"
         assert "Service" in self.refusing or self.of.route() == str(wanted)
+
+    @precondition(lambda self: "adopt" in self.spec)
+    @rule()
+    def a_rollback_to_what_was_adopted(self) -> None:
+        before = self.of.ledger()
+        self.of.edit("RegisteredModel", "flights", annotations={"rollback": f"to=adopted, reason={self._new()}"})
+        self.of.settle()
+        ledger, there = self.of.ledger(), self.of.cluster.objects.get(("Deployment", "ml", "old-flights"), {})
+        if before is None or ledger is None or before.adopted is None or "ModelLedger" in self.refusing:
+            return
+        if there.get("status", {}).get("readyReplicas"):
+            assert ledger.serving_adopted is not None, "a rollback that is possible happens"
+
+    @precondition(lambda self: "adopt" in self.spec)
+    @rule(ready=st.sampled_from([None, 0, 2]))
+    def the_owner_of_what_was_adopted_does_as_they_please(self, ready: int | None) -> None:
+        if ready is None:
+            self.of.cluster.lose("Deployment", "ml", "old-flights")
+        else:
+            self.of.cluster.put(deployed(ready=ready))
+        self.of.advance(61)
+
+    @rule(adopt=st.sampled_from([None, {"deployment": "old-flights", "port": 80}]))
+    def somebody_names_what_is_to_be_adopted(self, adopt: dict[str, Any] | None) -> None:
+        before = self.of.champion()
+        self.of.edit("RegisteredModel", "flights", adopt=adopt)
+        self.of.settle()
+        assert before is None or self.of.champion() is not None, "who serves, serves on"
+
+    @invariant()
+    def what_was_adopted_is_never_written(self) -> None:
+        assert not [write for write in self.of.cluster.writes if write[2] == "old-flights"]
 
     @rule()
     def somebody_resumes(self) -> None:
@@ -325,7 +364,7 @@ class Friday(RuleBasedStateMachine):
     def the_route_is_that_of_the_ledger(self) -> None:
         ledger = self.of.ledger()
         if ledger is not None and ledger.since and not self.refusing & {"Service", "ModelLedger"}:
-            assert self.of.route() == str(ledger.champion or "none")
+            assert self.of.route() == route(ledger)
 
     @invariant()
     def nobody_unproven_has_the_traffic(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from slipway.api.modelledger import LIMIT_BYTES, ModelLedgerSpec
+from slipway.api.modelledger import LIMIT_BYTES, SELECTOR_BYTES, Adopted, ModelLedgerSpec
 from slipway.api.modelversion import ModelVersion
 from slipway.core import ledger as ledgers
 from slipway.core import promotion
@@ -127,7 +127,10 @@ texts = st.sampled_from(["x" * 400, '"' * 400, "\u00e9" * 400, "\x01" * 400, "\U
 @given(st.lists(st.tuples(st.sampled_from(["move", "back", "told"]), texts, texts), min_size=1, max_size=60))
 def test_a_ledger_never_outgrows_its_bound_nor_forgets_who_serves(steps: list[tuple[str, str, str]]) -> None:
     high = 2_147_480_000
-    ledger = ModelLedgerSpec(model_uid="u" * 64)
+    selector = {"l" * 40 + str(one): "v" * 8 for one in range(6)}
+    adopted = Adopted(deployment="d" * 253, selector=selector, port=65535)
+    assert len(json.dumps(selector)) <= SELECTOR_BYTES
+    ledger = ModelLedgerSpec(model_uid="u" * 64, adopted=adopted)
     for number, (step, by, reason) in enumerate(steps, high):
         if step == "move" or ledger.champion is None or ledger.predecessor is None:
             to = release(1).model_copy(

@@ -62,6 +62,7 @@ THERE = [
     model("ships", ALLOWED),  # serves ships-v1
     version("ships", 1, "Production", ALLOWED),  # serving
     version("ships", 2, "Production", ALLOWED),
+    model("buses", adopt={"deployment": "old-buses", "port": 80}),  # serves what was adopted
     registry("mlflow"),
 ]
 SERVING = ("flights-v1", "trains-v1", "ships-v1")
@@ -110,6 +111,10 @@ KEPT_MODEL = (
     "flights is serving, and its pods go with it: archive its versions first; to delete it all the same, annotate it "
     "slipway.dev/allow-deletion=true"
 )
+KEPT_ADOPTED = (
+    "buses is serving, and its Service goes with it: it has the traffic of an adopted Deployment; to delete it all the "
+    "same, annotate it slipway.dev/allow-deletion=true"
+)
 ROLE = 'User "engineer" cannot patch resource "registeredmodels"'
 # What needs the verb: tried by somebody who lacks it, and who has every other right, and by somebody who has it.
 GUARDED = [
@@ -143,6 +148,11 @@ GUARDED = [
     ("empty the gates of a model", "anything would pass", WRITER,
      patch("rmodel/flights", spec={"validation": {"gates": []}}), "change the spec of the RegisteredModel flights",
      None),
+    ("adopt a Deployment", "it gets the traffic, unproven", WRITER,
+     patch("rmodel/flights", spec={"adopt": {"deployment": "mine", "port": 80}}),
+     "change the spec of the RegisteredModel flights", None),
+    ("roll back to what was adopted", "it moves the traffic", WRITER, command("rollback", "to=adopted"),
+     "roll flights back", None),
     ("suspend a model", "nothing would be repaired or rolled back", WRITER,
      patch("rmodel/flights", spec={"suspend": True}), "change the spec of the RegisteredModel flights", None),
     ("roll back", "it moves the traffic", WRITER, annotate("rmodel/flights", "rollback=1"), "roll flights back", None),
@@ -165,6 +175,8 @@ NOT_YOU = "the command names somebody else: it came from promoter; write by=prom
 COMMANDS = [
     ("rollback", "2026-11-03T02:00:00Z", "a word without fields says enough", PASSES),
     ("rollback", "to=2", "to a version by its number", PASSES),
+    ("rollback", "to=adopted, by=promoter", "to the Deployment that served before any version", PASSES),
+    ("rollback", "to=adoptedone", "nothing is called so", UNREADABLE),
     ("rollback", "by=promoter", "it is true", PASSES),
     (
         "rollback",
@@ -251,6 +263,8 @@ CASES = [
     Case("delete what serves with the verb", "a mistake all the same", PROMOTER, delete("mv/flights-v1"), KEPT_VERSION),
     Case("delete what serves with every right", "a mistake all the same", ADMIN, delete("mv/flights-v1"), KEPT_VERSION),
     Case("delete a model that serves", "its pods go with it", PROMOTER, delete("rmodel/flights"), KEPT_MODEL),
+    Case("delete a model that serves what it adopted", "its Service goes with it", PROMOTER, delete("rmodel/buses"),
+         KEPT_ADOPTED),
     Case("delete all versions at once", "one of them is serving", ADMIN, COLLECTION, "has the traffic of"),
     Case("delete what serves, allowed", "somebody with the verb said so", ENGINEER, delete("mv/ships-v1"), PASSES),
     Case("delete in Production, allowed", "somebody with the verb said so", ENGINEER, delete("mv/ships-v2"), PASSES),
@@ -311,6 +325,8 @@ def ml(guarded: Kubectl) -> Kubectl:
     champion = '--patch={"status":{"champion":{"version":1}}}'
     for name in CHAMPIONS:
         kubectl.must(*STATUS, "rmodel", name, champion)
+    adopted = '--patch={"status":{"adopted":{"deployment":"old-buses","serving":true}}}'
+    kubectl.must(*STATUS, "rmodel", "buses", adopted)
     for who, action in (
         (ENGINEER, stage("flights-v2", "Production")),
         (WRITER, annotate("rmodel/flights", "refresh=1")),

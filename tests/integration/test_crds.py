@@ -242,6 +242,7 @@ REGISTRIES = [
 ]  # fmt: skip
 
 RELEASE = {"version": 1, "digest": DIGEST, "record": "0123456789", "since": "2026-01-01T00:00:00Z"}
+OLD = {"deployment": "old-flights", "selector": {"app": "old-flights"}, "port": 5001}
 LEDGERS = [
     Case("nothing serves", "so it begins", made("ModelLedger", "flights", {}), ACCEPTED),
     Case("champion that was released", "it can be made again",
@@ -249,6 +250,12 @@ LEDGERS = [
     Case("champion that was never released", "nobody knows what it is",
          made("ModelLedger", "flights", {"champion": 2, "released": [RELEASE]}),
          "spec: Invalid value: the champion must be among the released versions"),
+    Case("adopted", "it has the traffic", made("ModelLedger", "flights", {"adopted": OLD | {"serving": True}}), ACCEPTED),
+    Case("adopted before a champion", "it may be returned to",
+         made("ModelLedger", "flights", {"adopted": OLD, "champion": 1, "released": [RELEASE]}), ACCEPTED),
+    Case("adopted beside a champion", "who has the traffic?",
+         made("ModelLedger", "flights", {"adopted": OLD | {"serving": True}, "champion": 1, "released": [RELEASE]}),
+         "spec: Invalid value: a version and an adopted Deployment do not have the traffic at once"),
 ]  # fmt: skip
 
 CHANGES = [

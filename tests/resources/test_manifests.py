@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from slipway.api import tasks
-from slipway.api.modelledger import Hold, ModelLedger, RolledBack
+from slipway.api.modelledger import Adopted, Hold, ModelLedger, RolledBack
 from slipway.api.modelregistry import CABundle, ConfigMapKeyRef
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
@@ -83,6 +83,11 @@ def service() -> Any:
     return serving.service(model(), 2)
 
 
+def service_of_what_was_adopted() -> Any:
+    old = Adopted(deployment="old-flights", selector={"app": "old-flights"}, port=5001, serving=True)
+    return serving.service(model(), None, old)
+
+
 def record() -> Any:
     template = serving.pod_template(PLATFORM, model(), 1, digest("a"), PLATFORM.pools[0])
     rendered = serving.Rendered(1, digest("a"), serving.inputs(model(), digest("a")), 3, template)
@@ -97,7 +102,7 @@ def ledger() -> Any:
 
 BUILDERS = [
     import_job, import_secret, validation_on_a_gpu, validation_with_data_on_a_claim, validation_without_data,
-    deployment, service, record, ledger,
+    deployment, service, service_of_what_was_adopted, record, ledger,
 ]  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import Digest, Time, Value, keyed_by, rules
+from .base import Digest, LabelValue, ResourceName, Time, Value, keyed_by, rules
 from .meta import Meta
 
 RELEASES = 10  # kept at most, champion and predecessor included
@@ -16,6 +16,7 @@ ROLLED_BACK = 12
 TOLD = 12
 SHOWN = 24
 TAKEN_BACK = 12
+SELECTOR_LABELS, SELECTOR_BYTES = 8, 400  # of an adopted Deployment's selector; bytes as JSON
 WHO_BYTES, REASON_BYTES = 64, 96  # as JSON: what keeps the whole within LIMIT_BYTES
 LIMIT_BYTES = 8 * 1024
 
@@ -44,6 +45,18 @@ class Shift(Value):
     weight: Annotated[int, Field(ge=0, le=100, description="Percent of the traffic that it should have now.")] = 0
     step: Annotated[int, Field(ge=0, le=100, description="Number of the step.")] = 0
     since: Annotated[Time, Field(description="Since when this step has lasted (RFC 3339).")]
+
+
+class Adopted(Value):
+    """A Deployment that is not Slipway's and was taken in: how the model's Service finds its pods."""
+
+    deployment: Annotated[ResourceName, Field(description="Its name.")]
+    selector: Annotated[
+        dict[Annotated[str, Field(max_length=317)], LabelValue],
+        Field(max_length=SELECTOR_LABELS, description="Labels of its pods, as its own selector names them."),
+    ]
+    port: Annotated[int, Field(ge=1, le=65535, description="Port of its pods.")]
+    serving: Annotated[bool, Field(description="Whether it has the traffic.")] = False
 
 
 class RolledBack(Value):
@@ -152,13 +165,20 @@ class ModelLedgerSpec(Value):
         (
             "!has(self.champion) || self.released.exists(one, one.version == self.champion)",
             "the champion must be among the released versions",
-        )
+        ),
+        (
+            "!has(self.champion) || !has(self.adopted) || !has(self.adopted.serving) || !self.adopted.serving",
+            "a version and an adopted Deployment do not have the traffic at once",
+        ),
     )
 
     format: Annotated[Literal[1], Field(description="Version of this document.")] = 1
     model_uid: Annotated[str, Field(max_length=64, description="Uid of the RegisteredModel that it belongs to.")] = ""
     champion: Annotated[Number | None, Field(description="The version that has the traffic.")] = None
     predecessor: Annotated[Number | None, Field(description="The version that a rollback returns to.")] = None
+    adopted: Annotated[
+        Adopted | None, Field(description="A Deployment that served before any version did, and may be returned to.")
+    ] = None
     since: Annotated[Time | None, Field(description="Since when it has been so (RFC 3339).")] = None
     shift: Annotated[Shift | None, Field(description="A rollout under way.")] = None
     against_stage: Annotated[
@@ -202,6 +222,11 @@ class ModelLedgerSpec(Value):
     def serving(self) -> Release | None:
         """What has the traffic."""
         return self.release(self.champion)
+
+    @property
+    def serving_adopted(self) -> Adopted | None:
+        """The adopted Deployment, while it has the traffic."""
+        return self.adopted if self.adopted is not None and self.adopted.serving else None
 
 
 class ModelLedger(Value):

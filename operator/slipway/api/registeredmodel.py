@@ -145,6 +145,15 @@ class Promotion(Value):
     ] = "Report"
 
 
+class Adoption(Value):
+    """A Deployment that serves the model already. Slipway reads it, and never writes it."""
+
+    deployment: Annotated[ResourceName, Field(description="Name of the Deployment, in this namespace.")]
+    port: Annotated[
+        int, Field(ge=1, le=65535, description="Port of its pods on which the model answers; the Service's is 80.")
+    ]
+
+
 class Rollout(Value):
     """How one version replaces another."""
 
@@ -170,6 +179,13 @@ class RegisteredModelSpec(Value):
     serving: Annotated[Serving, Field(description="How versions are served.")] = Serving()
     rollout: Annotated[Rollout, Field(description="How versions replace each other.")] = Rollout()
     promotion: Annotated[Promotion, Field(description="Who promotes versions.")] = Promotion()
+    adopt: Annotated[
+        Adoption | None,
+        Field(
+            description="A Deployment that serves already: it has the traffic of the model's Service until the first "
+            "version takes over. It counts only until then."
+        ),
+    ] = None
 
 
 class Live(Value):
@@ -184,6 +200,22 @@ class Live(Value):
     ready: Annotated[str, Field(max_length=32, description="Ready pods of wanted pods, such as 2/2.")] = ""
 
 
+UNKNOWN = "unknown: adopted"
+Unknown = Annotated[str, Field(max_length=32)]
+
+
+class Adopted(Value):
+    """A Deployment that was taken in, and what nobody knows of it."""
+
+    deployment: Annotated[str, Field(max_length=253, description="Its name.")]
+    serving: Annotated[bool, Field(description="Whether it has the traffic.")] = False
+    since: Annotated[Time | None, Field(description="Since when it has had the traffic.")] = None
+    ready: Annotated[str, Field(max_length=32, description="Ready pods of wanted pods, such as 2/2.")] = ""
+    digest: Annotated[Unknown, Field(description="Of its model's files.")] = UNKNOWN
+    environment: Annotated[Unknown, Field(description="Of its Python packages.")] = UNKNOWN
+    report: Annotated[Unknown, Field(description="Of a validation of its model.")] = UNKNOWN
+
+
 class RegisteredModelStatus(ObjectStatus):
     """What serves, what is on its way, and what a rollback would return to."""
 
@@ -191,6 +223,7 @@ class RegisteredModelStatus(ObjectStatus):
     champion: Annotated[Live | None, Field(description="The version that has the traffic.")] = None
     candidate: Annotated[Live | None, Field(description="The version that is being rolled out.")] = None
     predecessor: Annotated[Live | None, Field(description="The version that a rollback returns to.")] = None
+    adopted: Annotated[Adopted | None, Field(description="The Deployment that served before any version did.")] = None
     rollback: Annotated[
         str | None, Field(max_length=64, description="Where a rollback would lead, such as `to v2, warm`.")
     ] = None
@@ -209,6 +242,7 @@ class RegisteredModel(Value):
         ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
         ("Rollback", "string", ".status.rollback", 0),
         ("URL", "string", ".status.url", 0),
+        ("Adopted", "string", ".status.adopted.deployment", 1),
         ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
     )
     root_rules: ClassVar[tuple[tuple[str, str], ...]] = (

@@ -1,4 +1,5 @@
-"""Gather everything that one decision may look at. Reads only the cache, and of the API server logs and Events."""
+"""Gather everything that one decision may look at. Reads only the cache, and of the API server logs, Events and
+Deployments to adopt."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -33,6 +34,7 @@ from ..core.reasons import Reason
 from ..core.registry import Absent, Entry, RegistryModel, Silent
 from ..resources import naming, serving
 from ..resources.platform import Platform
+from . import deployments
 from .cache import Cache, Unreadable
 from .queue import Key
 from .refusals import Refusals
@@ -178,6 +180,9 @@ class Observer:
             label_refusals={n: one for n in numbers if (one := self._outside.labels.refusal(key, n))},
             contested={n: said for n in numbers if (said := self._outside.labels.contested(key, n))},
             refusals=self._refusals.of(key),
+            deployments=await deployments.read(
+                self._cluster, namespace, deployments.named(model, known.spec if known else None)
+            ),
         )
 
     def _labelled_by(self, key: Key, reached: Reached | Silent, name: str) -> str:
@@ -197,11 +202,12 @@ class Observer:
         return reached if isinstance(reached, Silent) else self._outside.shelf.model(place_of(reached.resource), name)
 
     def _route(self, model: RegisteredModel) -> str:
-        """The version that the model's Service selects; "" while there is none of its own."""
+        """The version that the model's Service selects, or what was adopted; "" while there is none of its own."""
         found = self._cache.get(SERVICE, model.metadata.namespace, model.metadata.name)
         if found is None or not _owned_by(found, model.metadata.uid):
             return ""
-        return str((found["spec"].get("selector") or {}).get(names.MODEL_VERSION, ""))
+        selector = found["spec"].get("selector") or {}
+        return str(selector.get(names.MODEL_VERSION, naming.ADOPTED if selector else ""))
 
     def _entry(self, key: Key, seen: VersionSeen, reached: Reached | Silent) -> Entry | Absent | Silent | None:
         """What the registry says, asked only until it is pinned."""

@@ -18,6 +18,7 @@ class Command:
 
     hash: str
     to: int | None = None  # the version to go back to; None: the predecessor
+    to_adopted: bool = False  # to the Deployment that served before any version
     by: str = "unknown"  # admission has compared it with who wrote the annotation
     reason: str = ""
     wrong: str = ""  # why it cannot be understood
@@ -32,10 +33,12 @@ def command(value: str, handled: str) -> Command | None:
         return None
     found = _fields(value)
     to = found.get("to", "").strip().removeprefix("v")
+    if to == naming.ADOPTED:
+        return Command(short, None, True, found.get("by", "").strip() or "unknown", found.get("reason", ""))
     number = naming.number(to)
     if to and number is None:
         return Command(short, wrong=f"'to={clipped(to, 40)}' names no version: write a number, such as to=2")
-    return Command(short, number, found.get("by", "").strip() or "unknown", found.get("reason", ""))
+    return Command(short, number, False, found.get("by", "").strip() or "unknown", found.get("reason", ""))
 
 
 def _fields(value: str) -> dict[str, str]:

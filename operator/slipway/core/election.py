@@ -5,9 +5,9 @@ from typing import Literal
 
 from ..api import names
 from ..api.condition import Condition
-from ..api.modelledger import ModelLedgerSpec, Release, Request
+from ..api.modelledger import Adopted, ModelLedgerSpec, Release, Request
 from ..api.modelversion import ModelVersion
-from . import consent, gates
+from . import adoption, consent, gates
 from .commands import Command, command
 from .consent import Withheld
 from .ledger import is_rolled_back
@@ -16,7 +16,7 @@ from .reasons import REGISTRY_REASONS, Reason
 from .revisions import revision_of
 
 # Why no rollout starts, whatever asks for one.
-Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable", "Forbidden"]
+Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable", "Forbidden", "Unadopted"]
 
 PASSING_REASONS = REGISTRY_REASONS | {Reason.ModelMissing}
 
@@ -37,11 +37,13 @@ def rollback_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> Command | None:
     return command(seen.model.metadata.annotations.get(names.ROLLBACK, ""), ledger.handled.rollback)
 
 
-def destination(seen: ModelSeen, ledger: ModelLedgerSpec, asked: Command) -> Release | str:
+def destination(seen: ModelSeen, ledger: ModelLedgerSpec, asked: Command) -> Release | Adopted | str:
     """What a rollback returns to, or a sentence that says why it cannot."""
     if asked.wrong:
         return asked.wrong
     number = asked.to if asked.to is not None else ledger.predecessor
+    if asked.to_adopted or (number is None and ledger.adopted is not None and ledger.champion is not None):
+        return adoption.way_back(seen, ledger)
     if number is None:
         return "there is no version to go back to"
     if number == ledger.champion:
@@ -56,8 +58,10 @@ def destination(seen: ModelSeen, ledger: ModelLedgerSpec, asked: Command) -> Rel
 def elect(seen: ModelSeen, ledger: ModelLedgerSpec) -> Election:
     """The version that should have the traffic, and whether it may."""
     asked = rollback_of(seen, ledger)
-    if asked is not None and isinstance(found := destination(seen, ledger, asked), Release):
-        return Election(found.version, proven=True, returning=asked, back=True)
+    found = destination(seen, ledger, asked) if asked is not None else ""
+    if not isinstance(found, str):
+        number = found.version if isinstance(found, Release) else None
+        return Election(number, proven=True, returning=asked, back=True)
     if barrier := barrier_of(seen, ledger):
         return Election(ledger.champion, proven=True, barrier=barrier)
     for version in contenders(seen, ledger):
@@ -83,6 +87,8 @@ def barrier_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> Barrier:
         return "Forbidden"
     if seen.unreadable:
         return "Unreadable"
+    if adoption.missing(seen, ledger):
+        return "Unadopted"
     return "Frozen" if seen.platform.freeze else ""
 
 
@@ -156,7 +162,7 @@ def refusal(version: ModelVersion) -> Condition | None:
 def is_way_back(ledger: ModelLedgerSpec, number: int) -> bool:
     """Whether a released version lies below what serves, or served last, and was neither refused nor rolled back."""
     request = ledger.following.request if ledger.following else None
-    if request is not None and request.version == number and request.again:
+    if (request is not None and request.version == number and request.again) or ledger.serving_adopted:
         return False
     return number <= (ledger.champion or ledger.predecessor or number)
 

@@ -9,10 +9,10 @@ from ..api.modelledger import TOLD, ModelLedgerSpec, Told
 from ..api.modelregistry import RegistryLabels
 from ..api.modelversion import ModelVersion
 from ..resources import naming
-from . import claims
+from . import adoption, claims
 from .conditions import clipped
 from .election import barrier_of, refusal, refused, request_of, waits
-from .ledger import is_rolled_back
+from .ledger import is_rolled_back, who_serves
 from .observed import ModelSeen
 from .reasons import Reason
 from .registry import Expected, Labels, Silent, Write
@@ -53,7 +53,7 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
     if isinstance(seen.registry, Silent):
         return None
     number, stages, nothing = version.spec.version, seen.registry.spec.stages, RegistryLabels()
-    serves = f"version {ledger.champion} serves" if ledger.champion else "nothing serves"
+    serves = who_serves(ledger) or "nothing serves"
     if number == ledger.champion:
         return _wanted(
             seen, ledger, version, claims.of_champion(ledger, stages), Said("Serving", f"since {ledger.since}")
@@ -86,7 +86,7 @@ def _waiting(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) ->
     request = request_of(ledger)
     if request is None or request.version != version.spec.version:
         return None
-    why = waits(seen, ledger, version)
+    why = waits(seen, ledger, version) or adoption.missing(seen, ledger)
     reason = why.reason if why else _BARRIERS.get(barrier_of(seen, ledger))
     if reason is None:
         return None

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ..api import modelledger, names
-from ..api.modelledger import Following, Handled, Hold, ModelLedgerSpec, Release, RolledBack, Told
+from ..api.modelledger import Adopted, Following, Handled, Hold, ModelLedgerSpec, Release, RolledBack, Told
 from ..api.modelversion import ModelVersion
 from ..resources import naming
 from . import claims
@@ -42,6 +42,9 @@ def believed(seen: ModelSeen) -> ModelLedgerSpec | str:
     if ledger is not None and ledger.model_uid == seen.model.metadata.uid:
         return ledger
     found = ledger if ledger is not None else _recalled(seen)
+    if found.adopted is not None:  # only the spec may say what is to have the traffic
+        since = None if found.adopted.serving else found.since
+        found = found.model_copy(update={"adopted": None, "since": since})
     if found.champion is None:
         return found
     champion = found.serving
@@ -76,15 +79,16 @@ def _recalled(seen: ModelSeen) -> ModelLedgerSpec:
                 Release(version=live.version, digest=live.digest, record=newest.hash, inputs=newest.inputs, since=since)
             )
     numbers = [one.version for one in released]
-    if status.champion is None or status.champion.version not in numbers:
+    adopted = status.adopted is not None and status.adopted.serving
+    if not adopted and (status.champion is None or status.champion.version not in numbers):
         return EMPTY
-    champion = seen.version(status.champion.version)
+    champion = seen.version(status.champion.version) if status.champion else None
     out = _that_said(seen, Reason.RolledBack)
     held = out or _that_said(seen, Reason.Held)
     return ModelLedgerSpec(
-        champion=status.champion.version,
+        champion=status.champion.version if status.champion else None,
         predecessor=status.predecessor.version if status.predecessor and len(numbers) > 1 else None,
-        since=status.champion.since,
+        since=status.champion.since if status.champion else None,  # what was adopted is so anew, by the spec
         against_stage=champion is not None and champion.spec.stage == "Archived",  # it serves nevertheless
         released=tuple(released),
         hold=Hold(at=stamp(seen.now), by="unknown", reason="the ledger was lost after a rollback") if held else None,
@@ -117,6 +121,18 @@ def move(ledger: ModelLedgerSpec, to: Release, history_limit: int, now: datetime
     )
 
 
+def route(ledger: ModelLedgerSpec) -> str:
+    """Whom the model's Service selects: a version, what was adopted, or nobody."""
+    return naming.ADOPTED if ledger.serving_adopted else str(ledger.champion or naming.NOBODY)
+
+
+def who_serves(ledger: ModelLedgerSpec) -> str:
+    """Who has the traffic, in words; "" if nobody has."""
+    if adopted := ledger.serving_adopted:
+        return f"Deployment {adopted.deployment} serves"
+    return f"version {ledger.champion} serves" if ledger.champion else ""
+
+
 def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Command) -> ModelLedgerSpec:
     """The traffic goes back to a version. What served after it stays out, and no rollout starts until `resume`."""
     now = seen.now
@@ -137,6 +153,23 @@ def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Comman
         hold=Hold(at=stamp(now), by=clipped(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),
         handled=ledger.handled.model_copy(update={"rollback": asked.hash}),
         against_stage=returned is not None and seen.stage(returned, ledger) == "Archived",
+    )
+
+
+def go_back_to_adopted(seen: ModelSeen, ledger: ModelLedgerSpec, to: Adopted, asked: Command) -> ModelLedgerSpec:
+    """The traffic goes back to the Deployment that served before any version: all of them stay out."""
+    out = {one.version for one in ledger.released}
+    return _at(
+        claims.withdraw(ledger, out),
+        seen.now,
+        champion=None,
+        predecessor=None,
+        adopted=to.model_copy(update={"serving": True}),
+        rolled_back=_rolled_back(seen, ledger, out, asked),
+        shift=None,
+        hold=Hold(at=stamp(seen.now), by=clipped(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),
+        handled=ledger.handled.model_copy(update={"rollback": asked.hash}),
+        against_stage=False,
     )
 
 
@@ -224,11 +257,13 @@ def _reason(asked: Command) -> str:
 
 def _at(ledger: ModelLedgerSpec, now: datetime, **changes: object) -> ModelLedgerSpec:
     """The traffic goes elsewhere. What the registry says of the new champion was said before it was one."""
-    following = ledger.following
+    following, adopted = ledger.following, ledger.adopted
+    if adopted is not None:
+        adopted = adopted.model_copy(update={"serving": False})
     if following is not None:
         waits = following.request is not None and following.request.version != changes.get("champion")
         following = following.model_copy(update={"archived": "Aside", "read_at": None, "restore": waits})
-    return ledger.model_copy(update={"since": stamp(now), "following": following, **changes})
+    return ledger.model_copy(update={"since": stamp(now), "following": following, "adopted": adopted, **changes})
 
 
 def _remember(
@@ -243,7 +278,7 @@ def _remember(
 
 
 def _rolled_back(
-    seen: ModelSeen, ledger: ModelLedgerSpec, out: set[int], asked: Command, to: int
+    seen: ModelSeen, ledger: ModelLedgerSpec, out: set[int], asked: Command, to: int = 0
 ) -> tuple[RolledBack, ...]:
     """Those that were out already keep their reasons; where there is no room, the lowest numbers go first."""
     found = {one.version: one for one in ledger.rolled_back}

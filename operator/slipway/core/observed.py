@@ -32,6 +32,25 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Deployed:
+    """A Deployment that is not Slipway's, as it was read for this pass."""
+
+    name: str
+    selector: Mapping[str, str]  # labels of its pods
+    replicas: int
+    ready: int
+    expressible: bool = True  # its selector has nothing but those labels
+    own: bool = False  # it is Slipway's after all
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A Deployment that was not found."""
+
+    why: str = ""  # it could not be read; "": there is none
+
+
+@dataclass(frozen=True)
 class ModelSeen:
     """What the model reconciler sees."""
 
@@ -52,6 +71,7 @@ class ModelSeen:
     label_refusals: Mapping[int, Silent] = field(default_factory=dict)  # why labels could not be written, by version
     contested: Mapping[int, str] = field(default_factory=dict)  # what another writer made of our tags, by version
     refusals: Mapping[Ref, Refusal] = field(default_factory=dict)
+    deployments: Mapping[str, Deployed | Unseen] = field(default_factory=dict)  # to be adopted, or adopted, by name
 
     @property
     def by_registry(self) -> bool:

@@ -6,7 +6,7 @@ from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import claims, consent, drift, rollout
+from . import adoption, claims, consent, drift, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
 from .decision import Apply, Decision, Event
@@ -34,7 +34,7 @@ def decide(seen: ModelSeen) -> Decision:
     if (seen.model.spec.suspend or seen.invalid) and plan.election.returning is None:
         acts = tuple(one for one in acts if one.rank in ("ledger", "route"))
     return Decision(
-        acts=(*_adopted(seen), *_discovered(seen, plan.ledger), *acts),
+        acts=(*_declared(seen), *_discovered(seen, plan.ledger), *acts),
         labels=_writes(seen, plan),
         status=_status(seen, believed, plan, _model_ready(seen, believed, plan)).wire(),
         events=_news(seen, believed, plan),
@@ -61,7 +61,7 @@ def _writes(seen: ModelSeen, plan: Plan) -> tuple[Write, ...]:
         return ()
     ledger = plan.ledger
     arrived = seen.ledger is not None and seen.ledger.champion == ledger.champion
-    routed = not ledger.since or seen.route == str(ledger.champion or naming.NOBODY)
+    routed = not ledger.since or seen.route == ledgers.route(ledger)
     return drift.writes(seen, ledger) if routed and (arrived or not ledger.since) else ()
 
 
@@ -99,7 +99,7 @@ def _versions_may_come(seen: ModelSeen) -> float:
     return NEW_SECONDS - (seen.now - parse_time(seen.model.metadata.creation_timestamp)).total_seconds()
 
 
-def _adopted(seen: ModelSeen) -> tuple[Apply, ...]:
+def _declared(seen: ModelSeen) -> tuple[Apply, ...]:
     """An implicit model that somebody has declared since is implicit no longer: our part of it is given up."""
     meta = seen.model.metadata
     if seen.invalid or names.IMPLICIT not in meta.annotations or not seen.model.spec.model_dump(exclude_defaults=True):
@@ -163,7 +163,8 @@ def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdic
     if (why := consent.forbidden(seen)) and (champion is None or request_of(ledger)):
         return failed(Reason.PromotionNotAllowed, why)
     if champion is None:
-        return _refused(seen) or _nobody(seen, ledger, plan.election)
+        adopted = adoption.missing(seen, ledger) or adoption.ready(seen, ledger)
+        return _refused(seen) or adopted or _nobody(seen, ledger, plan.election)
     note = f" {held(ledger)} {Reason.Held.remedy}" if ledger.hold else ""
     serves = passed(Reason.Serving, f"Version {champion} serves{pods_described(seen.pods.get(champion))}{note}")
     return silence(seen, champion) or _refused(seen, f" {serves.message}") or serves
@@ -197,6 +198,13 @@ def _nobody(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Ver
 def _rollback_ready(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Verdict, str | None]:
     """Whether a rollback could be carried out now, and in a few words where it would lead."""
     number = ledger.predecessor
+    if number is None and ledger.adopted is not None and ledger.champion is not None:
+        found = adoption.way_back(seen, ledger)
+        if isinstance(found, str):
+            return Verdict("False", Reason.NoPredecessor, sentence(found[0].upper() + found[1:])), None
+        return passed(
+            Reason.PredecessorWarm, f"Deployment {found.deployment} served before any version did."
+        ), "to adopted, warm"
     if number is None:
         return Verdict("False", Reason.NoPredecessor, Reason.NoPredecessor.meaning), None
     there = seen.pods.get(number)
@@ -211,14 +219,20 @@ def _rollback_ready(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Verdict, 
 def _status(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan, ready: Verdict) -> RegisteredModelStatus:
     meta = seen.model.metadata
     rollback, where = _rollback_ready(seen, ledger)
+    adopted = adoption.adopted(seen, ledger)
     conditions = conditions_after(
-        seen.model.status.conditions, {"RollbackReady": rollback}, ready, ledgers.stamp(seen.now), meta.generation
+        seen.model.status.conditions,
+        {"RollbackReady": rollback} | ({"Adopted": adopted} if adopted else {}),
+        ready,
+        ledgers.stamp(seen.now),
+        meta.generation,
     )
     warm = rollout.warm_until(seen, ledger)
     return RegisteredModelStatus(
         observed_generation=meta.generation,
         conditions=conditions,
-        url=serving.url(seen.model) if ledger.champion else None,
+        url=serving.url(seen.model) if ledgers.who_serves(ledger) else None,
+        adopted=adoption.status(seen, ledger),
         champion=_live(seen, ledger, ledger.champion, since=ledger.since),
         candidate=_live(seen, ledger, plan.candidate),
         predecessor=_live(seen, ledger, ledger.predecessor, until=warm) if warm else None,
@@ -242,6 +256,14 @@ def _live(
 def _news(seen: ModelSeen, before: ModelLedgerSpec, plan: Plan) -> tuple[Event, ...]:
     """What happened to the model's traffic in this pass."""
     after = plan.ledger
+    adopted, was = after.serving_adopted, before.serving_adopted
+    if adopted is not None and (was is None or was.deployment != adopted.deployment):
+        if before.champion is not None:
+            return (
+                Event("Normal", "RolledBack", f"Rolled back to Deployment {adopted.deployment}, which is adopted."),
+            )
+        said = f"Deployment {adopted.deployment} has the traffic of {serving.url(seen.model)}, as it is, unproven."
+        return (Event("Normal", "Adopted", f"{said} {adoption.UNKNOWN}"),)
     if before.champion != after.champion and after.champion is not None:
         rolled = before.handled.rollback != after.handled.rollback
         verb = "Rolled back to" if rolled else "Traffic moved to"

@@ -41,6 +41,19 @@ class Reason(StrEnum):
     PredecessorWarm = "PredecessorWarm", "Fine", "The pods of the version that a rollback returns to are ready."
     PredecessorCold = "PredecessorCold", "Fine", "A rollback has to start the pods of the version it returns to."
     NoPredecessor = "NoPredecessor", "Fine", "There is no version that a rollback could return to."
+    Adopted = "Adopted", "Fine", "A Deployment that was there before has the traffic, until a version takes over."
+    AdoptionOver = (
+        "AdoptionOver",
+        "Fine",
+        "A version has taken over from the adopted Deployment.",
+        "When you no longer want to go back to it (slipway.dev/rollback: to=adopted), remove it and spec.adopt.",
+    )
+    AdoptionIgnored = (
+        "AdoptionIgnored",
+        "Fine",
+        "A version has served already, so spec.adopt is not followed.",
+        "Remove spec.adopt.",
+    )
 
     # Work is under way.
     Pending = (
@@ -93,6 +106,18 @@ class Reason(StrEnum):
         "Retrying",
         "The artifact store takes nothing, as while old models are removed from it.",
         "Set store.readOnly to false when that is done.",
+    )
+    AdoptionPending = (
+        "AdoptionPending",
+        "Retrying",
+        "The Deployment that spec.adopt names is not there; no version is released before it is taken in.",
+        "Apply the Deployment in the model's namespace, or correct or remove spec.adopt.",
+    )
+    AdoptedNotReady = (
+        "AdoptedNotReady",
+        "Retrying",
+        "No pod of the adopted Deployment is ready; it keeps the traffic until a version takes over.",
+        "Look at the Deployment: it is its owner's, and Slipway leaves it as it is.",
     )
     Unschedulable = (
         "Unschedulable",
@@ -419,6 +444,18 @@ class Reason(StrEnum):
         "Stuck",
         "Somebody changed the labels in the registry after they were written.",
         "Set the labels back; where the cluster decides, promote by the ModelVersion's stage.",
+    )
+    AdoptionRefused = (
+        "AdoptionRefused",
+        "Stuck",
+        "The Deployment that spec.adopt names cannot be taken in as it is.",
+        "Adopt one whose selector is a few matchLabels, none of them of versions' pods (spec.serving.pod.labels).",
+    )
+    AdoptedGone = (
+        "AdoptedGone",
+        "Stuck",
+        "The adopted Deployment is gone while it has the traffic.",
+        "Apply it again, or promote a version: it takes over once it is proven.",
     )
     NameTaken = (
         "NameTaken",

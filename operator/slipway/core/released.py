@@ -3,11 +3,11 @@
 from ..api.modelledger import ModelLedgerSpec
 from ..api.modelversion import ModelVersion
 from ..resources import naming, serving
-from . import consent, rollout
+from . import adoption, consent, rollout
 from .conditions import Verdict, failed, passed, sentence, unknown
 from .decision import Refusal
 from .election import Election, is_validated, waits
-from .ledger import is_rolled_back
+from .ledger import is_rolled_back, who_serves
 from .observed import ModelSeen
 from .pods import VersionPods
 from .reasons import Reason, reason_named
@@ -61,6 +61,8 @@ def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Ve
             return failed(Reason.Frozen, f"Promotions are frozen: {seen.platform.freeze}")
         case "Forbidden":
             return failed(Reason.PromotionNotAllowed, f"{consent.forbidden(seen)} {_serves(ledger)}".strip())
+        case "Unadopted":
+            return adoption.missing(seen, ledger)
         case "Suspended":
             return failed(Reason.Suspended)
         case "Unreadable":
@@ -128,7 +130,7 @@ def pods_described(there: VersionPods | None) -> str:
 def progress(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> Verdict:
     """How far the pods of a candidate have come, or what keeps them down."""
     there = seen.pods.get(number)
-    serves = f"; version {ledger.champion} serves" if ledger.champion else ""
+    serves = f"; {who}" if (who := who_serves(ledger)) else ""
     pool = seen.model.spec.serving.pool
     if seen.platform.pool(pool.name if pool else None) is None:
         return failed(Reason.PoolNotFound, f"spec.serving.pool names a pool that the settings do not have{serves}.")
@@ -157,4 +159,5 @@ def refusal_of(seen: ModelSeen, number: int) -> Refusal | None:
 
 
 def _serves(ledger: ModelLedgerSpec) -> str:
-    return f"Version {ledger.champion} serves." if ledger.champion else ""
+    who = who_serves(ledger)
+    return f"{who[0].upper()}{who[1:]}." if who else ""

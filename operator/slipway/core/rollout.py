@@ -10,10 +10,10 @@ from datetime import timedelta
 
 from ..api import names
 from ..api.base import seconds
-from ..api.modelledger import ModelLedgerSpec, Release
+from ..api.modelledger import Adopted, ModelLedgerSpec, Release
 from ..resources import disruption, naming, serving
 from ..resources.serving import Rendered
-from . import claims, labels
+from . import adoption, claims, labels
 from . import ledger as ledgers
 from .commands import command
 from .decision import Act, Apply, Delete, Ref, in_order
@@ -37,7 +37,8 @@ class Plan:
 
 def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     """The serving objects that should exist now, one step further than what was seen."""
-    ledger, impossible = _obeyed(seen, ledgers.forgive(seen, _followed(seen, believed)))
+    ledger = adoption.taken_in(seen, _followed(seen, believed))
+    ledger, impossible = _obeyed(seen, ledgers.forgive(seen, ledger))
     election = elect(seen, ledger)
     ledger = _moved(seen, ledger, election)
     arrived = election.target == ledger.champion
@@ -55,9 +56,9 @@ def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     if ledger != seen.ledger and (seen.ledger is not None or ledger != ledgers.EMPTY):
         acts.append(Apply(serving.ledger(seen.model, ledger, seen.ledger_version), "ledger"))
     if ledger.since:
-        acts.append(Apply(serving.service(seen.model, ledger.champion), "route"))
+        acts.append(Apply(serving.service(seen.model, ledger.champion, ledger.serving_adopted), "route"))
         acts += _budget(seen, ledger)
-    if ledger.since and seen.route == str(ledger.champion or naming.NOBODY):
+    if ledger.since and seen.route == ledgers.route(ledger):
         acts += _retired(seen, ledger, records)
     return Plan(election, ledger, candidate, in_order(acts), _again(seen, ledger, election, again), impossible)
 
@@ -73,7 +74,8 @@ def _again(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, warm_se
     """Seconds until time alone changes something."""
     version = seen.version(election.target) if not election.proven else None
     waiting = waits(seen, ledger, version) if version else None
-    return _soonest(warm_seconds, _next_sweep(seen, ledger), waiting.again_seconds if waiting else None)
+    looked = adoption.again_seconds(seen, ledger)
+    return _soonest(warm_seconds, looked, _next_sweep(seen, ledger), waiting.again_seconds if waiting else None)
 
 
 def _soonest(*pauses: float | None) -> float | None:
@@ -104,7 +106,7 @@ def _obeyed(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[ModelLedgerSpec, 
     if asked is None:
         return ledger, ""
     found = destination(seen, ledger, asked)
-    if isinstance(found, Release):
+    if not isinstance(found, str):
         return ledger, ""
     if asked.to is not None and asked.to == ledger.champion and ledger.following and ledger.following.request:
         ledger = claims.withdraw(ledger, {ledger.following.request.version})  # what serves is to stay
@@ -114,6 +116,10 @@ def _obeyed(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[ModelLedgerSpec, 
 def _moved(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> ModelLedgerSpec:
     """The ledger after this pass: the traffic moves only to a version that may have it and whose pods are ready."""
     target = election.target
+    if target is None and election.returning:
+        found = destination(seen, ledger, election.returning)
+        assert isinstance(found, Adopted)
+        return ledgers.go_back_to_adopted(seen, ledger, found, election.returning)
     if target is None:
         return ledger if ledger.champion is None else ledgers.stop(ledger, seen.now)
     if target == ledger.champion or not election.proven:

@@ -11,6 +11,7 @@ from ..api.meta import Meta
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 NOBODY = "none"  # version that a Service selects while the model serves nothing
+ADOPTED = "adopted"  # stands for the Deployment that served before any version did
 
 
 def short_hash(value: Any) -> str:

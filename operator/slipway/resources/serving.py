@@ -5,7 +5,7 @@ from typing import Any
 
 from ..api import names, tasks
 from ..api.base import API_VERSION
-from ..api.modelledger import ModelLedgerSpec
+from ..api.modelledger import Adopted, ModelLedgerSpec
 from ..api.registeredmodel import RegisteredModel
 from . import naming
 from .disruption import topology_spread
@@ -57,11 +57,17 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
     }
     if extras and extras.priority_class_name:
         spec["priorityClassName"] = extras.priority_class_name
-    labels = (extras.labels if extras else {}) | selector(model.metadata.name, version)
     return {
-        "metadata": {"labels": labels | {names.MANAGED_BY: names.MANAGER}, "annotations": {names.DIGEST: digest}},
+        "metadata": {"labels": pod_labels(model, version), "annotations": {names.DIGEST: digest}},
         "spec": placed(platform, pool, spec),
     }
+
+
+def pod_labels(model: RegisteredModel, version: int) -> dict[str, str]:
+    """Labels of the pods that serve one version: those that the user asks for, and Slipway's own."""
+    extras = model.spec.serving.pod
+    own = selector(model.metadata.name, version) | {names.MANAGED_BY: names.MANAGER}
+    return (extras.labels if extras else {}) | own
 
 
 def template_hash(template: Manifest) -> str:
@@ -131,15 +137,17 @@ def ledger(model: RegisteredModel, spec: ModelLedgerSpec, resource_version: str)
     }
 
 
-def service(model: RegisteredModel, champion: int | None) -> Manifest:
-    """The model's stable address; its selector is the traffic."""
+def service(model: RegisteredModel, champion: int | None, adopted: Adopted | None = None) -> Manifest:
+    """The model's stable address; its selector is the traffic: a version's, or that of an adopted Deployment."""
+    chosen = dict(adopted.selector) if adopted else selector(model.metadata.name, champion or NOBODY)
+    port = adopted.port if adopted else "http"
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _meta(model, model.metadata.name),
         "spec": {
-            "selector": selector(model.metadata.name, champion or NOBODY),
-            "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+            "selector": chosen,
+            "ports": [{"name": "http", "port": 80, "targetPort": port, "protocol": "TCP"}],
         },
     }
 

@@ -1,0 +1,48 @@
+"""Reads Deployments that are not Slipway's: they lack its labels, so no watch tells of them."""
+
+from collections.abc import Iterable, Mapping
+
+from ..adapters.cluster import DEPLOYMENT, Cluster, Object
+from ..adapters.errors import AdapterError, NotFound
+from ..api import names
+from ..api.base import GROUP
+from ..api.modelledger import ModelLedgerSpec
+from ..api.registeredmodel import RegisteredModel
+from ..core.observed import Deployed, Unseen
+
+
+def named(model: RegisteredModel, ledger: ModelLedgerSpec | None) -> set[str]:
+    """The Deployments that a model's traffic may go to: the one to adopt, and the one that was adopted."""
+    adopt, adopted = model.spec.adopt, ledger.adopted if ledger else None
+    return {one.deployment for one in (adopt, adopted) if one is not None}
+
+
+async def read(cluster: Cluster, namespace: str, deployments: Iterable[str]) -> Mapping[str, Deployed | Unseen]:
+    """What is known of each by now; silence is not absence."""
+    found: dict[str, Deployed | Unseen] = {}
+    for name in sorted(deployments):
+        try:
+            found[name] = _deployed(await cluster.get(DEPLOYMENT, namespace, name))
+        except NotFound:
+            found[name] = Unseen()
+        except AdapterError as error:
+            found[name] = Unseen(str(error) or type(error).__name__)
+    return found
+
+
+def _deployed(found: Object) -> Deployed:
+    spec, meta = found["spec"], found["metadata"]
+    selector = spec.get("selector") or {}
+    labels = [meta.get("labels") or {}, (spec.get("template") or {}).get("metadata", {}).get("labels") or {}]
+    return Deployed(
+        name=meta["name"],
+        selector=selector.get("matchLabels") or {},
+        replicas=spec.get("replicas", 1),
+        ready=(found.get("status") or {}).get("readyReplicas", 0),
+        expressible=not selector.get("matchExpressions"),
+        own=any(_is_own(one) for one in labels),
+    )
+
+
+def _is_own(labels: Mapping[str, str]) -> bool:
+    return labels.get(names.MANAGED_BY) == names.MANAGER or any(key.startswith(f"{GROUP}/") for key in labels)
