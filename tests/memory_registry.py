@@ -47,6 +47,7 @@ class MemoryRegistry:
         self._models: dict[str, dict[int, tuple[Model, Labels]]] = {}
         self._deleted: dict[tuple[str, int], tuple[Model, Labels]] = {}
         self._created: dict[str, int] = {}
+        self._made: dict[tuple[str, int], int] = {}  # when a version was registered
         self._updated: dict[tuple[str, int], int] = {}  # the model itself is version 0
 
     def register(self, name: str, model: Model) -> int:
@@ -56,6 +57,7 @@ class MemoryRegistry:
         if model.run_id:
             self.runs.add(model.run_id)
         self._touch(name, number)
+        self._made[name, number] = self._ticks
         return number
 
     def delete(self, name: str, version: int) -> None:
@@ -158,7 +160,7 @@ class MemoryRegistry:
         """The labels as last written."""
         self._check()
         found = self._find(name, version)
-        return found if isinstance(found, Absent) else found[1]
+        return found if isinstance(found, Absent) else replace(found[1], moved=self._moved(name, version))
 
     async def write(self, name: str, write: Write) -> None:
         """The labels are as given; the alias has left other versions."""
@@ -200,9 +202,14 @@ class MemoryRegistry:
         self._ticks += 1
         self._updated[name, version] = self._updated[name, 0] = self._ticks
 
+    def _moved(self, name: str, number: int) -> int:
+        updated = self._updated[name, number]
+        return 0 if updated == self._made[name, number] else updated
+
     def _row(self, name: str, number: int) -> VersionListed:
-        labels = self._models[name][number][1]
-        return VersionListed(name, number, self._updated[name, number], labels.stage, kept_tags(labels.tags))
+        labels, updated = self._models[name][number][1], self._updated[name, number]
+        moved = self._moved(name, number)
+        return VersionListed(name, number, updated, labels.stage, kept_tags(labels.tags), moved)
 
     def _expect(self, name: str, write: Write, now: Labels) -> None:
         expected, alias = write.expected, write.alias if write.alias not in now.aliases else None

@@ -54,6 +54,7 @@ class Registry:
     read_at: str = ""
     gone: set[int] = field(default_factory=set)  # versions that it has said to be deleted
     silent: bool = False
+    moves: int = 0  # the clock of what enters a stage
     resource: ModelRegistry = MLFLOW
 
     def may_promote(self, **policy: Any) -> None:
@@ -132,10 +133,11 @@ class Registry:
 
     def put(self, version: int, stage: str, archive_others: bool = False) -> None:
         """A version is in a stage; MLflow archives the others there, if it is asked to."""
+        self.moves += 1
         for number, other in self.labels.items():
             if archive_others and number != version and other.stage == stage:
-                self.labels[number] = replace(other, stage="Archived")
-        self.labels[version] = replace(self.labels.get(version, NO_LABELS), stage=stage)
+                self.labels[number] = replace(other, stage="Archived", moved=self.moves)
+        self.labels[version] = replace(self.labels.get(version, NO_LABELS), stage=stage, moved=self.moves)
 
     def name(self, version: int, alias: str) -> None:
         """An alias is moved to a version."""

@@ -99,6 +99,18 @@ class TestWrites:
         ]
         assert calls == [("model-versions/get", "ok"), ("model-versions/set-tag", "ok")]
 
+    async def test_versions_that_mlflow_archives_for_another_are_dated_with_it(
+        self, mlflow: MLflowShelf, name: str
+    ) -> None:
+        for _ in range(3):
+            mlflow.register(name, mlflow.log(Model(MLMODEL)))
+        for number in ("1", "2"):
+            asked = {"name": name, "version": number, "stage": "Production", "archive_existing_versions": True}
+            mlflow.server.post("model-versions/transition-stage", **asked)
+        one, two, three = [await mlflow.registry.labels(name, number) for number in (1, 2, 3)]
+        assert isinstance(one, Labels) and isinstance(two, Labels) and isinstance(three, Labels)
+        assert (one.stage, two.stage) == ("Archived", "Production") and one.moved == two.moved > three.moved == 0
+
     async def test_a_run_outside_the_servers_store_keeps_nothing(self, mlflow: MLflowShelf, tmp_path: Path) -> None:
         name = f"elsewhere {tmp_path}"
         experiment = mlflow.server.post("experiments/create", name=name, artifact_location="s3://bucket/x")

@@ -61,6 +61,18 @@ async def test_a_stage_that_moved_is_seen_with_those_that_it_archived(reader: Re
     assert [reader.labels(name)[number].stage for number in (1, 2, 3)] == ["Archived", "Production", "None"]
 
 
+async def test_when_a_version_entered_its_stage_is_told_and_no_tag_or_alias_changes_it(
+    reader: Reader, name: str
+) -> None:
+    for write in (Write(2, "Production"), Write(1, "Staging"), Write(2, alias="champion", tags={STATE: "Serving"})):
+        await reader.shelf.registry.write(name, write)
+    await reader.tick()
+    first, second, third = (reader.labels(name)[number].moved for number in (1, 2, 3))
+    assert third == 0 < second <= first
+    alone = await reader.shelf.registry.labels(name, 2)
+    assert isinstance(alone, Labels) and alone.moved == second
+
+
 async def test_an_alias_that_moved_is_seen(reader: Reader, name: str) -> None:
     for version in (1, 3):
         await reader.shelf.registry.write(name, Write(version, alias="champion"))

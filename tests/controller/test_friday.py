@@ -290,6 +290,20 @@ class Friday(RuleBasedStateMachine):
             self.of.registry.labels[number] = replace(labels, stage="None", aliases=())
             self._labels_were_moved(seen)
 
+    @rule(moves=st.lists(st.tuples(NUMBERS, LABELS, st.booleans()), min_size=2, max_size=3))
+    def somebody_moves_several_versions_between_two_sweeps(self, moves: list[tuple[int, str, bool]]) -> None:
+        labels, before, champion = self.of.registry.labels, dict(self.of.registry.labels), self.of.champion()
+        for number, stage, others in moves:
+            self.of.registry.put(number, stage, others)
+        last = moves[-1][0]
+        new = labels[last].stage == "Production" and before.get(last, NO_LABELS).stage != "Production"
+        self._labels_were_moved(True, last if new else None)
+        pushed_out = champion is not None and champion not in {number for number, _, _ in moves}
+        if pushed_out and self._by_registry():
+            self.of.advance(SWEEPS_SECONDS)
+            self.of.advance(SWEEPS_SECONDS)
+            assert self.of.champion() is not None, "MLflow archived the champion: nobody has retired it"
+
     def _labels_were_moved(self, seen: bool, asked: int | None = None) -> None:
         before, self.moved, self.asked = self.of.route(), True, asked
         if seen:

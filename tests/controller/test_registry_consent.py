@@ -92,6 +92,40 @@ def test_what_a_rollback_returned_to_has_its_stage_although_another_version_is_a
     assert (of.route(), of.registry.labels[1].stage) == ("3", "Archived")
 
 
+@pytest.mark.parametrize("resume", [{}, {"resume": "now"}], ids=["held", "resumed"])
+def test_the_alias_of_what_was_rolled_back_goes_to_what_serves_although_another_version_is_asked_for(
+    resume: dict[str, str],
+) -> None:
+    of = by_registry()
+    served_two(of)
+    of.down.add(3)
+    moved(of, 3, "Production")
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, reason=leaks", **resume})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    aliases = {number: one.aliases for number, one in of.registry.labels.items()}
+    assert (of.route(), aliases) == ("1", {1: ("champion",), 2: (), 3: ()})
+    of.down.clear()
+    of.edit("RegisteredModel", "flights", annotations={"resume": "later"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), of.registry.labels[3].aliases) == ("3", ("champion",))
+
+
+def test_a_refused_version_keeps_its_alias_where_the_policy_says_so_although_another_version_is_asked_for() -> None:
+    of = by_registry(bad={2}, onRefusal="Keep")
+    moved(of, 1, "Production")
+    moved(of, 2, alias="champion")
+    of.down.add(3)
+    moved(of, 3, "Production")
+    of.advance(700)
+    assert (of.route(), of.registry.labels[2].aliases, of.registry.labels[3].stage) == (
+        "1",
+        ("champion",),
+        "Production",
+    )
+
+
 def test_a_promotion_waits_for_approval_and_the_registry_says_so() -> None:
     of = by_registry()
     of.registry.may_promote(approvals=1)

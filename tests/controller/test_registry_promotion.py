@@ -163,6 +163,35 @@ def test_the_newer_of_two_requests_counts_and_the_champion_gets_all_its_labels()
     assert (of.route(), of.registry.labels[2].aliases, of.registry.labels[3].stage) == ("2", ("champion",), "Archived")
 
 
+@pytest.mark.parametrize("back", ["None", "Staging", "Archived"])
+def test_a_version_that_was_moved_to_production_by_mistake_and_back_between_two_sweeps_retires_nobody(
+    back: str,
+) -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.put(7, "Production", archive_others=True)
+    moved(of, 7, back)
+    of.advance(700)
+    assert (of.route(), of.registry.labels[1].stage) == ("1", "Archived")
+    assert of.condition("ModelVersion", "flights-v1", "Synced")["reason"] == "RegistryDrifted"
+    moved(of, 1, "Production")
+    moved(of, 1, "Archived")
+    of.advance(60)
+    assert of.route() == "none"
+
+
+@pytest.mark.parametrize("archive_others", [False, True])
+def test_of_two_versions_that_are_moved_between_two_sweeps_the_one_that_was_moved_last_serves(
+    archive_others: bool,
+) -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.put(4, "Production", archive_others)
+    moved(of, 3, "Production", archive_others=archive_others)
+    of.advance(700)
+    assert (of.route(), of.registry.labels[3].stage, of.registry.labels[4].stage) == ("3", "Production", "Archived")
+
+
 def test_a_request_that_comes_while_labels_are_written_is_not_overwritten() -> None:
     of = by_registry()
     moved(of, 1, "Production")

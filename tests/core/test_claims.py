@@ -126,6 +126,47 @@ def test_either_side_of_the_mapping_can_be_off() -> None:
     assert stage_of(version(3), NOBODY, {3: Labels("None", (), {})}, no_stage) == "None"
 
 
+Moved = dict[int, tuple[str, int]]  # stage, and when it was set, by version
+
+
+def swept(ledger: ModelLedgerSpec, *sweeps: Moved) -> Following:
+    """What is followed after sweeps that showed when each version entered its stage."""
+    for number, shows in enumerate(sweeps):
+        now = NOW + timedelta(seconds=30 * number)
+        labels = {one: Labels(stage, (), {}, moved) for one, (stage, moved) in shows.items()}
+        ledger = follow(ledger, RegistryModel(labels, stamp(now)), Stages(), OF, now)
+    assert ledger.following is not None
+    return ledger.following
+
+
+BEFORE: Moved = {1: ("Production", 10), 2: ("None", 0), 3: ("None", 0), 7: ("Production", 5)}
+
+
+@pytest.mark.parametrize(
+    ("then", "asked", "archived"),
+    [
+        pytest.param({2: ("Production", 30), 3: ("Production", 20)}, 2, "", id="of two, the one that was moved last"),
+        pytest.param({2: ("Production", 30), 3: ("Production", 30)}, 3, "", id="at one moment: the highest"),
+        pytest.param({2: ("Production", 30), 3: ("Production", 0)}, 3, "", id="one is unknown: the highest"),
+        pytest.param({1: ("Archived", 20)}, None, "Seen", id="the champion alone"),
+        pytest.param({1: ("Archived", 20), 2: ("None", 30)}, None, "Aside", id="one was there and went back"),
+        pytest.param({1: ("Archived", 20), 2: ("None", 15)}, None, "Seen", id="one was there before it"),
+        pytest.param({1: ("Archived", 20), 7: ("Production", 20)}, 7, "Aside", id="one that lay there pushed it out"),
+        pytest.param({1: ("Archived", 20), 7: ("Production", 15)}, None, "Seen", id="one that lay there was described"),
+    ],
+)
+def test_of_what_is_moved_between_two_sweeps_the_registry_tells_the_order(
+    then: Moved, asked: int | None, archived: str
+) -> None:
+    found = swept(serves(1), BEFORE, BEFORE | then)
+    assert (found.request and found.request.version, found.archived) == (asked, archived)
+
+
+def test_while_nobody_serves_the_version_that_was_moved_last_is_the_request() -> None:
+    found = swept(NOBODY, {3: ("Production", 9), 7: ("Production", 5)})
+    assert found.request is not None and found.request.version == 3
+
+
 @pytest.mark.parametrize(
     ("following", "want"),
     [

@@ -23,7 +23,7 @@ from .mlflow_formats import (
     scheme,
 )
 from .mlflow_http import API, Client, Observe, Request
-from .mlflow_lists import Lists
+from .mlflow_lists import Lists, moved_at
 from .ports import Connection
 
 MLMODEL = "MLmodel"
@@ -69,6 +69,7 @@ class _Found:
             stage=self.text("current_stage") or "None",
             aliases=tuple(sorted(map(str, aliases if isinstance(aliases, list) else ()))),
             tags={str(tag.get("key")): str(tag.get("value", "")) for tag in records(self.facts.get("tags"))},
+            moved=moved_at(self.facts),
         )
 
 

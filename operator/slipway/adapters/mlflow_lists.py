@@ -1,7 +1,7 @@
 """Reads many models and versions of an MLflow server at once, in pages, and keeps of them what is wanted."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -141,8 +141,14 @@ def _versions(rows: object) -> Iterator[VersionListed]:
         if not isinstance(name, str) or number < 1:
             raise Rejected("MLflow listed a version without a name or a number")
         tags = {str(tag.get("key")): str(tag.get("value", "")) for tag in records(row.get("tags"))}
-        updated = _integer(row.get("last_updated_timestamp"))
-        yield VersionListed(name, number, updated, stage if isinstance(stage, str) else "None", kept_tags(tags))
+        updated, shown = _integer(row.get("last_updated_timestamp")), stage if isinstance(stage, str) else "None"
+        yield VersionListed(name, number, updated, shown, kept_tags(tags), moved_at(row))
+
+
+def moved_at(facts: Mapping[str, object]) -> int:
+    """When a version last entered a stage or was described anew (milliseconds); 0 for one that is as it was made."""
+    updated = _integer(facts.get("last_updated_timestamp"))
+    return 0 if updated == _integer(facts.get("creation_timestamp")) else updated
 
 
 def _batches(names: frozenset[str]) -> Iterator[list[str]]:

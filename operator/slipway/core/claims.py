@@ -89,7 +89,7 @@ def follow(ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, of:
     if before is None or before.of != of:
         before = _begun(ledger, shown, registry, stages).model_copy(update={"of": of})
     change = _change(before, shown, ledger.champion, registry, stages)
-    following = _asked(before, change, at)
+    following = _asked(before, change, registry.labels, at)
     if following.request is None and ledger.champion is None:
         following = _asked_still(following, ledger, registry, stages, at)
     opened = following.request is not None and following.request != before.request
@@ -152,12 +152,11 @@ def answer(ledger: ModelLedgerSpec, refused: bool, retry: str) -> ModelLedgerSpe
     return ledger.model_copy(update={"following": following.model_copy(update=changes)})
 
 
-def expect(ledger: ModelLedgerSpec, stages: Stages) -> ModelLedgerSpec:
+def expect(ledger: ModelLedgerSpec, labels: RegistryLabels) -> ModelLedgerSpec:
     """The ledger, with the labels that the champion is about to get: they are nobody's request."""
     following, champion = ledger.following, ledger.champion
     if following is None or champion is None:
         return ledger
-    labels = of_champion(ledger, stages)
     by: By | None = "Stage" if labels.stage else None
     if labels.alias:
         by = "Both" if by else "Alias"
@@ -167,13 +166,6 @@ def expect(ledger: ModelLedgerSpec, stages: Stages) -> ModelLedgerSpec:
         return ledger
     seen[champion] = Shown(version=champion, by=by if before is None else "Both", asked=bool(before and before.asked))
     return ledger.model_copy(update={"following": following.model_copy(update={"shown": _kept(seen, champion)})})
-
-
-def of_champion(ledger: ModelLedgerSpec, stages: Stages) -> RegistryLabels:
-    """The labels that the champion gets. A request is answered first; while a hold lasts, it keeps the alias."""
-    if ledger.following is None or ledger.following.request is None:
-        return stages.production
-    return RegistryLabels(stage=stages.production.stage) if ledger.hold else RegistryLabels()
 
 
 def ask_again(ledger: ModelLedgerSpec, number: int, retry: str, now: datetime) -> ModelLedgerSpec:
@@ -214,29 +206,44 @@ def _change(
     by_alias = frozenset(number for number in there if is_new(number, "Alias"))
     archived = {number for number, one in registry.labels.items() if _is(one.stage, stages.archived.stage)}
     moved_out = frozenset(number for number in archived if known.get(number) in ("Stage", "Both"))
-    if champion in moved_out and not by_stage and before.archived == "":
-        by_stage = _in_its_place(before, shown, champion)
+    if champion is not None and champion in moved_out and not by_stage and before.archived == "":
+        by_stage = _in_its_place(before, shown, champion, registry.labels)
     itself = frozenset({champion})
     unlisted = frozenset(one.version for one in before.shown) - registry.labels.keys() - registry.gone
     return _Change(shown, by_stage - itself, by_alias - itself, champion in by_stage | by_alias, unlisted, moved_out)
 
 
-def _in_its_place(before: Following, shown: Mapping[int, By], champion: int | None) -> frozenset[int]:
+def _in_its_place(
+    before: Following, shown: Mapping[int, By], champion: int, labels: Mapping[int, Labels]
+) -> frozenset[int]:
     """The version that was put into Production once more: MLflow archived the champion, and left that one alone.
 
-    One that stood there before labels decided was asked for by nobody: the champion was archived on purpose.
+    MLflow moves both at the same moment. Where that is not known, or the version was touched since, only one that was
+    asked for before counts: one that stood there before labels decided was asked for by nobody.
     """
-    asked = {one.version for one in before.shown if one.asked} | {one.version for one in before.taken_back}
+    at = labels[champion].moved
     left = frozenset(number for number, by in shown.items() if by in ("Stage", "Both") and number != champion)
-    return left if len(left) == 1 and left <= asked else frozenset()
+    if at and (together := frozenset(number for number in left if labels[number].moved == at)):
+        return together
+    asked = {one.version for one in before.shown if one.asked} | {one.version for one in before.taken_back}
+    earlier = {number for number in left if 0 < labels[number].moved < at}
+    return left if len(left) == 1 and left <= asked - earlier else frozenset()
 
 
-def _asked(before: Following, change: _Change, at: str) -> Following:
+def _last(numbers: Collection[int], labels: Mapping[int, Labels]) -> int:
+    """The version that was moved last; the highest where the registry does not tell."""
+    if not all(number in labels and labels[number].moved for number in numbers):
+        return max(numbers)
+    return max(numbers, key=lambda number: (labels[number].moved, number))
+
+
+def _asked(before: Following, change: _Change, labels: Mapping[int, Labels], at: str) -> Following:
     """The request that counts now: a new one replaces the last one, and one whose label is gone is withdrawn."""
     request, new = before.request, change.by_stage | change.by_alias
     if new:
         apart = change.by_stage if change.by_alias and not change.by_alias <= change.by_stage else frozenset()
-        return _asks(before, max(change.by_alias if apart else new), at, max(apart) if apart else None)
+        wanted = change.by_alias if apart else new
+        return _asks(before, _last(wanted, labels), at, _last(apart, labels) if apart else None)
     if request is None:
         return before
     label_gone = request.version not in change.shown and request.version not in change.lost
@@ -267,7 +274,7 @@ def _asked_still(
         for number, one in registry.labels.items()
         if stage_shown(one, stages) == "Production" and number not in out(ledger) | unasked
     ]
-    return _asks(following, max(may), at) if may else following
+    return _asks(following, _last(may, registry.labels), at) if may else following
 
 
 def _is_later(read_at: str, before: str | None) -> bool:
@@ -284,10 +291,16 @@ def _archived(following: Following, ledger: ModelLedgerSpec, registry: RegistryM
     read_at: str | None = None
     if labels is not None and _is(labels.stage, stages.archived.stage):
         said, read_at = following.archived, following.read_at
-        if following.request is not None:
+        if following.request is not None or (said == "" and _was_pushed_out(registry, ledger.champion, labels.moved)):
             said, read_at = "Aside", None
         elif said == "":
             said, read_at = "Seen", registry.read_at or None
         elif said == "Seen" and _is_later(registry.read_at, read_at):
             said = "Asked"  # a later sweep: it was not the first half of moving the label on
     return following.model_copy(update={"archived": said, "read_at": read_at})
+
+
+def _was_pushed_out(registry: RegistryModel, champion: int | None, at: int) -> bool:
+    """Whether another version was moved with the champion or after it: into Production and away again, it may be."""
+    others = (one.moved for number, one in registry.labels.items() if number != champion)
+    return at > 0 and any(moved >= at for moved in others)

@@ -55,9 +55,7 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
     number, stages, nothing = version.spec.version, seen.registry.spec.stages, RegistryLabels()
     serves = who_serves(ledger) or "nothing serves"
     if number == ledger.champion:
-        return _wanted(
-            seen, ledger, version, claims.of_champion(ledger, stages), Said("Serving", f"since {ledger.since}")
-        )
+        return _wanted(seen, ledger, version, of_champion(seen, ledger), Said("Serving", f"since {ledger.since}"))
     stage = seen.stage(version, ledger)
     if out := is_rolled_back(ledger, number):
         after = nothing if stage == "Staging" else _out_of_use(seen, ledger, number)
@@ -79,6 +77,27 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
             return _waiting(seen, ledger, version)
         return _wanted(seen, ledger, version, nothing, Said("Replaced", serves))
     return None
+
+
+def of_champion(seen: ModelSeen, ledger: ModelLedgerSpec) -> RegistryLabels:
+    """The labels that the champion gets. A request is answered first: while it waits, it keeps the labels that it has.
+
+    What a rollback returned to gets its stage at once, and the alias from what may not serve.
+    """
+    labels, request = seen.stages.production, ledger.following.request if ledger.following else None
+    if request is None:
+        return labels
+    out = claims.out(ledger) - {request.version, request.against}
+    if seen.model.spec.promotion.on_refusal == "Keep" and ledger.following:
+        out -= {one.version for one in ledger.following.taken_back}
+    astray = bool(labels.alias) and _holder(seen, labels.alias) in out
+    return RegistryLabels(stage=labels.stage if ledger.hold else None, alias=labels.alias if astray else None)
+
+
+def _holder(seen: ModelSeen, alias: str | None) -> int | None:
+    """The version that has an alias in the registry."""
+    labels = seen.known.labels if seen.known and alias else {}
+    return next((number for number, one in labels.items() if alias in one.aliases), None)
 
 
 def _waiting(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
@@ -201,7 +220,7 @@ def _expected(seen: ModelSeen, number: int, labels: RegistryLabels) -> Expected 
     if not seen.by_registry or known is None:
         return None
     there = known.labels.get(number)
-    holder = next((n for n, one in known.labels.items() if labels.alias and labels.alias in one.aliases), None)
+    holder = _holder(seen, labels.alias)
     return Expected(there.stage if there else "None", there.aliases if there else (), holder)
 
 

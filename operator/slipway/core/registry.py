@@ -26,6 +26,7 @@ class Labels:
     stage: str
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
+    moved: int = field(default=0, compare=False)  # when it last entered a stage, by the registry's clock; 0: unknown
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def _followed(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     version = seen.version(request.version) if request else None
     if version is not None:
         ledger = claims.answer(ledger, refused(seen, ledger, version), ledgers.retry_hash(version))
-    return claims.expect(ledger, seen.stages)
+    return claims.expect(ledger, labels.of_champion(seen, ledger))
 
 
 def _obeyed(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[ModelLedgerSpec, str]:

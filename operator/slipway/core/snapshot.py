@@ -32,6 +32,7 @@ class VersionListed:
     updated: int  # milliseconds, by the registry's clock; a changed tag or alias does not move it
     stage: str
     tags: Mapping[str, str]  # those of Slipway
+    moved: int = 0  # `updated`, but for a version that is as it was made
 
     @property
     def mark(self) -> tuple[str, int, int]:
@@ -121,7 +122,7 @@ class Snapshot:
             return self, False
         others = {alias: number for alias, number in known.aliases.items() if number != version}
         aliases = others | dict.fromkeys(labels.aliases, version)
-        stage_and_tags = {**known.labels, version: Labels(labels.stage, (), kept_tags(labels.tags))}
+        stage_and_tags = {**known.labels, version: Labels(labels.stage, (), kept_tags(labels.tags), labels.moved)}
         after = replace(known, aliases=aliases, labels=_with_aliases(stage_and_tags, aliases))
         return replace(self, models={**self.models, name: after}), after.labels != known.labels
 
@@ -158,12 +159,12 @@ def _listed(before: Known | None, listed: ModelListed, rows: list[VersionListed]
 
 
 def _read(before: Known, rows: list[VersionListed], whole: bool) -> Known:
-    labels = dict(before.labels)
+    labels, news = dict(before.labels), False
     for row in rows:
         known = labels.get(row.version)
-        if known is None or (known.stage, known.tags) != (row.stage, row.tags):
-            labels[row.version] = Labels(row.stage, (), row.tags)
-    if not whole and labels == before.labels:  # so it is for nearly every model at every tick
+        if known is None or (known.stage, known.tags, known.moved) != (row.stage, row.tags, row.moved):
+            labels[row.version], news = Labels(row.stage, (), row.tags, row.moved), True
+    if not whole and not news:  # so it is for nearly every model at every tick
         return before
     if whole:
         unlisted = frozenset(labels) - {row.version for row in rows}
@@ -180,5 +181,5 @@ def _with_aliases(labels: Mapping[int, Labels], aliases: Mapping[str, int]) -> M
     found = {}
     for number, one in labels.items():
         its = tuple(sorted(named.get(number, ())))
-        found[number] = one if one.aliases == its else Labels(one.stage, its, one.tags)
+        found[number] = one if one.aliases == its else Labels(one.stage, its, one.tags, one.moved)
     return found
