@@ -80,8 +80,10 @@ class FakeCluster:
         """One object; NotFound if there is none."""
         return copied(self._find((kind.kind, namespace, name)))
 
-    async def apply(self, manifest: Mapping[str, Any], sub: str = "", by: str = FIELD_MANAGER) -> Object:
-        """Server-side apply, by force: what the same applier asked for before and no longer does is gone."""
+    async def apply(
+        self, manifest: Mapping[str, Any], sub: str = "", by: str = FIELD_MANAGER, force: bool = True
+    ) -> Object:
+        """Server-side apply: what the same applier asked for before and no longer does is gone."""
         place = _place(manifest)
         self._admit("apply", manifest)
         before = self.objects.get(place)
@@ -95,7 +97,10 @@ class FakeCluster:
         others = [fields for holder, fields in owned.items() if holder != (by, sub)]
         after = applied(before or _new(manifest), owned.get((by, sub), NOTHING), asked, others)
         _check_fixed(place, before, after)
-        mine = self._disowned(place, before, after) | {(by, sub): asked}
+        left = self._disowned(place, before, after)
+        if not force and any(left[one] != fields for one, fields in owned.items() if one != (by, sub)):
+            raise Conflict(f"Apply failed: {place[0]} {place[2]} says otherwise by another field manager")
+        mine = left | {(by, sub): asked}
         return self._store("apply", place, before, after, mine)
 
     async def update(self, manifest: Mapping[str, Any]) -> Object:

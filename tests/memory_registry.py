@@ -9,7 +9,7 @@ from slipway.adapters.errors import AdapterError, Conflict, NotFound, Rejected
 from slipway.adapters.mlflow_formats import Unreadable, digest, read_mlmodel
 from slipway.adapters.ports import silence
 from slipway.core.registry import Absent, Entry, Labels, Write
-from slipway.core.snapshot import ModelListed, Sweep, VersionListed, Watermark, kept_tags
+from slipway.core.snapshot import Labelled, ModelListed, Sweep, VersionListed, Watermark, kept_tags
 
 STAGES = ("None", "Staging", "Production", "Archived")
 ALIAS = re.compile(r"[\w-]{1,255}")
@@ -126,7 +126,8 @@ class MemoryRegistry:
                 found.append(ModelListed(name, self._updated[name, 0], aliases))
                 newest = {labels.stage: n for n, (_, labels) in sorted(self._models[name].items())}
                 tops += [self._row(name, n) for n in newest.values()]
-        swept = Sweep((*found,), (*tops,), listed=True, watermark=since, counted=len(names))
+        labelled = (*(one for one in map(self._labelled, names) if one.stages or one.aliases),)
+        swept = Sweep((*found,), (*tops,), True, labelled, watermark=since, counted=len(names))
         try:
             self._check()
             rows = sorted((self._row(n, v) for n in names for v in self._models[n]), key=lambda row: -row.updated)
@@ -140,6 +141,11 @@ class MemoryRegistry:
         watermark = Watermark(frozenset(row.mark for row in rows[:PAGE]))
         changed = tuple(row for row in page if row.name in wanted)
         return replace(swept, versions=(*tops, *changed), watermark=watermark, gap=gap)
+
+    def _labelled(self, name: str) -> Labelled:
+        every = [labels for _, labels in self._models[name].values()]
+        stages = frozenset(one.stage for one in every) - {"None"}
+        return Labelled(name, stages, frozenset(alias for one in every for alias in one.aliases))
 
     async def versions(self, names: frozenset[str]) -> Sweep:
         """Every version of the models, a model a page."""

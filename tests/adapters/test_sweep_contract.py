@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 from slipway.adapters.errors import Unreachable
 from slipway.core.registry import Labels, Write
-from slipway.core.snapshot import Snapshot, Watermark
+from slipway.core.snapshot import Labelled, Snapshot, Watermark
 
 from tests.adapters.registry_shelf import MLMODEL, MemoryShelf, Shelf
 from tests.memory_registry import MemoryRegistry, Model
@@ -129,6 +129,26 @@ async def test_only_what_is_wanted_is_kept(reader: Reader, name: str) -> None:
     assert await reader.tick() == set() and set(reader.snapshot.models) == {name}
     reader.wanted = frozenset({other})
     assert await reader.tick() == {other} and set(reader.snapshot.models) == {other}
+
+
+async def test_all_models_that_have_labels_are_named_whether_they_are_wanted_or_not(shelf: Shelf, name: str) -> None:
+    model = shelf.log(Model(MLMODEL))
+    both, alias, old, bare = (f"{name} {word}" for word in ("both", "ałias", "old", "bare"))
+    for one in (both, both, alias, old, bare):
+        shelf.register(one, model)
+    await shelf.registry.write(both, Write(1, "Staging"))
+    await shelf.registry.write(both, Write(2, "Production", alias="champion"))
+    await shelf.registry.write(alias, Write(1, alias="challenger"))
+    await shelf.registry.write(old, Write(1, "Archived"))
+    swept = await shelf.registry.sweep(None, frozenset())
+    assert {one for one in swept.labelled if one.name.startswith(f"{name} ")} == {
+        Labelled(both, frozenset({"Staging", "Production"}), frozenset({"champion"})),
+        Labelled(alias, frozenset(), frozenset({"challenger"})),
+        Labelled(old, frozenset({"Archived"}), frozenset()),
+    }
+    await shelf.registry.write(alias, Write(1, without="challenger"))
+    swept = await shelf.registry.sweep(swept.watermark, frozenset())
+    assert alias not in {one.name for one in swept.labelled}
 
 
 async def test_more_changes_than_a_page_holds_are_all_seen(reader: Reader, name: str) -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.chart.helm import NAMESPACED, POLICY, READ, Manifest, config, granted, of_kind, one, policy, rendered
 
 
@@ -63,11 +65,19 @@ def test_leases_are_written_beside_the_operator_only(manifests: list[Manifest]) 
 def test_models_that_nobody_declared_can_be_forbidden(manifests: list[Manifest]) -> None:
     assert ("create", "registeredmodels") in granted(manifests, "slipway")
     assert config(manifests)["implicitModels"] is True
-    found = rendered({"implicitModels": False})
+    found = rendered({"implicitModels": False, "discoveredModels": False})
     assert ("create", "registeredmodels") not in granted(found, "slipway")
     assert config(found)["implicitModels"] is False
-    assert "slipway.dev/implicit" in json.dumps(of_kind(manifests, POLICY))
-    assert "slipway.dev/implicit" not in json.dumps(of_kind(found, POLICY))
+
+
+@pytest.mark.parametrize(("value", "mark"), [("implicitModels", "implicit"), ("discoveredModels", "discovered")])
+def test_each_kind_of_models_that_nobody_declared_can_be_forbidden(
+    manifests: list[Manifest], value: str, mark: str
+) -> None:
+    found = rendered({value: False})
+    assert ("create", "registeredmodels") in granted(found, "slipway")
+    assert f"slipway.dev/{mark}" in json.dumps(of_kind(manifests, POLICY))
+    assert f"slipway.dev/{mark}" not in json.dumps(of_kind(found, POLICY))
 
 
 def test_imports_run_beside_the_operator_in_both_modes(manifests: list[Manifest]) -> None:

@@ -37,7 +37,7 @@ async def test_before_the_first_sweep_nothing_is_known(world: World) -> None:
 async def test_the_first_sweep_tells_its_registry_and_its_models(world: World) -> None:
     assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
     assert set(labels(world)) == {1, 2}
-    assert world.sweeper.registry(PLACE) == RegistryState(None, "3.17.2", "2026-03-06T17:00:30Z", 1, 2, 0.0)
+    assert world.sweeper.registry(PLACE) == RegistryState(None, "3.17.2", "2026-03-06T17:00:30Z", 1, 2, 0.0, ())
 
 
 async def test_where_nothing_happens_nobody_is_woken(world: World) -> None:

@@ -246,6 +246,22 @@ class TestRegistriesAndNamespaces:
         watch.saw(REGISTRY, "MODIFIED", thing(REGISTRY, "mlflow", 3, status={"version": "3.1"}))
         assert woken == {}
 
+    def test_a_registry_that_makes_models_is_woken_by_those_it_is_about_and_those_in_its_namespace(
+        self, watch: Watch, woken: Woken
+    ) -> None:
+        backend = {"mlflow": {"uri": "http://mlflow:5000"}}
+        discovery = {"namespace": "found", "models": ["*"]}
+        watch.saw(REGISTRY, None, thing(REGISTRY, "mlflow", 2, spec={"backend": backend, "discovery": discovery}))
+        watch.saw(REGISTRY, None, thing(REGISTRY, "silent", 2, spec={"backend": backend}))
+        woken.clear()
+        watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 3, spec={"registry": "another"}))
+        assert "registry mlflow" in woken, "it is about it no longer"
+        woken.clear()
+        watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 4, spec={"registry": "silent"}))
+        assert "registry mlflow" not in woken and "registry silent" not in woken
+        watch.saw(MODEL, "ADDED", thing(MODEL, "x", 5, spec={"registry": "another"}, namespace="found"))
+        assert "registry mlflow" in woken, "it has a name there"
+
     def test_the_labels_of_a_namespace_wake_its_models(self, watch: Watch, woken: Woken) -> None:
         def namespace(name: str, version: int, **labels: str) -> Object:
             meta = {"name": name, "uid": name, "resourceVersion": str(version), "labels": labels}

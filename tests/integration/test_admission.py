@@ -164,6 +164,8 @@ GUARDED = [
      model("planes")),
     ("declare a model as if the operator had", "the operator is known by its name, not by its mark", WRITER, APPLY,
      "declare the RegisteredModel planes", model("planes", {"slipway.dev/implicit": "true"})),
+    ("declare a model as if discovery had", "the mark grants nothing", WRITER, APPLY,
+     "declare the RegisteredModel planes", model("planes", {"slipway.dev/discovered": "platform/mlflow"})),
     ("delete a model that is not serving", "its gates go with it", WRITER, delete("rmodel/trains"),
      "delete the RegisteredModel trains", None),
     ("choose the owner of a model", "the owner's end is the model's", WRITER, owned("rmodel/flights"),
@@ -217,6 +219,8 @@ ADDRESSES = [
         "matchLabels": {"team": "air"}}}}), "change the spec of the ModelRegistry mlflow", None),
     ("other labels", "they are written with the credential", patch("mreg/mlflow", spec={"stages": {"Production": {
         "alias": "best"}}}), "change the spec of the ModelRegistry mlflow", None),
+    ("discover models", "objects would be made for them", patch("mreg/mlflow", spec={"discovery": {
+        "namespace": "ml", "models": ["*"]}}), "change the spec of the ModelRegistry mlflow", None),
     ("declare a registry", "a credential would be sent there", APPLY, "declare the ModelRegistry mine",
      registry("mine")),
 ]  # fmt: skip
@@ -275,6 +279,11 @@ CASES = [
     Case("the end of an owner", "it must not hang", GARBAGE, delete("mv/flights-v1"), PASSES),
     Case("the operator makes an implicit model", "it has no verb, and needs none", OPERATOR, APPLY, PASSES,
          model("planes", {"slipway.dev/implicit": "true"})),
+    Case("the operator makes what discovery finds", "it asks for nothing", OPERATOR, APPLY, PASSES,
+         model("planes", {"slipway.dev/discovered": "platform/mlflow"}, source={"name": "Planes"})),
+    Case("the operator lets labels promote", "discovery never does that by itself", OPERATOR, APPLY,
+         deed(OPERATOR, "declare the RegisteredModel planes"),
+         model("planes", {"slipway.dev/discovered": "platform/mlflow"}, promotion={"source": "Registry"})),
     Case("the operator marks a model that was declared meanwhile", "it changes no field", OPERATOR,
          (*APPLY, "--field-manager=slipway", "--force-conflicts"), PASSES,
          model("flights", {"slipway.dev/implicit": "true"})),

@@ -144,6 +144,14 @@ CASES = [
          joined(env=[{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}])),
     Case("all of a Secret as variables", "no pod of Slipway has one", OPERATOR, CREATE, "a Secret as a variable",
          joined(envFrom=[{"secretRef": {"name": "s"}}])),
+    Case("a version without a stage", "a label in the registry asks for it, or discovery found it", OPERATOR, CREATE,
+         PASSES, version("flights", 7, "None")),
+    Case("a version with a stage", "no label becomes a stage", OPERATOR, CREATE,
+         "the operator may not say in which stage the ModelVersion flights-v7 should be",
+         version("flights", 7, "Staging")),
+    Case("another stage for a version", "no label becomes a stage", OPERATOR,
+         (*patch("mv/flights-v6", spec={"stage": "Staging"}), ANYTHING),
+         "the operator may not say in which stage the ModelVersion flights-v6 should be"),
     Case("somebody else's pods", "the policy is the operator's", QUEUE, CREATE, PASSES,
          pods(JOB, serviceAccountName="admin")),
 ]  # fmt: skip
@@ -158,7 +166,7 @@ def place(guarded: Kubectl) -> Kubectl:
     web = {**DEPLOYMENT["spec"], "selector": {"matchLabels": {"app": "web"}}}
     web["template"] = {**web["template"], "metadata": {"labels": {"app": "web"}}}
     others = [service("web", {}), thing("apps/v1", "Deployment", "web", {}, spec=web)]
-    kubectl.must(*by, stdin=[*others, placed(DEPLOYMENT, "confined")])
+    kubectl.must(*by, stdin=[*others, placed(DEPLOYMENT, "confined"), version("flights", 6, "None")])
     registry = {"backend": {"mlflow": {"uri": "https://mlflow.example.com"}}}
     secret = thing("v1", "Secret", "others", {}, stringData={"password": "hush-hush"})
     mlflow = thing("slipway.dev/v1alpha1", "ModelRegistry", "mlflow", spec=registry)

@@ -239,6 +239,24 @@ REGISTRIES = [
     Case("name of no model", "it would allow nothing", registry(
          allowedNamespaces={"selector": {"matchLabels": {"a": "b"}}, "models": [""]}),
          "spec.allowedNamespaces.models[0] in body should be at least 1 chars long"),
+    Case("discovery", "a namespace and names are enough",
+         registry(discovery={"namespace": "models", "models": ["*"]}), ACCEPTED),
+    Case("discovery in kube-system", "Slipway stays out of it",
+         registry(discovery={"namespace": "kube-system", "models": ["*"]}),
+         "spec.discovery: Invalid value: Slipway stays out of kube-*: name another namespace"),
+    Case("discovery of no models", "it would find nothing", registry(discovery={"namespace": "models", "models": []}),
+         "spec.discovery.models in body should have at least 1 items"),
+    Case("discovery of unnamed models", "whoever means all says so", registry(discovery={"namespace": "models"}),
+         "spec.discovery.models: Required value"),
+    Case("discovery of what is archived", "nobody asks for it",
+         registry(discovery={"namespace": "models", "models": ["*"], "stages": ["Archived"]}),
+         'spec.discovery.stages[0]: Unsupported value: "Archived": supported values: "Staging", "Production"'),
+    Case("discovery of one stage twice", "a set has it once",
+         registry(discovery={"namespace": "models", "models": ["*"], "stages": ["Staging", "Staging"]}),
+         'spec.discovery.stages[1]: Duplicate value: "Staging"'),
+    Case("discovery without a limit", "a thousand are the most",
+         registry(discovery={"namespace": "models", "models": ["*"], "limit": 1001}),
+         "spec.discovery.limit in body should be less than or equal to 1000"),
 ]  # fmt: skip
 
 RELEASE = {"version": 1, "digest": DIGEST, "record": "0123456789", "since": "2026-01-01T00:00:00Z"}

@@ -5,13 +5,13 @@
 - apiGroups: [slipway.dev]
   resources: [modelversions/status, registeredmodels/status, modelregistries/status]
   verbs: [patch]
-{{- if .Values.implicitModels }}
-# A ModelVersion without a RegisteredModel gets an implicit one.
+{{- if or .Values.implicitModels .Values.discoveredModels }}
+# A ModelVersion without a RegisteredModel gets an implicit one; discovery makes those of labelled models.
 - apiGroups: [slipway.dev]
   resources: [registeredmodels]
   verbs: [create, patch]
 {{- end }}
-# A version that a label in the registry asks for gets a ModelVersion, where a model follows the registry.
+# A version that a label in the registry asks for gets a ModelVersion, where a model follows the registry or discovery is on.
 - apiGroups: [slipway.dev]
   resources: [modelversions]
   verbs: [create, patch]

@@ -13,6 +13,7 @@ from ..api.base import API_VERSION
 from .errors import AdapterError, Conflict, Expired, NotActing, NotFound, Rejected, Unauthorized, Unreachable
 
 FIELD_MANAGER = "slipway"
+DISCOVERY = "slipway-discovery"  # field manager of what is made where nobody has declared it
 TIMEOUT_SECONDS = 15
 PAGE = 500
 JSON = "application/json"
@@ -155,11 +156,16 @@ class Cluster:
         """One object; NotFound if there is none."""
         return await self._json("GET", kind.path(namespace, name))
 
-    async def apply(self, manifest: Mapping[str, Any], sub: str = "") -> Object:
-        """The object after a server-side apply of the manifest: what we say is so, what we do not say is others'."""
+    async def apply(
+        self, manifest: Mapping[str, Any], sub: str = "", by: str = FIELD_MANAGER, force: bool = True
+    ) -> Object:
+        """The object after a server-side apply of the manifest: what we say is so, what we do not say is others'.
+
+        Without force, Conflict where somebody else says otherwise.
+        """
         meta = manifest["metadata"]
         path = kind_of(manifest).path(meta.get("namespace", ""), meta["name"], sub)
-        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        query = [("fieldManager", by), ("force", "true" if force else "false")]
         return await self._json("PATCH", path, query, manifest, "application/apply-patch+yaml")
 
     async def update(self, manifest: Mapping[str, Any]) -> Object:

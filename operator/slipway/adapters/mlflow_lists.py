@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..core.snapshot import ModelListed, Sweep, VersionListed, Watermark, kept_tags
+from ..core.snapshot import Labelled, ModelListed, Sweep, VersionListed, Watermark, kept_tags
 from .errors import AdapterError, Rejected
 from .mlflow_answers import TooLarge
 from .mlflow_formats import records
@@ -34,11 +34,14 @@ class Lists:
         """The wanted models, and their versions that have changed since; what fails after the first page ends it."""
         found: dict[str, ModelListed] = {}
         tops: list[VersionListed] = []
+        labelled: list[Labelled] = []
         counted = 0
         try:
             async for page in self._pages(_Query(MODELS, "list models", ("name ASC",)), MODELS_PAGE):
                 counted += len(page)
                 for row in page:
+                    if (labels := _labelled(row)) is not None:
+                        labelled.append(labels)
                     if (name := row.get("name")) in wanted:
                         found[name] = _model(row)
                         tops += _versions(row.get("latest_versions"))
@@ -46,7 +49,7 @@ class Lists:
             if not counted:
                 raise
             return Sweep((*found.values(),), (*tops,), watermark=since, counted=counted, broken_off=silence(error))
-        swept = Sweep((*found.values(),), (*tops,), listed=True, watermark=since, counted=counted)
+        swept = Sweep((*found.values(),), (*tops,), True, (*labelled,), watermark=since, counted=counted)
         try:
             return await self._changed(swept, since, wanted)
         except AdapterError as error:
@@ -133,6 +136,14 @@ class _Query:
 def _model(row: Row) -> ModelListed:
     aliases = {str(one.get("alias")): _integer(one.get("version")) for one in records(row.get("aliases"))}
     return ModelListed(str(row.get("name")), _integer(row.get("last_updated_timestamp")), aliases)
+
+
+def _labelled(row: Row) -> Labelled | None:
+    """What the registered model has labels of; None if it has none."""
+    stages = frozenset(str(one.get("current_stage")) for one in records(row.get("latest_versions")))
+    aliases = frozenset(str(one.get("alias")) for one in records(row.get("aliases")))
+    labels = Labelled(str(row.get("name")), stages - {"None", ""}, aliases)
+    return labels if labels.stages or labels.aliases else None
 
 
 def _versions(rows: object) -> Iterator[VersionListed]:

@@ -34,6 +34,8 @@ class Registry(Protocol):
     async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
         """Aliases of the wanted models, and their versions that have changed since; None: only how far it has come.
 
+        Which models have labels at all, wanted or not.
+
         Costs the pages of one search and at most two requests more. What fails after the first page breaks it off.
         """
         ...

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import Duration, LabelValue, ResourceName, Time, Value, exactly_one, rules
+from .base import Duration, LabelValue, Namespace, ResourceName, Time, Value, exactly_one, rules
 from .condition import ObjectStatus
 from .meta import Meta
 
@@ -221,6 +221,35 @@ class PromotionPolicy(Value):
     ] = ()
 
 
+class Discovery(Value):
+    """Which registered models get a RegisteredModel by themselves, and where. It promotes nothing."""
+
+    model_config = rules(("!self.namespace.startsWith('kube-')", "Slipway stays out of kube-*: name another namespace"))
+
+    namespace: Annotated[
+        Namespace,
+        Field(description="Where they are made; a namespace that may use the registry and that Slipway serves."),
+    ]
+    models: Annotated[
+        tuple[ModelPattern, ...],
+        Field(
+            min_length=1,
+            max_length=64,
+            description="Names of the registered models, in which `*` stands for any characters, such as `fraud-*`.",
+        ),
+    ]
+    stages: Annotated[
+        tuple[Literal["Staging", "Production"], ...],
+        Field(
+            min_length=1,
+            max_length=2,
+            description="Only models are found that have a version with a label of one of these stages.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = ("Staging", "Production")
+    limit: Annotated[int, Field(ge=1, le=1000, description="How many RegisteredModels it may make.")] = 100
+
+
 class ModelRegistrySpec(Value):
     """An MLflow server, how to reach it, and who may use it."""
 
@@ -231,6 +260,9 @@ class ModelRegistrySpec(Value):
     stages: Annotated[Stages, Field(description="Label mapping.")] = Stages()
     sync: Annotated[Sync, Field(description="Sweeping.")] = Sync()
     promotion: Annotated[PromotionPolicy, Field(description="What labels may promote.")] = PromotionPolicy()
+    discovery: Annotated[
+        Discovery | None, Field(description="Registered models that get objects by themselves; default: none.")
+    ] = None
 
 
 class ModelRegistryStatus(ObjectStatus):
@@ -243,6 +275,7 @@ class ModelRegistryStatus(ObjectStatus):
     versions: Annotated[
         int | None, Field(ge=0, description="Versions of the models that RegisteredModels name, likewise.")
     ] = None
+    discovered: Annotated[int | None, Field(ge=0, description="RegisteredModels that discovery has made.")] = None
     last_sweep_time: Annotated[
         Time | None,
         Field(
@@ -264,6 +297,7 @@ class ModelRegistry(Value):
         ("URI", "string", ".spec.backend.mlflow.uri", 0),
         ("MLflow", "string", ".status.version", 0),
         ("Models", "integer", ".status.models", 0),
+        ("Discovered", "integer", ".status.discovered", 0),
         ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
         ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
         ("Versions", "integer", ".status.versions", 1),

@@ -20,7 +20,9 @@ MODELS = f"{GROUP}/models"  # on a Namespace: "true" asks the operator to act th
 RETRY = f"{GROUP}/retry"  # on a ModelVersion: import and validate again, and let a rolled-back version return
 REFRESH = f"{GROUP}/refresh"  # on a RegisteredModel: render the serving pods anew
 APPROVALS = (f"{GROUP}/approve", f"{GROUP}/approve-2")  # on a ModelVersion: a person agrees to its promotion
-DISCOVERED = f"{GROUP}/discovered"  # on a ModelVersion: the operator made it for a label in the registry
+# On a ModelVersion: the operator made it for a label in the registry. On a RegisteredModel: the ModelRegistry whose
+# discovery made it, as <namespace>/<name>. It grants nothing.
+DISCOVERED = f"{GROUP}/discovered"
 IMPLICIT = f"{GROUP}/implicit"  # on a RegisteredModel: the operator made it
 BREAK_GLASS = f"{GROUP}/break-glass"  # on what the operator makes: why somebody else writes it
 

@@ -9,11 +9,23 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from ..adapters.cluster import BUDGET, DEPLOYMENT, JOB, LEDGER, SECRET, SERVICE, Cluster, Kind, Object, kind_of
-from ..adapters.errors import NotFound, Occupied, Rejected, TakenInHand
+from ..adapters.cluster import (
+    BUDGET,
+    DEPLOYMENT,
+    DISCOVERY,
+    JOB,
+    LEDGER,
+    SECRET,
+    SERVICE,
+    Cluster,
+    Kind,
+    Object,
+    kind_of,
+)
+from ..adapters.errors import Conflict, NotFound, Occupied, Rejected, TakenInHand
 from ..api import names
 from ..api.base import API_VERSION
-from ..core.decision import Act, Apply, Decision, Delete, Event, Ref
+from ..core.decision import Act, Create, Decision, Delete, Event, Ref
 from ..core.statuses import fit
 from ..resources import naming
 from .cache import Cache
@@ -41,10 +53,10 @@ class Applier:
         refused: set[Ref] = set()
         news = False
         for act in decision.acts:
-            if isinstance(act, Apply) and act.needs in refused:
+            if not isinstance(act, Delete) and act.needs in refused:
                 continue
             ref = act.what if isinstance(act, Delete) else Ref.of(act.manifest)
-            asked = naming.short_hash(act.manifest) if isinstance(act, Apply) else ""
+            asked = "" if isinstance(act, Delete) else naming.short_hash(act.manifest)
             if self._refusals.standing(key, ref, asked):
                 refused.add(ref)
             else:
@@ -63,6 +75,8 @@ class Applier:
         if isinstance(act, Delete):
             await self._retire(act.what)
             return False
+        if isinstance(act, Create):
+            return await self._make(act.manifest)
         if act.rank == "ledger":
             await self._ledger(act.manifest)
             return True
@@ -151,6 +165,20 @@ class Applier:
         self._applied.move_to_end(ref)
         while len(self._applied) > REMEMBERED:
             self._applied.popitem(last=False)
+
+    async def _make(self, manifest: Mapping[str, Any]) -> bool:
+        """An object where there is none; one that is there stays as it is. True if the cache had none."""
+        kind, meta = kind_of(manifest), manifest["metadata"]
+        if self._cache.get(kind, meta["namespace"], meta["name"]) is not None:
+            return False
+        there = await self._there(kind, meta)
+        if there is None:
+            self._count("ensure")
+            try:
+                there = await self._cluster.apply(manifest, by=DISCOVERY, force=False)
+            except Conflict:  # it came a moment ago
+                return False
+        return self._cache.put(kind, there)
 
     async def _there(self, kind: Kind, meta: Mapping[str, Any]) -> Object | None:
         """An object that lacks our labels is not in the cache."""

@@ -29,13 +29,16 @@ from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
 from ..core import jobs, lifecycle, pods
 from ..core import ledger as ledgers
+from ..core.discovery import Around, Present
 from ..core.observed import ModelSeen, Record, VersionSeen
 from ..core.reasons import Reason
-from ..core.registry import Absent, Entry, RegistryModel, Silent
+from ..core.registries import RegistrySeen
+from ..core.registry import Absent, Entry, RegistryModel, RegistryState, Silent
 from ..resources import naming, serving
 from ..resources.platform import Platform
 from . import deployments
 from .cache import Cache, Unreadable
+from .identity import section
 from .queue import Key
 from .refusals import Refusals
 from .registries import Reached, Registries
@@ -184,6 +187,31 @@ class Observer:
                 self._cluster, namespace, deployments.named(model, known.spec if known else None)
             ),
         )
+
+    async def registry(self, registry: ModelRegistry, state: RegistryState | None, served: bool) -> RegistrySeen:
+        """Everything about a registry. What is in the cluster matters to discovery only."""
+        discovery, place = registry.spec.discovery, place_of(registry)
+        if discovery is None:
+            return RegistrySeen(self._now(), registry, state)
+        return RegistrySeen(
+            self._now(),
+            registry,
+            state,
+            Around(
+                models=tuple(self._present(place)),
+                namespace=await self._outside.registries.namespace(discovery.namespace),
+                served=served,
+                refusals=self._refusals.of(Key("registry", *place)),
+            ),
+        )
+
+    def _present(self, registry: tuple[str, str]) -> Iterator[Present]:
+        for found in self._cache.all(MODEL):
+            meta, annotations = found["metadata"], found["metadata"].get("annotations") or {}
+            about = self._outside.registries.place(found) == registry
+            registered = str(section(found, "spec", "source").get("name") or meta["name"]) if about else ""
+            made = annotations.get(names.DISCOVERED) == "/".join(registry)
+            yield Present(meta.get("namespace", ""), meta["name"], registered, made)
 
     def _labelled_by(self, key: Key, reached: Reached | Silent, name: str) -> str:
         """Another model that follows the labels of the same registered model: one of them sets stage and alias."""

@@ -13,7 +13,6 @@ from ..core import lifecycle, promotion, registries
 from ..core.conditions import Verdict, clipped, conditions_after, failed
 from ..core.decision import Decision, Document, Event
 from ..core.reasons import Reason, reason_named
-from ..core.registries import RegistrySeen
 from ..core.registry import RegistryState, Silent, Write
 from ..logs import about
 from .apply import Applier
@@ -146,9 +145,15 @@ class Reconciler:
         if isinstance(resource, Unreadable):
             return await self._tell(key, found, _unreadable(found, resource))
         assert isinstance(resource, ModelRegistry)
-        state = self._registry_state((key.namespace, key.name))
-        decision = registries.decide(RegistrySeen(datetime.now(UTC), resource, state))
-        return await self._tell(key, found, Decision(status=decision.status.wire(), events=decision.events))
+        discovery = resource.spec.discovery
+        served = discovery is not None and self._serves(discovery.namespace)
+        for _ in range(LOOKS):
+            state = self._registry_state((key.namespace, key.name))
+            wanted = registries.decide(await self._observer.registry(resource, state, served))
+            decision = Decision(wanted.acts, status=wanted.status.wire(), events=wanted.events)
+            if not await self._applier.carry_out(key, decision):
+                break
+        return soonest(await self._tell(key, found, decision), self._refusals.again_seconds(key))
 
     async def _tell(self, key: Key, found: Object, decision: Decision) -> float | None:
         """Write the status; tell people what the status now says too. Seconds until it is worth telling otherwise."""

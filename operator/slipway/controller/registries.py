@@ -13,7 +13,7 @@ from ..adapters.ports import Connection, Registry
 from ..api import names
 from ..api.modelregistry import MLflow, ModelRegistry
 from ..api.registeredmodel import RegisteredModel
-from ..core import registries
+from ..core import allowed
 from ..core.reasons import Reason
 from ..core.registry import Silent
 from ..resources.platform import Platform
@@ -89,7 +89,7 @@ class Registries:
             return resource
         if place[0] != here:
             name = model.spec.source.name or model.metadata.name
-            refused = registries.refuses(resource.spec.allowed_namespaces, await self._namespace(here), name)
+            refused = allowed.refuses(resource.spec.allowed_namespaces, await self.namespace(here), name)
             if refused:
                 said = f"ModelRegistry {'/'.join(place)} does not allow namespace {here}"
                 more = refused.removeprefix("this namespace")
@@ -155,7 +155,7 @@ class Registries:
         for changed in self._changed if not first else ():
             changed(place)
 
-    async def _namespace(self, name: str) -> dict[str, str]:
+    async def namespace(self, name: str) -> dict[str, str]:
         """The labels of a namespace: as watched, or asked for; none where they cannot be read."""
         watched = self._cache.get(NAMESPACE, "", name)
         if watched is not None:

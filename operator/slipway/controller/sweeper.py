@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from ..adapters.cluster import MODEL, REGISTRY
@@ -93,6 +94,7 @@ class Sweeper:
         found = self._cache.get(REGISTRY, *registry)
         if found is not None and found["metadata"].get("generation") != swept.generation:
             swept.hurry.set()
+            return swept.state and replace(swept.state, found=None)
         return swept.state
 
     def hurry(self, registry: Place) -> None:
@@ -154,7 +156,7 @@ class Sweeper:
         swept.usable = silent is None
         if not isinstance(reached, Silent):
             try:
-                silent = await swept.read(reached.client, frozenset(wanted), began)
+                silent = await swept.read(reached.client, resource, frozenset(wanted), began)
                 if silent is None:
                     await swept.look_for(reached.client, self._used(wanted), began)
             except AdapterError as error:
@@ -193,12 +195,14 @@ class Sweeper:
             models=swept.counted,
             versions=versions,
             latency_seconds=took_seconds,
+            found=swept.found,
         )
         reason, was = silent and silent.reason, before and before.silence and before.silence.reason
         turned = before is None or reason != was
         if turned:  # what was swept before is not taken back by silence; what was not, was told the reason
             swept.changed |= {name for name in wanted if silent is not None and swept.snapshot.labels(name) is None}
-        if turned or swept.whole_at >= self._clock() - took_seconds:  # the rare reading is the beat of the status
+        asks = turned or before is None or before.found != swept.found
+        if asks or swept.whole_at >= self._clock() - took_seconds:  # the rare reading is the beat of the status
             self._wake(Key("registry", *registry))
         for name in swept.changed:
             for key in wanted.get(name, ()):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from ..adapters.errors import Rejected
 from ..adapters.ports import Registry
 from ..api.modelregistry import ModelRegistry
+from ..core import discovery
 from ..core.registry import Absent, Labels, RegistryState, Silent
 from ..core.snapshot import Snapshot, Sweep, Watermark
 from .queue import Key
@@ -38,6 +39,7 @@ class Swept:
     whole_at: float = float("-inf")
     gap: bool = False
     counted: int = 0
+    found: tuple[str, ...] | None = None  # what discovery is about; None: not known for the ModelRegistry as it is
     version: str | None = None
     wanted: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)  # models of the cluster, by registered model
     changed: set[str] = field(default_factory=set)  # names whose models are to be woken
@@ -53,6 +55,8 @@ class Swept:
             self.uri, self.snapshot, self.watermark, self.version = uri, Snapshot(), None, None
             self.whole_at = float("-inf")
         before, self.generation = self.generation, resource.metadata.generation
+        if before != self.generation:
+            self.found = None
         return before not in (None, self.generation)
 
     def merge(self, sweep: Sweep, names: frozenset[str]) -> None:
@@ -93,12 +97,14 @@ class Swept:
             if gone and not doubt.gone:
                 self.changed.add(key[0])
 
-    async def read(self, client: Registry, names: frozenset[str], now: float) -> Silent | None:
+    async def read(self, client: Registry, resource: ModelRegistry, names: frozenset[str], now: float) -> Silent | None:
         """Read what has changed, and whole what needs it; why it broke off, if it did."""
         self.confirmed.clear()
         swept = await client.sweep(self.watermark, names)
         self.watermark, self.counted, self.gap = swept.watermark, swept.counted, self.gap or swept.gap
         self.merge(swept, names)
+        if swept.listed:
+            self.found = discovery.found(resource, swept.labelled)
         if swept.broken_off is not None:
             return swept.broken_off
         every = now - self.whole_at >= (GAP_SECONDS if self.gap else WHOLE_SECONDS)

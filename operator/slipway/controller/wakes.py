@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from ..adapters.cluster import LEDGER, MODEL, VERSION, Kind, Object
+from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object
 from ..api import names
 from ..resources import naming
 from .identity import Family, Place, family_of, place_of, section
@@ -82,19 +82,26 @@ def registry(change: Change, around: Around) -> Woken:
 
 
 def namespace(change: Change, around: Around) -> Woken:
-    """The models in it: its labels say what they may use, and whether the operator may act on them."""
+    """The models in it, and who would make some: its labels say what they may use, and whether the operator acts."""
     if change.differs(lambda one: one["metadata"].get("labels")):
         name = change.found["metadata"]["name"]
+        for one in around.known.all(REGISTRY):
+            if section(one, "spec", "discovery").get("namespace") == name:
+                yield Key("registry", *place_of(one)), Lane.USUAL
         yield from _models(around, lambda model: place_of(model)[0] == name)
 
 
 def model(change: Change, around: Around) -> Woken:
-    """Its own key, and its versions if somebody edited it. Of its status, only that it was lost counts."""
+    """Its own key, and its versions and the discovery of its registry if somebody edited it.
+
+    Of its status, only that it was lost counts.
+    """
     place = place_of(change.found)
     if change.differs(_asked):
         asked = Lane.URGENT if change.edited(_spec) else Lane.USUAL
         yield Key("model", *place), Lane.COMMAND if change.edited(_commands) else asked
         yield from _versions(around, place)
+        yield from _discovery(change, around)
     elif change.lost(_conditions):
         yield Key("model", *place), Lane.USUAL
 
@@ -151,6 +158,16 @@ def _models(around: Around, chosen: Callable[[Object], bool]) -> Woken:
             place = place_of(one)
             yield Key("model", *place), Lane.USUAL
             yield from _versions(around, place)
+
+
+def _discovery(change: Change, around: Around) -> Woken:
+    """The registries that make models: of what a model is or was about, or where it is."""
+    about = {around.uses(one) for one in (change.before, change.after) if one is not None}
+    here = place_of(change.found)[0]
+    for one in around.known.all(REGISTRY):
+        discovery, place = section(one, "spec", "discovery"), place_of(one)
+        if discovery and (place in about or discovery.get("namespace") == here):
+            yield Key("registry", *place), Lane.USUAL
 
 
 def _versions(around: Around, family: Family) -> Woken:

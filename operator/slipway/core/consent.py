@@ -6,12 +6,12 @@ Going back to what was released needs nobody's consent.
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..api import names
 from ..api.modelregistry import Window
 from ..api.modelversion import ModelVersion
+from .allowed import named
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Silent
@@ -41,9 +41,9 @@ def forbidden(seen: ModelSeen) -> str:
     policy, meta = seen.registry.spec.promotion, seen.registry.metadata
     name, namespace = seen.model.spec.source.name or seen.model.metadata.name, seen.model.metadata.namespace
     where = f"The ModelRegistry {meta.namespace}/{meta.name} lets labels promote nothing"
-    if policy.namespaces and not _named(namespace, policy.namespaces):
+    if policy.namespaces and not named(namespace, policy.namespaces):
         return f"{where} in this namespace."
-    if policy.models and not _named(name, policy.models):
+    if policy.models and not named(name, policy.models):
         return f'{where} of the registered model "{name}".'
     return ""
 
@@ -64,10 +64,6 @@ def withheld(seen: ModelSeen, version: ModelVersion, started: bool = False) -> W
     if missing > 0:
         return Withheld(Reason.ApprovalMissing, _asks_for(seen, version, missing))
     return None if started or not policy.windows else _closed(policy.windows, seen.now)
-
-
-def _named(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, one.replace("[", "[[]").replace("?", "[?]")) for one in patterns)
 
 
 def _approved(seen: ModelSeen, version: ModelVersion, started: bool) -> set[str]:

@@ -55,7 +55,16 @@ class Delete:
     rank: Rank = "retire"
 
 
-Act = Apply | Delete
+@dataclass(frozen=True)
+class Create:
+    """Make an object where there is none. One that is there, whoever made it, is left as it is."""
+
+    manifest: Manifest
+    rank: Rank = "pods"
+    needs: Ref | None = None
+
+
+Act = Apply | Create | Delete
 
 
 def in_order(acts: Iterable[Act]) -> tuple[Act, ...]:

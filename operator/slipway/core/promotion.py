@@ -6,10 +6,10 @@ from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import adoption, claims, consent, drift, rollout
+from . import adoption, claims, consent, discovery, drift, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
-from .decision import Apply, Decision, Event
+from .decision import Apply, Create, Decision, Event
 from .election import Election, elect, refusal, request_of, waits
 from .jobs import parse_time
 from .observed import ModelSeen
@@ -112,20 +112,25 @@ def _declared(seen: ModelSeen) -> tuple[Apply, ...]:
     return (Apply(ours),)
 
 
-def _discovered(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Apply, ...]:
-    """ModelVersions for what the registry's labels ask for, and nobody has declared; none is ever changed."""
-    if not seen.by_registry or seen.invalid or seen.model.spec.suspend or consent.forbidden(seen):
+def _discovered(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Create, ...]:
+    """ModelVersions for what the registry's labels ask for or discovery finds, and nobody has declared."""
+    if seen.invalid or seen.model.spec.suspend or consent.forbidden(seen):
         return ()
     there = {one.spec.version for one in seen.versions} | seen.unreadable.keys()
-    labels = seen.known.labels if seen.known else {}
-    asked = {number for number, one in labels.items() if claims.stage_shown(one, seen.stages) == "Staging"}
-    request = request_of(ledger)
+    request = request_of(ledger) if seen.by_registry else None
+    asked = _asked(seen) if seen.by_registry else discovery.versions(seen)
     asked |= {request.version} if request else set()
 
     def first(number: int) -> tuple[bool, int]:
         return request is None or number != request.version, -number
 
-    return tuple(Apply(_version(seen, number)) for number in sorted(asked - there, key=first)[:DISCOVERED])
+    return tuple(Create(_version(seen, number)) for number in sorted(asked - there, key=first)[:DISCOVERED])
+
+
+def _asked(seen: ModelSeen) -> set[int]:
+    """Versions in Staging by the registry's labels."""
+    labels = seen.known.labels if seen.known else {}
+    return {number for number, one in labels.items() if claims.stage_shown(one, seen.stages) == "Staging"}
 
 
 def _version(seen: ModelSeen, number: int) -> Manifest:

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     LabelsWritten = "LabelsWritten", "Fine", "The registry's labels say what is running."
     NothingToServe = "NothingToServe", "Fine", "No version of the model asks for Production."
     RegistryReachable = "RegistryReachable", "Fine", "The registry answers."
+    ModelsDiscovered = "ModelsDiscovered", "Fine", "What discovery is about has its RegisteredModels."
     NotRequested = "NotRequested", "Fine", "The stage does not ask for it."
     NotTold = "NotTold", "Fine", "The registry is told of the newest versions in play; this is none of them."
     PredecessorWarm = "PredecessorWarm", "Fine", "The pods of the version that a rollback returns to are ready."
@@ -246,6 +247,24 @@ class Reason(StrEnum):
         "Stuck",
         "The ModelRegistry does not allow this namespace, or this model to it.",
         "Have its owner extend spec.allowedNamespaces.",
+    )
+    NamesCollide = (
+        "NamesCollide",
+        "Stuck",
+        "Several registered models would get a RegisteredModel of the same name, so none was made.",
+        "Declare a RegisteredModel for each of them, with a name of its own and spec.source.name.",
+    )
+    DiscoveryLimited = (
+        "DiscoveryLimited",
+        "Stuck",
+        "More registered models have labels than discovery may make objects for.",
+        "Raise spec.discovery.limit, or name fewer models.",
+    )
+    DiscoveryNotAllowed = (
+        "DiscoveryNotAllowed",
+        "Stuck",
+        "Discovery may make nothing in the namespace that it names.",
+        "Label that namespace as spec.allowedNamespaces says and slipway.dev/models=true, or name another.",
     )
     RegistryUnauthorized = (
         "RegistryUnauthorized",

@@ -1,12 +1,13 @@
-"""The decision about a registry: what its status says, and how rarely; who may use which of its models."""
+"""The decision about a registry: what its status says, and how rarely."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from fnmatch import fnmatchcase
 
-from ..api.modelregistry import AllowedNamespaces, ModelRegistry, ModelRegistryStatus
+from ..api.modelregistry import ModelRegistry, ModelRegistryStatus
+from . import discovery
 from .conditions import Verdict, conditions_after, failed, passed, unknown
-from .decision import Event
+from .decision import Create, Event
+from .discovery import Around, Discovered
 from .jobs import parse_time
 from .reasons import Reason, reason_named
 from .registry import RegistryState
@@ -22,6 +23,7 @@ class RegistrySeen:
     now: datetime
     registry: ModelRegistry
     state: RegistryState | None
+    around: Around = field(default_factory=Around)  # where discovery would make models
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class RegistryDecision:
 
     status: ModelRegistryStatus
     events: tuple[Event, ...] = ()
+    acts: tuple[Create, ...] = ()
 
 
 def decide(seen: RegistrySeen) -> RegistryDecision:
@@ -40,9 +43,10 @@ def decide(seen: RegistrySeen) -> RegistryDecision:
     ready = _registry_ready(seen.registry, state)
     generation = seen.registry.metadata.generation
     now = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    conditions = conditions_after(before.conditions, {}, ready, now, generation)
-    said = before.condition("Ready")
-    changed = said is None or (said.status, said.reason) != (ready.status, ready.reason)
+    discovered = discovery.decide(seen.registry, state.found if state else None, seen.around)
+    told = _told_of(seen.registry, discovered)
+    conditions = conditions_after(before.conditions, told, ready, now, generation)
+    changed = _is_news(before, "Ready", ready)
     figures = before
     if state is not None and state.swept_at and (changed or _is_due(seen.now, before.last_sweep_time)):
         figures = ModelRegistryStatus(
@@ -55,24 +59,33 @@ def decide(seen: RegistrySeen) -> RegistryDecision:
         update={
             "observed_generation": generation,
             "version": (state.version if state else None) or before.version,
+            "discovered": discovered.made,
             "conditions": conditions,
         }
     )
-    news = (Event("Normal" if ready.holds else "Warning", ready.reason, ready.message, "Ready"),)
-    return RegistryDecision(status, news if changed and state is not None else ())
+    news = [(kind, one) for kind, one in {"Ready": ready, **told}.items() if _is_news(before, kind, one)]
+    events = tuple(
+        Event("Normal" if one.holds else "Warning", one.reason, one.message, kind)
+        for kind, one in news
+        if state is not None and one.status != "Unknown"
+    )
+    return RegistryDecision(status, events, discovered.acts)
 
 
-def refuses(allowed: AllowedNamespaces | None, labels: dict[str, str], name: str) -> str:
-    """Why a namespace with these labels may not use a registered model, after "does not allow"; "" if it may."""
-    if allowed is None or any(labels.get(key) != value for key, value in allowed.selector.match_labels.items()):
-        return "this namespace"
-    if allowed.models and not any(_matches(name, pattern) for pattern in allowed.models):
-        return f'this namespace the registered model "{name}", but {", ".join(allowed.models[:5])}'
-    return ""
+def _told_of(registry: ModelRegistry, discovered: Discovered) -> dict[str, Verdict]:
+    """What is said of discovery. While nobody knows what the registry has, what was said of this spec stands."""
+    verdict = discovered.verdict
+    if verdict is None:
+        return {}
+    said = registry.status.condition("Discovered")
+    if verdict.reason is Reason.Resolving and said and said.observed_generation == registry.metadata.generation:
+        verdict = Verdict(said.status, reason_named(said.reason), said.message)
+    return {"Discovered": verdict}
 
 
-def _matches(name: str, pattern: str) -> bool:
-    return fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))  # only `*` is special
+def _is_news(before: ModelRegistryStatus, kind: str, now: Verdict) -> bool:
+    said = before.condition(kind)
+    return said is None or (said.status, said.reason) != (now.status, now.reason)
 
 
 def _registry_ready(registry: ModelRegistry, state: RegistryState | None) -> Verdict:

@@ -89,3 +89,4 @@ class RegistryState:
     models: int = 0  # registered models that the credential can read
     versions: int = 0  # versions of the models that are named in the cluster
     latency_seconds: float = 0.0  # how long the last sweep took
+    found: tuple[str, ...] | None = None  # registered models that discovery is about; None: nobody knows

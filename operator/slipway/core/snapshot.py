@@ -24,6 +24,15 @@ class ModelListed:
 
 
 @dataclass(frozen=True, slots=True)
+class Labelled:
+    """A registered model in a list that has labels, whether anybody in the cluster names it or not."""
+
+    name: str
+    stages: frozenset[str]  # other than None
+    aliases: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class VersionListed:
     """A version in a list; a list of versions says nothing about aliases."""
 
@@ -58,7 +67,8 @@ class Sweep:
 
     models: tuple[ModelListed, ...] = ()
     versions: tuple[VersionListed, ...] = ()  # a later one of the same number is the newer
-    listed: bool = False  # `models` are all that the registry has
+    listed: bool = False  # `models` and `labelled` are all that the registry has
+    labelled: tuple[Labelled, ...] = ()  # also those that were not asked for
     whole: frozenset[str] = frozenset()  # models of which `versions` are all that the registry has
     counted: int = 0  # registered models, also those that were not asked for
     watermark: Watermark | None = None

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import re
+import unicodedata
 from typing import Any
 
 from ..api import names
-from ..api.base import API_VERSION
+from ..api.base import API_VERSION, ENDINGS
 from ..api.meta import Meta
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
+LONGEST = 40  # characters of a model's name
 NOBODY = "none"  # version that a Service selects while the model serves nothing
 ADOPTED = "adopted"  # stands for the Deployment that served before any version did
 
@@ -24,6 +26,21 @@ def job(version_name: str, purpose: str, key: str, attempt: int) -> str:
     """A Job's name; at most 63 characters, since it becomes a label of its pods."""
     ending = f"-{purpose}-{key[:10]}-{attempt}"
     return version_name[: 63 - len(ending)].rstrip("-") + ending
+
+
+def model(registered: str) -> str:
+    """Name of a RegisteredModel that is made for a registered model; a hash stands for letters that get lost."""
+    plain = unicodedata.normalize("NFKD", registered.casefold())
+    letters = "".join(one for one in plain if not unicodedata.combining(one))
+    name = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
+    if not name[:1].isalpha():
+        name = f"model-{name}".rstrip("-")
+    if re.search(ENDINGS[0], name):
+        name = f"{name}-model"
+    if len(name) > LONGEST or any(one.isalnum() and not one.isascii() for one in letters):
+        ending = f"-{short_hash(registered)}"
+        name = name[: LONGEST - len(ending)].rstrip("-") + ending
+    return name
 
 
 def version(model: str, number: int) -> str:
