@@ -101,6 +101,7 @@ class MemoryRegistry:
             name=name,
             version=version,
             source=f"models:/{model.model_id}" if model.model_id else f"memory:/{name}/{version}",
+            location=f"mlflow-artifacts:/0/models/{model.model_id}/artifacts",
             model_id=model.model_id,
             run_id=model.run_id,
             mlmodel_digest=digest(model.mlmodel),

@@ -105,6 +105,7 @@ ENTRY = Entry(
     name="flights",
     version=1,
     source="models:/m-1",
+    location="mlflow-artifacts:/1/models/m-1/artifacts",
     model_id="m-1",
     run_id="run-1",
     mlmodel_digest=digest("f"),

@@ -17,7 +17,7 @@ from slipway.adapters.errors import AdapterError, NotFound, Rejected, Unauthoriz
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_answers import Patience
 from slipway.adapters.ports import Connection
-from slipway.core.registry import Absent, Labels, Write
+from slipway.core.registry import Absent, Entry, Labels, Write
 
 from tests.certificates import self_signed
 
@@ -165,7 +165,7 @@ class TestAnswers:
     async def test_a_file_without_end_is_no_model(self, odd: Odd) -> None:
         async def endless(request: web.Request) -> web.StreamResponse:
             if request.path.endswith("model-versions/get"):
-                return web.json_response({"model_version": {"source": "s3://bucket/m"}})
+                return web.json_response({"model_version": {"source": "mlflow-artifacts:/1/m"}})
             response = web.StreamResponse()
             await response.prepare(request)
             for _ in range(200):
@@ -182,7 +182,7 @@ class TestAnswers:
     async def test_a_store_that_fails_is_unreachable_not_absent(self, odd: Odd) -> None:
         async def broken_store(request: web.Request) -> web.StreamResponse:
             if request.path.endswith("model-versions/get"):
-                return web.json_response({"model_version": {"source": "s3://bucket/m"}})
+                return web.json_response({"model_version": {"source": "mlflow-artifacts:/1/m"}})
             return web.Response(status=500)
 
         odd.answer = broken_store
@@ -190,6 +190,72 @@ class TestAnswers:
         with pytest.raises(Unreachable, match="read MLmodel of version 1"):
             await registry.resolve("m", 1)
         await registry.close()
+
+    async def test_a_bucket_that_the_server_cannot_read_is_left_to_the_import(self, odd: Odd) -> None:
+        async def without_bucket(request: web.Request) -> web.StreamResponse:
+            if request.path.endswith("model-versions/get"):
+                return web.json_response({"model_version": {"source": "s3://bucket/m"}})
+            return web.Response(status=500)
+
+        odd.answer = without_bucket
+        registry = odd.registry()
+        entry = await registry.resolve("m", 1)
+        await registry.close()
+        assert isinstance(entry, Entry)
+        assert (entry.location, entry.mlmodel_digest, entry.flavors) == ("s3://bucket/m", None, ())
+
+    @pytest.mark.parametrize(
+        ("sources", "says"),
+        [
+            ({"m/1": "models:/n/2", "n/2": "models:/m/1"}, "a copy of itself"),
+            ({f"m/{n}": f"models:/m/{n + 1}" for n in range(1, 9)}, "more than 5 times"),
+            ({"m/1": "models:/m/Production"}, "register a version by its number"),
+            ({"m/1": "mlflow-artifacts:/1/../2"}, "without ?, # and .."),
+            ({"m/1": "mlflow-artifacts:/1/%252e%252e/2"}, "without ?, # and .."),
+            ({"m/1": "mlflow-artifacts:/1/a?b"}, "without ?, # and .."),
+            ({"m/1": ""}, "no address"),
+        ],
+    )
+    async def test_a_source_that_leads_nowhere_is_told_at_once(
+        self, odd: Odd, sources: dict[str, str], says: str
+    ) -> None:
+        async def chain(request: web.Request) -> web.StreamResponse:
+            source = sources[f"{request.query['name']}/{request.query['version']}"]
+            return web.json_response({"model_version": {"source": source}})
+
+        odd.answer = chain
+        registry = odd.registry()
+        absent = await registry.resolve("m", 1)
+        await registry.close()
+        assert isinstance(absent, Absent) and absent.reason == "ArtifactMissing"
+        assert says in absent.message
+        assert len(odd.requests) <= 7
+
+    @pytest.mark.parametrize(
+        ("written", "hosts", "want"),
+        [
+            ("mlflow-artifacts://{here}/1/m", (), "mlflow-artifacts:/1/m"),
+            ("mlflow-artifacts://mlflow.example:5000/1/m", ("mlflow.example:5000",), "mlflow-artifacts:/1/m"),
+            ("mlflow-artifacts://MLflow.example/1/m", ("mlflow.example:80",), "mlflow-artifacts:/1/m"),
+            ("mlflow-artifacts://mlflow.example/1/m", (), "mlflow-artifacts://mlflow.example/1/m"),
+            ("mlflow-artifacts://mlflow.example:5001/1/m", ("mlflow.example:5000",), None),
+        ],
+    )
+    async def test_another_name_of_the_server_is_a_name_of_it_only_if_it_was_said(
+        self, odd: Odd, written: str, hosts: tuple[str, ...], want: str | None
+    ) -> None:
+        written = written.format(here=odd.uri.removeprefix("http://"))
+
+        async def one_version(request: web.Request) -> web.StreamResponse:
+            if request.path.endswith("model-versions/get"):
+                return web.json_response({"model_version": {"source": written}})
+            return web.Response(text="flavors: {sklearn: {}}")
+
+        odd.answer = one_version
+        registry = MLflowRegistry(Connection(odd.uri, artifact_hosts=hosts))
+        entry = await registry.resolve("m", 1)
+        await registry.close()
+        assert isinstance(entry, Entry) and entry.location == (want or written)
 
     async def test_a_prefix_stays_before_every_path(self, odd: Odd) -> None:
         odd.answer = says(200, json.dumps({"model_version": {}}))

@@ -67,6 +67,63 @@ class TestSources:
         assert isinstance(entry, Entry)
         assert (entry.source, entry.model_id, entry.run_id) == (source, None, info["run_id"])
 
+    @pytest.mark.usefixtures("notebook")
+    async def test_a_copy_of_a_copy_is_what_was_copied_first(self, mlflow: MLflowShelf, name: str) -> None:
+        """Also when the version in the middle is deleted: the client loads the copy all the same."""
+        model = mlflow.log(Model(MLMODEL))
+        notebook = client.MlflowClient()
+        first = mlflow.register(name, model)
+        second = notebook.copy_model_version(f"models:/{name}/{first}", f"{name} (copy)")
+        third = notebook.copy_model_version(f"models:/{second.name}/{second.version}", f"{name} (production)")
+        entry = await mlflow.registry.resolve(third.name, 1)
+        assert isinstance(entry, Entry)
+        lies = f"mlflow-artifacts:/0/models/{model.model_id}/artifacts"
+        assert (entry.source, entry.location, entry.model_id) == (lies, lies, model.model_id)
+        assert entry.via == (second.name, name)
+        mlflow.delete(second.name, 1)
+        again = await mlflow.registry.resolve(third.name, 1)
+        assert again == replace(entry, via=(second.name, ""))
+
+    async def test_a_source_in_a_run_is_the_runs_folder_or_the_model_that_it_logged(
+        self, mlflow: MLflowShelf, name: str
+    ) -> None:
+        server, logged = mlflow.server, mlflow.log(Model(MLMODEL))
+        info = server.get("runs/get", run_id=str(logged.run_id))["run"]["info"]
+        folder = "models (1)/näme 100%"
+        server.upload(info["artifact_uri"], f"{folder}/MLmodel", MLMODEL)
+        server.post("registered-models/create", name=name)
+        for below in (folder, "m"):
+            source = f"runs:/{logged.run_id}/{below}"
+            server.post("model-versions/create", name=name, source=source, run_id=logged.run_id)
+        of_run, of_model = await mlflow.registry.resolve(name, 1), await mlflow.registry.resolve(name, 2)
+        assert isinstance(of_run, Entry) and isinstance(of_model, Entry)
+        assert (of_run.location, of_run.model_id) == (f"{info['artifact_uri']}/{folder}", None)
+        assert of_model.location == f"mlflow-artifacts:/0/models/{logged.model_id}/artifacts"
+        assert of_model.model_id == logged.model_id
+
+    @pytest.mark.parametrize("form", ["runs:/{run}/{below}", "{root}/{below}"])
+    @pytest.mark.parametrize(
+        ("below", "reason", "says"),
+        [
+            ("model.pkl", "ModelInvalid", "is a single file"),
+            ("notes", "ArtifactMissing", "has only read.me"),
+            ("nowhere", "ArtifactMissing", "deleted or never uploaded"),
+        ],
+    )
+    async def test_what_no_client_can_load_is_refused_at_once(
+        self, mlflow: MLflowShelf, name: str, form: str, below: str, reason: str, says: str
+    ) -> None:
+        server = mlflow.server
+        info = server.post("runs/create", experiment_id="0")["run"]["info"]
+        server.upload(info["artifact_uri"], "model.pkl", b"a pickle")
+        server.upload(info["artifact_uri"], "notes/read.me", b"nothing")
+        source = form.format(run=info["run_id"], root=info["artifact_uri"], below=below)
+        server.post("registered-models/create", name=name)
+        server.post("model-versions/create", name=name, source=source, run_id=info["run_id"])
+        absent = await mlflow.registry.resolve(name, 1)
+        assert isinstance(absent, Absent) and absent.reason == reason
+        assert says in absent.message and "register a new version" in absent.message
+
     async def test_an_mlmodel_that_claims_another_models_id_does_not_get_it(
         self, mlflow: MLflowShelf, name: str
     ) -> None:

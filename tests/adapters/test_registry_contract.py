@@ -55,6 +55,7 @@ class TestResolve:
             name=name,
             version=1,
             source=f"models:/{model.model_id}",
+            location=f"mlflow-artifacts:/0/models/{model.model_id}/artifacts",
             model_id=model.model_id,
             run_id=model.run_id,
             mlmodel_digest=f"sha256:{hashlib.sha256(MLMODEL).hexdigest()}",

@@ -36,6 +36,7 @@ class Case:
     status: str = "False"
     attempts: int | None = 1  # of the validation; None where it never came so far
     stuck: bool = True
+    source: str = ""  # version 2 is registered from there
 
 
 def data(**changed: str) -> Policy:
@@ -139,8 +140,8 @@ CASES = [
         ("nested deeper than 32 levels", "Log the model without it."), role="link-loop", attempts=None,
     ),
     Case(
-        "link-broken", "MLflow's server fails on a link to nothing, as if it were ill", "Imported",
-        "RegistryUnreachable", ("HTTP 500",), role="link-broken", attempts=None,
+        "link-broken", "MLflow's server fails on a link to nothing, and on nothing else", "Imported",
+        "ArtifactMissing", ("HTTP 500", "a link that leads nowhere"), role="link-broken", attempts=None,
     ),
     Case(
         "no-pool", "the platform team knows no such pool", "Validated", "PoolNotFound",
@@ -160,6 +161,10 @@ CASES = [
     ),
     Case(
         "no-version", "it was never registered", "Resolved", "VersionNotFound", ("7",), version=7, attempts=None,
+    ),
+    Case(
+        "bucket", "its files lie where no import may read", "Resolved", "ArtifactForbidden",
+        ("s3://elsewhere/model", "--serve-artifacts"), source="s3://elsewhere/model", version=2, attempts=None,
     ),
     Case(
         "no-registry", "there is no such ModelRegistry", "Resolved", "RegistryNotFound", ("nobody",),

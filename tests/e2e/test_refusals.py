@@ -79,6 +79,8 @@ def declared(world: World, place: Place, case: Case) -> list[Object]:
     model = world.declared(place, case.name, case.role, **spec)
     if case.description:
         world.made.client.update_model_version(model["spec"]["source"]["name"], "1", case.description)
+    if case.source:
+        world.made.client.create_model_version(model["spec"]["source"]["name"], case.source)
     if case.registry:
         namespace, _, name = case.registry.rpartition("/")
         model["spec"]["source"]["registryRef"] = {"name": name} | ({"namespace": namespace} if namespace else {})

@@ -1,6 +1,7 @@
 """The import: what a version is called in the store, and whom it does not trust on the way there."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,9 +112,9 @@ OTHER = "sha256:" + "0" * 64
         ({"max_bytes": 100}, "ArtifactTooLarge", "at most 100"),
         ({"source": "models:/m-00000000000000000000000000000000"}, "ArtifactMissing", "404"),
         ({"source": "mlflow-artifacts:/nowhere"}, "ArtifactMissing", "MLmodel"),
-        ({"source": "file:///run/slipway/registry"}, "UnsafeArtifact", "artifact proxy"),
-        ({"source": "mlflow-artifacts://elsewhere.example/1/model"}, "UnsafeArtifact", "artifact proxy"),
-        ({"source": "s3://bucket/model"}, "UnsafeArtifact", "artifact proxy"),
+        ({"source": "file:///run/slipway/registry"}, "ArtifactForbidden", "artifact proxy"),
+        ({"source": "mlflow-artifacts://elsewhere.example/1/model"}, "ArtifactForbidden", "artifact proxy"),
+        ({"source": "s3://bucket/model"}, "ArtifactForbidden", "artifact proxy"),
         ({"source": "mlflow-artifacts:/1/../../etc"}, "UnsafeArtifact", "leaves its folder"),
         ({"source": None, "data_uri": "mlflow-artifacts:/nowhere.csv"}, "DataUnreadable", "nowhere.csv"),
         ({"registry_uri": f"http://127.0.0.1:{free_port()}"}, "RegistryUnreachable", "no answer"),
@@ -224,6 +225,63 @@ def test_the_credential_goes_to_the_registry_only_and_into_no_message(pod: Pod, 
     assert SECRET not in ended.stderr + ended.message
 
 
-def test_what_is_not_an_mlflow_server_is_not_taken_for_one(pod: Pod) -> None:
-    with answering(lambda path, headers: (200, {}, b"<html>Welcome to nginx")) as url:
-        assert import_from(pod, url).reason == "RegistryUnreachable"
+PAGE = b"<html>Welcome to nginx"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "because"),
+    [
+        (200, PAGE, "a login page answers whatever is asked"),
+        (404, PAGE, "a proxy does not know the path"),
+        (404, b'{"detail": "Not Found"}', "another service does not know the path"),
+        (408, PAGE, "a proxy has waited long enough"),
+        (502, PAGE, "nobody is behind the proxy"),
+    ],
+)
+def test_only_mlflows_own_word_says_that_files_are_missing(pod: Pod, status: int, body: bytes, because: str) -> None:
+    with answering(lambda path, headers: (status, {}, body)) as url:
+        assert import_from(pod, url).reason == "RegistryUnreachable", because
+
+
+def test_a_link_that_leads_nowhere_is_told_from_a_server_that_is_ill(
+    pod: Pod, logged: Logged, store: StoreOnDisk
+) -> None:
+    """MLflow's server fails on it like on anything else, but on nothing else."""
+    folder = copied(logged, "linked")
+    (folder / "broken").symlink_to("nothing")
+    ended = pod.run("import_", task_of(logged, store, source=source_of(logged, folder)))
+    assert (ended.code, ended.reason) == (1, "ArtifactMissing"), ended.stderr
+    assert "a link that leads nowhere" in ended.message and "linked" in ended.message
+
+
+ODD = ("a b/ü.txt", "50%.txt", "what?.txt", "plus+and;semi=colon&.txt")
+
+
+def test_names_of_files_come_as_they_are(pod: Pod, logged: Logged, store: StoreOnDisk) -> None:
+    folder = copied(logged, "odd näme 100%/models (1)")
+    for name in ODD:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+    ended = pod.run("import_", task_of(logged, store, source=source_of(logged, folder)))
+    assert ended.termination.get("digest") == tree.digest(tree.scan(folder)), ended.stderr
+
+
+@pytest.mark.parametrize("name", ["hash#tag", "a%41b"])
+def test_a_name_that_mlflow_cannot_hand_out_is_told(pod: Pod, logged: Logged, store: StoreOnDisk, name: str) -> None:
+    folder = copied(logged, "unnameable")
+    (folder / name).write_text("x")
+    ended = pod.run("import_", task_of(logged, store, source=source_of(logged, folder)))
+    assert ended.reason == "ArtifactMissing", ended.stderr
+    assert name in ended.message and "rename the file" in ended.message
+
+
+def copied(logged: Logged, name: str) -> Path:
+    """A copy of the model's folder on the server's disk."""
+    folder = logged.server.artifacts / "copies" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(logged.folder, folder)
+    return folder
+
+
+def source_of(logged: Logged, folder: Path) -> str:
+    return f"mlflow-artifacts:/{folder.relative_to(logged.server.artifacts)}"

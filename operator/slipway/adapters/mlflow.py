@@ -1,76 +1,28 @@
 """The model registry of an MLflow server, over its REST API."""
 
 import asyncio
-import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from ..api.locations import is_inside
 from ..core.registry import Absent, Entry, Labels, Write
 from ..core.snapshot import Sweep, Watermark
 from ..resources import naming
 from .errors import Conflict, NotFound, Rejected
-from .mlflow_answers import Patience, ServerFault, TooLarge
-from .mlflow_formats import (
-    MLMODEL_LIMIT_BYTES,
-    Unreadable,
-    digest,
-    is_inside,
-    proxied_path,
-    read_mlmodel,
-    records,
-    scheme,
-)
+from .mlflow_answers import Patience, TooLarge
+from .mlflow_formats import Unreadable, digest, proxied_path, read_mlmodel, records, scheme
 from .mlflow_http import API, Client, Observe, Request
-from .mlflow_lists import Lists, moved_at
+from .mlflow_lists import Lists
+from .mlflow_sources import MLMODEL, PROXY, Found, Sources
 from .ports import Connection
 
-MLMODEL = "MLmodel"
-PROXIED = "api/2.0/mlflow-artifacts/artifacts"
-MODEL_ID = re.compile(r"(?:^models:/|/models/)(m-[0-9a-f]{32})(?:/artifacts)?/?$")
 ARCHIVED = "Archived"
 
 
 def _unobserved(operation: str, result: str, seconds: float) -> None:
     """Counts nothing."""
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A version as `model-versions/get` tells it."""
-
-    name: str
-    version: int
-    facts: dict[str, Any]
-
-    def __str__(self) -> str:
-        return f'version {self.version} of the model "{self.name}"'
-
-    def text(self, key: str) -> str:
-        value = self.facts.get(key)
-        return value if isinstance(value, str) else ""
-
-    @property
-    def key(self) -> dict[str, object]:
-        """What names the version in a call."""
-        return {"name": self.name, "version": str(self.version)}
-
-    @property
-    def model_id(self) -> str | None:
-        """The logged model that the artifacts are. Taken from where they lie: the MLmodel file could claim any."""
-        match = MODEL_ID.search(self.text("source"))
-        return match[1] if match else None
-
-    @property
-    def labels(self) -> Labels:
-        aliases = self.facts.get("aliases")
-        return Labels(
-            stage=self.text("current_stage") or "None",
-            aliases=tuple(sorted(map(str, aliases if isinstance(aliases, list) else ()))),
-            tags={str(tag.get("key")): str(tag.get("value", "")) for tag in records(self.facts.get("tags"))},
-            moved=moved_at(self.facts),
-        )
 
 
 @dataclass(frozen=True)
@@ -94,6 +46,7 @@ class MLflowRegistry:
     ) -> None:
         self._http = Client(connection, observe, patience or Patience())
         self._lists = Lists(self._http)
+        self._sources = Sources(self._http, connection, self._find)
 
     async def close(self) -> None:
         """No connection is left open; one that a call still uses is closed after it."""
@@ -115,27 +68,35 @@ class MLflowRegistry:
     async def resolve(self, name: str, version: int) -> Entry | Absent:
         """What never changes about a version, or why it is no model.
 
-        `VersionNotFound`, `ArtifactMissing` (no MLmodel file) or `ModelInvalid` (not what MLflow writes).
-        GET model-versions/get, /model-versions/get-artifact.
+        `VersionNotFound`, `ArtifactMissing` (no files, no way to them) or `ModelInvalid` (not what MLflow writes).
+        GET model-versions/get, and what `Sources` asks.
         """
         found = await self._find(name, version)
         if isinstance(found, Absent):
             return found
+        source = await self._sources.follow(found)
+        if isinstance(source, Absent):
+            return source
+        entry = Entry(
+            name=name,
+            version=version,
+            source=source.uri,
+            location=str(source.place),
+            via=source.via,
+            model_id=source.model_id,
+            run_id=found.text("run_id") or None,
+        )
         try:
-            content = await self._artifact(found, MLMODEL, MLMODEL_LIMIT_BYTES)
-            if content is None:
-                return Absent("ArtifactMissing", self._artifact_missing(found))
+            content = await self._sources.mlmodel(found, source)
+            if content is None or isinstance(content, Absent):
+                return content or entry
             mlmodel = await asyncio.to_thread(read_mlmodel, content)  # up to a second for a hostile file
         except TooLarge:
             return Absent("ModelInvalid", self._invalid(found, "is too large to be one that MLflow wrote"))
         except Unreadable as error:
             return Absent("ModelInvalid", self._invalid(found, str(error)))
-        return Entry(
-            name=name,
-            version=version,
-            source=found.text("source"),
-            model_id=found.model_id,
-            run_id=found.text("run_id") or None,
+        return replace(
+            entry,
             mlmodel_digest=digest(content),
             mlflow_version=mlmodel.mlflow_version,
             flavors=mlmodel.flavors,
@@ -197,18 +158,18 @@ class MLflowRegistry:
                 f"(they lie in {scheme(root)}): start MLflow with --serve-artifacts and an experiment whose artifact "
                 "location is mlflow-artifacts:/, or reports cannot be kept there"
             )
-        target = f"{PROXIED}/{folder}/{path}"
+        target = f"{PROXY}/{folder}/{path}"
         purpose = f"keep {path} in the run {run_id}"
         await self._http.content(Request("mlflow-artifacts/put", purpose, target, method="PUT", content=content))
 
-    async def _find(self, name: str, version: int) -> _Found | Absent:
+    async def _find(self, name: str, version: int) -> Found | Absent:
         """The version as MLflow tells it; when it does not exist, a sentence that says what to do."""
         purpose = f'read version {version} of the model "{name}"'
         try:
             answer = await self._get("model-versions/get", purpose, name=name, version=str(version))
         except NotFound:
             return await self._not_found(name, version)
-        return _Found(name, version, self._member(answer, "model_version"))
+        return Found(name, version, self._member(answer, "model_version"))
 
     async def _not_found(self, name: str, version: int) -> Absent:
         where = self._http.where
@@ -229,43 +190,6 @@ class MLflowRegistry:
         )
         return Absent("VersionNotFound", message)
 
-    async def _artifact(self, found: _Found, file: str, limit_bytes: int) -> bytes | None:
-        """The bytes of one of the version's files, None when the store says that it is not there."""
-        query = {"path": file, "name": found.name, "version": str(found.version)}
-        request = Request(
-            "model-versions/get-artifact",
-            f"read {file} of {found}",
-            "model-versions/get-artifact",
-            query=query,
-            limit_bytes=limit_bytes,
-        )
-        try:
-            return await self._http.content(request)
-        except NotFound:
-            return None
-        except ServerFault:
-            # MLflow answers 500 for a file that an object store does not have.
-            if await self._is_unlisted(found, file):
-                return None
-            raise
-
-    async def _is_unlisted(self, found: _Found, file: str) -> bool:
-        """Whether the store lists the version's files, and `file` is not among them."""
-        if found.model_id is not None:
-            operation, path, query = (
-                "logged-models/list",
-                f"{API}/logged-models/{found.model_id}/artifacts/directories",
-                {},
-            )
-        elif (folder := proxied_path(found.text("source"))) is not None:
-            operation, path, query = "mlflow-artifacts/list", PROXIED, {"path": folder}
-        else:
-            return False
-        listing = await self._http.document(Request(operation, f"list the files of {found}", path, query=query))
-        if listing.get("next_page_token"):
-            return False
-        return file not in {posixpath.basename(str(one.get("path"))) for one in records(listing.get("files"))}
-
     async def _get(self, operation: str, purpose: str, **query: str) -> dict[str, Any]:
         return await self._http.document(Request(operation, purpose, f"{API}/{operation}", query=query))
 
@@ -275,7 +199,7 @@ class MLflowRegistry:
             Request(step.operation, step.purpose, path, method=step.method, document=step.document)
         )
 
-    async def _expect(self, found: _Found, write: Write) -> None:
+    async def _expect(self, found: Found, write: Write) -> None:
         """`Conflict` where stage or alias were moved since the write was decided."""
         expected, now = write.expected, found.labels
         if expected is None or not any(_steps(found, write)):
@@ -286,12 +210,12 @@ class MLflowRegistry:
         if moved:
             raise Conflict(f"the labels of {found} were moved meanwhile: they are read again first")
 
-    async def _archived(self, found: _Found, write: Write) -> list[_Step]:
+    async def _archived(self, found: Found, write: Write) -> list[_Step]:
         """The calls that archive those which leave the stage for it, and are still there."""
         steps = []
         for number in write.archive:
             other = await self._find(found.name, number)
-            if isinstance(other, _Found) and other.labels.stage.lower() == (write.stage or "").lower():
+            if isinstance(other, Found) and other.labels.stage.lower() == (write.stage or "").lower():
                 moved = {**other.key, "stage": ARCHIVED, "archive_existing_versions": False}
                 steps.append(_Step("model-versions/transition-stage", f"archive {other}", moved))
         return steps
@@ -315,20 +239,14 @@ class MLflowRegistry:
             raise Rejected(f'what answers at {self._http.where} is not the MLflow REST API: JSON without "{key}"')
         return value
 
-    def _artifact_missing(self, found: _Found) -> str:
-        return (
-            f"{found} in the MLflow at {self._http.where} has no MLmodel file in {found.text('source')}: "
-            "its artifacts were deleted or never uploaded; log the model again and register a new version"
-        )
-
-    def _invalid(self, found: _Found, problem: str) -> str:
+    def _invalid(self, found: Found, problem: str) -> str:
         return (
             f"{found} in the MLflow at {self._http.where} cannot be used, its {MLMODEL} file {problem}: "
             "log the model again with MLflow and register a new version"
         )
 
 
-def _steps(found: _Found, write: Write) -> Iterator[_Step]:
+def _steps(found: Found, write: Write) -> Iterator[_Step]:
     """The calls that move the stage and the aliases of the version."""
     now, key = found.labels, found.key
     if write.stage is not None and write.stage.lower() != now.stage.lower():
@@ -343,7 +261,7 @@ def _steps(found: _Found, write: Write) -> Iterator[_Step]:
         yield _Step("registered-models/alias", f'take the alias "{write.without}" off {found}', off, "DELETE")
 
 
-def _tags(found: _Found, write: Write) -> Iterator[_Step]:
+def _tags(found: Found, write: Write) -> Iterator[_Step]:
     for tag, value in write.tags.items():
         if found.labels.tags.get(tag) != value:
             said = {**found.key, "key": tag, "value": value}

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from ..api.locations import is_inside
+
 MLMODEL_LIMIT_BYTES = 10 * 2**20
 MLMODEL_LIMIT_EVENTS = 100_000  # of YAML, with every alias written out; real files have hundreds
 MLMODEL_LIMIT_DEPTH = 64
@@ -70,11 +72,6 @@ def read_mlmodel(content: bytes) -> MLmodel:
 def records(value: object) -> Iterator[dict[str, Any]]:
     """The objects of a JSON list; nothing when it is none."""
     return (item for item in (value if isinstance(value, list) else []) if isinstance(item, dict))
-
-
-def is_inside(path: str) -> bool:
-    """Whether a relative path stays inside its folder, by MLflow's own rules."""
-    return bool(path) and not re.search(r"[\\#\x00-\x1f]", path) and not {"", ".", ".."} & set(path.split("/"))
 
 
 def proxied_path(uri: object) -> str | None:

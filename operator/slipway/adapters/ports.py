@@ -18,6 +18,7 @@ class Connection:
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     ca_certificates: str = field(default="", repr=False)  # PEM
+    artifact_hosts: tuple[str, ...] = ()  # other names of the same server, in addresses of artifacts
 
 
 class Registry(Protocol):

@@ -62,6 +62,11 @@ class CABundle(Value):
     config_map_key_ref: Annotated[ConfigMapKeyRef, Field(description="Where the certificates are.")]
 
 
+ArtifactHost = Annotated[
+    str, Field(min_length=1, max_length=259, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$")
+]
+
+
 class MLflow(Value):
     """An MLflow tracking server with its model registry."""
 
@@ -76,6 +81,14 @@ class MLflow(Value):
     ]
     auth: Annotated[Auth | None, Field(description="Credentials; without it, requests are anonymous.")] = None
     ca_bundle: Annotated[CABundle | None, Field(description="Certificates of a private authority.")] = None
+    artifact_hosts: Annotated[
+        tuple[ArtifactHost, ...],
+        Field(
+            max_length=16,
+            description="Other names of this same server, as `mlflow-artifacts://host:port/…` addresses of files have "
+            "them; they are asked for at `uri`. Without a port, it is 80 or 443.",
+        ),
+    ] = ()
 
 
 class Backend(Value):

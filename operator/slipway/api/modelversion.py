@@ -114,11 +114,20 @@ class Resolved(Value):
         str, Field(max_length=16, description="Hash of the registry and the registered model that it was read from.")
     ] = ""
     source: Annotated[
-        str, Field(max_length=2048, description="Where the registry keeps the files."), AfterValidator(_short)
+        str,
+        Field(max_length=2048, description="What the registry says of where the files are."),
+        AfterValidator(_short),
     ]
+    location: Annotated[
+        str,
+        Field(max_length=2048, description="The folder that this led to, from which the files are imported."),
+        AfterValidator(_short),
+    ] = ""
     model_id: Annotated[str | None, Field(max_length=256, description="MLflow's id of the logged model.")] = None
     run_id: Annotated[str | None, Field(max_length=256, description="The run that made it.")] = None
-    mlmodel_digest: Annotated[str, Field(max_length=71, description="Digest of the MLmodel file.")]
+    mlmodel_digest: Annotated[
+        str | None, Field(max_length=71, description="Digest of the MLmodel file, if MLflow's server can read it.")
+    ] = None
     mlflow_version: Annotated[str | None, Field(max_length=64, description="The MLflow that logged it.")] = None
     flavors: Annotated[
         tuple[Annotated[str, Field(max_length=64)], ...],

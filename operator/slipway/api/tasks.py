@@ -62,10 +62,10 @@ class ImportTask(Value):
     """Copy a version's files (and its data, where the registry holds that) from the registry into the store."""
 
     registry_uri: str
-    source: str | None = None  # of the model version: models:/m-…, runs:/… or mlflow-artifacts:/…; None: the data only
+    source: str | None = None  # where the files lie: mlflow-artifacts:/… (or models:/m-…, runs:/…); None: the data only
     model_name: str
     version: int
-    mlmodel_digest: str  # sha256:… of the MLmodel file that was resolved
+    mlmodel_digest: str | None = None  # sha256:… of the MLmodel file that was resolved
     expected_digest: str | None = None  # digest that the user pinned
     data_uri: str | None = None  # runs:/… or mlflow-artifacts:/…
     data_digest: str | None = None  # digest that the user pinned

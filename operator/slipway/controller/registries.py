@@ -190,6 +190,7 @@ class Registries:
             password=secret.get("password", ""),
             token=secret.get("token", ""),
             ca_certificates=certificates,
+            artifact_hosts=backend.artifact_hosts,
         )
 
     async def _secret(self, namespace: str, name: str, wanted: tuple[str, ...]) -> dict[str, str]:

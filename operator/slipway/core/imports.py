@@ -178,7 +178,7 @@ def _started(seen: VersionSeen, progress: Progress, data: Data | None, purpose: 
     backend, release = seen.registry.spec.backend.mlflow, seen.release
     task = tasks.ImportTask(
         registry_uri=backend.uri if backend else "",
-        source=pinned.source if purpose == PURPOSE else None,
+        source=(pinned.location or pinned.source) if purpose == PURPOSE else None,
         model_name=model.spec.source.name or model.metadata.name,
         version=seen.version.spec.version,
         mlmodel_digest=pinned.mlmodel_digest,

@@ -15,7 +15,7 @@ from ..api.condition import Condition
 from ..api.modelversion import ModelVersionStatus, Resolved
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import drift, imports, validations
+from . import drift, imports, sources, validations
 from .conditions import Verdict, conditions_after, failed, passed, unknown
 from .decision import Apply, Decision, Event, in_order
 from .election import elect, proof_is_kept
@@ -41,6 +41,8 @@ def resolved(seen: VersionSeen) -> Step:
         case Absent(reason, message):
             return Step(failed(reason_named(reason), message), again_seconds=60.0)
         case Entry() as entry:
+            if said := sources.objection(entry, seen.registry, seen.version.metadata.namespace):
+                return Step(failed(Reason.ArtifactForbidden, said), again_seconds=60.0)
             return _pinned(seen, entry)
         case None:
             return Step(unknown(Reason.Resolving), again_seconds=5.0)
@@ -60,6 +62,7 @@ def _pinned(seen: VersionSeen, entry: Entry) -> Step:
         found = Resolved(
             registry=_origin(seen),
             source=entry.source,
+            location=entry.location,
             model_id=entry.model_id,
             run_id=entry.run_id,
             mlmodel_digest=entry.mlmodel_digest,

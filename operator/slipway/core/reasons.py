@@ -311,8 +311,14 @@ class Reason(StrEnum):
     ModelInvalid = (
         "ModelInvalid",
         "Stuck",
-        "The MLmodel file is not one.",
+        "What was registered is no model that MLflow wrote.",
         "Log the model again and register it as a new version.",
+    )
+    ArtifactForbidden = (
+        "ArtifactForbidden",
+        "Stuck",
+        "The files lie where the ModelRegistry lets no import read, or came from a model that it does not allow.",
+        "Have MLflow hand them out, or the owner of the ModelRegistry allow what the message names.",
     )
     DigestMismatch = (
         "DigestMismatch",

@@ -10,13 +10,15 @@ class Entry:
 
     name: str
     version: int
-    source: str
+    source: str  # of a copy: where the registry lets it be downloaded from
     model_id: str | None
     run_id: str | None
-    mlmodel_digest: str  # sha256:… of the MLmodel file's bytes
-    mlflow_version: str | None
-    flavors: tuple[str, ...]
-    size_bytes: int | None
+    location: str = ""  # the folder with the files that the source led to
+    via: tuple[str, ...] = ()  # registered models that it was copied from; "" for one that cannot be told
+    mlmodel_digest: str | None = None  # sha256:… of the MLmodel file's bytes; None: only the import can read it
+    mlflow_version: str | None = None
+    flavors: tuple[str, ...] = ()
+    size_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

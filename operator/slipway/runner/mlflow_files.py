@@ -8,14 +8,16 @@ artifact proxy is read, so a server must run with `--serve-artifacts` (the defau
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
+import urllib3
 
+from slipway.api.locations import PROXIED, location
 from slipway.api.tasks import CREDENTIALS
 
 from .outcome import Refused
@@ -28,6 +30,10 @@ _TIMEOUT = (5, 30)  # seconds to connect, to wait for the next byte
 _PAUSES = (0.5, 1.0, 2.0)
 _DEPTH_LIMIT = 32
 _JSON_LIMIT = 32 * 1024 * 1024
+_SAID_BYTES = 4096  # of what a refusal says
+_BUSY = (408, 429)
+
+Got = TypeVar("Got")
 
 
 @dataclass(frozen=True)
@@ -74,14 +80,7 @@ class MLflow:
     def download(self, path: str, to: Path, max_bytes: int) -> int:
         """Stream one file to disk; its size."""
         url = f"{self._uri}{_PROXY}/{quote(path)}"
-        for pause in (*_PAUSES, None):
-            try:
-                return self._download_once(url, to, max_bytes)
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                if pause is None:
-                    raise self._unreachable(error) from error
-            time.sleep(pause)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return self._retried(lambda: self._download_once(url, to, max_bytes))
 
     def _download_once(self, url: str, to: Path, max_bytes: int) -> int:
         size = 0
@@ -96,7 +95,7 @@ class MLflow:
     def _list(self, root: str, below: str, depth: int) -> Iterator[Remote]:
         if depth == 0:
             raise Refused("UnsafeArtifact", f"folders are nested deeper than {_DEPTH_LIMIT} levels")
-        listed = self._json("GET", _PROXY, params={"path": f"{root}/{below}".rstrip("/")}).get("files", [])
+        listed = self._folder(f"{root}/{below}".rstrip("/"))
         for entry in listed if isinstance(listed, list) else []:
             try:
                 name, folder, size = str(entry["path"]), bool(entry.get("is_dir")), entry.get("file_size")
@@ -107,6 +106,21 @@ class MLflow:
                     yield Remote(path, None if size is None else int(size))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise Refused("RegistryUnreachable", f"{self._uri} lists files in a way MLflow does not") from error
+
+    def _folder(self, path: str) -> Any:
+        """What the server lists in a folder. One that alone makes it fail holds what nobody can read."""
+        try:
+            return self._json("GET", _PROXY, params={"path": path}).get("files", [])
+        except _Unreachable as error:
+            above = path.rpartition("/")[0]
+            if error.status != 500 or not above:
+                raise
+            self._json("GET", _PROXY, params={"path": above})
+            raise Refused(
+                "ArtifactMissing",
+                f"{self._uri} lists the folder above and fails on {path} itself (HTTP 500), as on a link that leads "
+                "nowhere: remove it there, or log the model again",
+            ) from error
 
     def _logged_model(self, model_id: str) -> str:
         found = self._json("GET", f"{_API}/logged-models/{model_id}")
@@ -128,22 +142,24 @@ class MLflow:
         return path
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        for pause in (*_PAUSES, None):
-            try:
-                with self._ask(method, self._uri + path, stream=True, **options) as answer:
-                    body = answer.raw.read(_JSON_LIMIT, decode_content=True)
-                    break
-            except (requests.RequestException, OSError) as error:
-                if pause is None:
-                    raise self._unreachable(error) from error
-            time.sleep(pause)
-        try:
-            found = json.loads(body)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
+        def attempt() -> bytes:
+            with self._ask(method, self._uri + path, stream=True, **options) as answer:
+                return bytes(answer.raw.read(_JSON_LIMIT, decode_content=True))
+
+        found = _document(self._retried(attempt))
+        if found is None:
             raise Refused("RegistryUnreachable", f"what answers at {self._uri} is not an MLflow server")
         return found
+
+    def _retried(self, attempt: Callable[[], Got]) -> Got:
+        for pause in (*_PAUSES, None):
+            try:
+                return attempt()
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                if pause is None:
+                    raise _Unreachable(self._uri, error) from error
+            time.sleep(pause)
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _ask(self, method: str, url: str, **options: Any) -> requests.Response:
         # A redirect could lead the credential, or what is taken for a model, elsewhere.
@@ -151,30 +167,53 @@ class MLflow:
             method, url, timeout=_TIMEOUT, verify=self._verify, allow_redirects=False, **options
         )
         status = answer.status_code
-        if status >= 500 or status == 429:
-            raise requests.ConnectionError(f"HTTP {status}")
-        said = "" if status < 400 else answer.raw.read(200, decode_content=True).decode(errors="replace")
-        if status in (401, 403):
-            raise Refused("RegistryUnauthorized", f"{self._uri} answers HTTP {status}: {said}")
+        if status < 300:
+            return answer
+        if status >= 500 or status in _BUSY:
+            raise requests.HTTPError(f"HTTP {status}", response=answer)
         if 300 <= status < 400:
             raise Refused("RegistryUnreachable", f"{self._uri} redirects; use the address that it redirects to")
-        if status >= 400:
-            raise Refused("ArtifactMissing", f"{self._uri} answers HTTP {status} to {urlsplit(url).path}: {said}")
-        return answer
+        said = answer.raw.read(_SAID_BYTES, decode_content=True)
+        told, path = said[:200].decode(errors="replace"), unquote(urlsplit(url).path)
+        if status in (401, 403):
+            raise Refused("RegistryUnauthorized", f"{self._uri} answers HTTP {status}: {told}")
+        if "error_code" not in (_document(said) or {}):  # also a proxy's 404: never to be read as "does not exist"
+            raise Refused("RegistryUnreachable", f"what answers at {self._uri} is not MLflow: HTTP {status}, {told}")
+        advice = ". MLflow takes no # in a name and undoes what % stands for: rename the file" * bool(
+            re.search("[#%]", path)
+        )
+        raise Refused("ArtifactMissing", f"{self._uri} answers HTTP {status} to {path}: {told}{advice}")
 
-    def _unreachable(self, error: Exception) -> Refused:
-        return Refused("RegistryUnreachable", f"no answer from the registry at {self._uri}: {error}")
+
+class _Unreachable(Refused):
+    """No answer, or a server's error, again and again."""
+
+    def __init__(self, uri: str, error: Exception) -> None:
+        super().__init__("RegistryUnreachable", f"no answer from the registry at {uri}: {error}")
+        answer = getattr(error, "response", None)
+        self.status = answer.status_code if answer is not None else 0
 
 
-def _proxied(location: str) -> str:
-    scheme, _, path = location.partition(":")
-    if scheme != "mlflow-artifacts" or path.startswith("//"):
+def _document(content: bytes) -> dict[str, Any] | None:
+    """A JSON object; None for anything else."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _proxied(uri: str) -> str:
+    place = location(uri)
+    if place is None:
+        safe_path(uri.partition(":")[2].strip("/"))
+    if place is None or place.scheme != PROXIED or place.authority:
         raise Refused(
-            "UnsafeArtifact",
-            f"the files lie at {location[:200]}; only those behind the registry's own artifact proxy "
+            "ArtifactForbidden",
+            f"the files lie at {uri[:200]}; only those behind the registry's own artifact proxy "
             "(mlflow-artifacts:/…) are taken",
         )
-    return safe_path(path.strip("/"))
+    return safe_path(place.path)
 
 
 def _text(found: Any, *keys: str) -> str:
