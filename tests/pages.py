@@ -25,6 +25,8 @@ FOLLOWED = (
     "docs/runbooks.md",
     "docs/operating.md",
 )
+# Those that tests/e2e/test_adoption.py follows, under load.
+ALONE = ("docs/adoption.md",)
 SHELL = ("sh", "console")
 FENCE = re.compile(r"^```(\w*)[ \t]*([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(r'not-run="[^"]{10,}"')

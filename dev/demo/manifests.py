@@ -160,7 +160,7 @@ def model_version(version: int) -> Object:
     }
 
 
-def load_pod(image: str, program: str, namespace: str = MODELS) -> Object:
+def load_pod(image: str, program: str, namespace: str = MODELS, name: str = "load") -> Object:
     """A pod that runs the load client, for clusters whose Services cannot be reached from this machine."""
     client = {
         "name": "load",
@@ -175,7 +175,7 @@ def load_pod(image: str, program: str, namespace: str = MODELS) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "load", "namespace": namespace, "labels": {"app.kubernetes.io/name": "load"}},
+        "metadata": {"name": name, "namespace": namespace, "labels": {"app.kubernetes.io/name": "load"}},
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,

@@ -104,18 +104,19 @@ class Load:
 @contextmanager
 def offered(kube: Kube, way: Entrance, plan: Plan, image: str) -> Iterator[Load]:
     """A load client that runs for as long as the context: here, or in a pod where the Service is out of reach."""
-    namespace = str(urlsplit(way.inside).hostname).split(".")[1]
+    service, namespace = str(urlsplit(way.inside).hostname).split(".")[:2]
+    pod = f"load-{service}"
     if way.direct:
         command = [sys.executable, str(LOAD_FILE)]
     else:
-        kube.run("kubectl", "delete", "pod", "load", "-n", namespace, "--ignore-not-found")
-        kube.apply(manifests.load_pod(image, LOAD_FILE.read_text(), namespace))
-        kube.run("kubectl", "wait", "pod/load", "-n", namespace, "--for=condition=Ready", "--timeout=60s")
-        command = kube.command(["kubectl", "attach", "-i", "-q", "load", "-n", namespace])
+        kube.run("kubectl", "delete", "pod", pod, "-n", namespace, "--ignore-not-found")
+        kube.apply(manifests.load_pod(image, LOAD_FILE.read_text(), namespace, pod))
+        kube.run("kubectl", "wait", f"pod/{pod}", "-n", namespace, "--for=condition=Ready", "--timeout=60s")
+        command = kube.command(["kubectl", "attach", "-i", "-q", pod, "-n", namespace])
     running = Load(command, kube.environment, plan)
     try:
         yield running
     finally:
         running.stop()
         if not way.direct:
-            kube.run("kubectl", "delete", "pod", "load", "-n", namespace, "--wait=false", "--ignore-not-found")
+            kube.run("kubectl", "delete", "pod", pod, "-n", namespace, "--wait=false", "--ignore-not-found")

@@ -24,6 +24,7 @@ from slipway.core.reasons import Reason
 from slipway.settings import VARIABLES, ConfigFile
 
 from tests.pages import (
+    ALONE,
     FENCE,
     FOLLOWED,
     HEREDOC,
@@ -168,7 +169,7 @@ def test_commands_are_in_blocks_that_a_test_runs_or_say_why_not() -> None:
     marked = [block for block in commands() if block.mark not in ("", "values")]
     assert [block.where for block in marked if not NOT_RUN.fullmatch(block.mark)] == []
     assert Counter(block.page for block in marked) == NOT_RUN_BLOCKS
-    assert {block.page for block in commands() if block.is_run} == set(FOLLOWED)
+    assert {block.page for block in commands() if block.is_run} == {*FOLLOWED, *ALONE}
 
 
 @pytest.mark.parametrize("block", commands(), ids=lambda block: block.where)
