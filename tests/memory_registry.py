@@ -1,13 +1,16 @@
 """A model registry in memory that keeps the contract of `adapters.ports` as MLflow's does."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from slipway.adapters.errors import AdapterError, Conflict, NotFound, Rejected
 from slipway.adapters.mlflow_formats import Unreadable, digest, read_mlmodel
+from slipway.adapters.mlflow_made import of_mlmodel, of_requirements, of_run
 from slipway.adapters.ports import silence
+from slipway.api.facts import Facts
+from slipway.core.facts import Logged, bounded
 from slipway.core.registry import Absent, Entry, Labels, Write
 from slipway.core.snapshot import Labelled, ModelListed, Sweep, VersionListed, Watermark, kept_tags
 
@@ -16,6 +19,7 @@ ALIAS = re.compile(r"[\w-]{1,255}")
 RESERVED_ALIAS = re.compile(r"latest|v[0-9]+", re.IGNORECASE)
 TAG = re.compile(r"[/\w.\- :]{1,250}")
 TAG_LIMIT = 100_000
+LOGGED = ("params", "metrics", "tags")  # of a run
 PAGE = 2  # models and versions of a page
 
 
@@ -26,6 +30,10 @@ class Model:
     mlmodel: bytes | None
     model_id: str | None = None
     run_id: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)  # of the run
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    requirements: bytes | None = None
 
 
 class MemoryRegistry:
@@ -109,6 +117,21 @@ class MemoryRegistry:
             flavors=mlmodel.flavors,
             size_bytes=mlmodel.size_bytes,
         )
+
+    async def facts(self, name: str, version: int) -> Facts | Absent:
+        """What was logged of the run, and what the files say."""
+        self._check()
+        found = self._find(name, version)
+        if isinstance(found, Absent):
+            return found
+        model = found[0]
+        logged = {key: [{"key": k, "value": v} for k, v in getattr(model, key).items()] for key in LOGGED}
+        said = (of_run({"data": logged}) if model.run_id else {}) | (of_mlmodel(model.mlmodel) if model.mlmodel else {})
+        packages = of_requirements(model.requirements, {}) if model.requirements is not None else {}
+        unread = ["MLmodel"] * (model.mlmodel is None) + ["requirements"] * (not packages)
+        files = {"MLmodel": "file"} if model.mlmodel is not None else {}
+        files |= {"requirements.txt": "file"} if packages else {}
+        return bounded(Logged(**said, **packages, files=files, unread=tuple(unread)))
 
     async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
         """The wanted models, page after page, and what has changed since."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 from slipway.adapters.cluster import DEPLOYMENT, JOB, LEDGER, MODEL, REGISTRY, SERVICE, VERSION, WATCHED, Kind, Object
 from slipway.adapters.errors import AdapterError, Conflict, Unreachable
 from slipway.api import names, tasks
+from slipway.api.facts import Facts
 from slipway.api.modelledger import ModelLedgerSpec
 from slipway.api.modelregistry import ModelRegistry, PromotionPolicy
 from slipway.api.report import PREFIX, Measured, Report, Summary
@@ -28,6 +29,7 @@ from slipway.controller.slots import Slots, queues_of, running_in
 from slipway.controller.telemetry import Telemetry
 from slipway.controller.watch import Wakes, Watch
 from slipway.core.decision import Document
+from slipway.core.facts import Logged, bounded
 from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Silent, Write
 from slipway.resources import naming
 from slipway.resources.platform import Platform
@@ -91,6 +93,13 @@ class Registry:
         return SILENT if self.silent else ENTRY
 
     def forget(self, _lookup: Lookup) -> None:
+        """Nothing is remembered."""
+
+    def facts(self, lookup: Lookup) -> Facts | None:
+        """How it was made: each version took another depth."""
+        return None if self.silent else bounded(Logged(params={"max_depth": str(lookup.version)}, commit="c" * 40))
+
+    def forget_facts(self, _lookup: Lookup) -> None:
         """Nothing is remembered."""
 
     def write(self, writes: tuple[Write, ...]) -> bool:

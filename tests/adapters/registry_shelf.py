@@ -88,8 +88,14 @@ class MLflowShelf:
         run_id = self.server.post("runs/create", experiment_id="0")["run"]["info"]["run_id"]
         made = self.server.post("logged-models", experiment_id="0", name="m", source_run_id=run_id)
         info = made["model"]["info"]
-        if model.mlmodel is not None:
-            self.server.upload(info["artifact_uri"], "MLmodel", model.mlmodel)
+        rows = {key: [{"key": k, "value": v} for k, v in getattr(model, key).items()] for key in ("params", "tags")}
+        metrics = [
+            {"key": k, "value": "NaN" if v != v else v, "timestamp": 1, "step": 0} for k, v in model.metrics.items()
+        ]
+        self.server.post("runs/log-batch", run_id=run_id, metrics=metrics, **rows)
+        for file, content in (("MLmodel", model.mlmodel), ("requirements.txt", model.requirements)):
+            if content is not None:
+                self.server.upload(info["artifact_uri"], file, content)
         return Model(**{**vars(model), "model_id": info["model_id"], "run_id": run_id})
 
     def register(self, name: str, model: Model) -> int:

@@ -1,10 +1,12 @@
 """What every registry adapter promises: the one in memory and the real MLflow alike."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import pytest
 from slipway.adapters.errors import Conflict, NotFound, Rejected
+from slipway.api.facts import Facts
 from slipway.core.registry import Absent, Entry, Expected, Labels, Write
 
 from tests.adapters.registry_shelf import MLMODEL, Shelf
@@ -273,3 +275,68 @@ class TestKeep:
     async def test_a_run_must_exist(self, shelf: Shelf) -> None:
         with pytest.raises(NotFound, match="ffff"):
             await shelf.registry.keep("ffff", "report.json", b"x")
+
+
+SIGNED = b"""\
+flavors:
+  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}
+signature:
+  inputs: '[{"type": "double", "name": "distance", "required": true}, {"type": "long", "name": "day", "required": false},
+    {"type": "array", "items": {"type": "double"}, "name": "winds", "required": true}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1]}}]'
+"""
+REQUIREMENTS = b"""\
+--extra-index-url https://me:hush@packages.example.com/simple
+mlflow==3.17.2
+scikit_learn[alldeps] >= 1.9 ; python_version > "3.8"
+# a remark
+own @ https://packages.example.com/own.whl?token=hush
+"""
+
+
+class TestFacts:
+    async def facts(self, shelf: Shelf, name: str, model: Model) -> Facts:
+        found = await shelf.registry.facts(name, shelf.register(name, shelf.log(model)))
+        assert isinstance(found, Facts)
+        return found
+
+    async def test_they_hold_what_the_run_logged(self, shelf: Shelf, name: str) -> None:
+        tags = {"mlflow.source.git.commit": "c" * 40, "mlflow.user": "ada", "team": "air"}
+        found = await self.facts(
+            shelf, name, Model(MLMODEL, params={"max_depth": "6"}, metrics={"rmse": 5.25, "auc": math.nan}, tags=tags)
+        )
+        assert (found.params, found.metrics) == ({"max_depth": "6"}, {"auc": "nan", "rmse": "5.25"})
+        assert (found.commit, found.trained_by, found.tags, found.data) == ("c" * 40, "ada", {"team": "air"}, {})
+
+    async def test_they_hold_what_the_files_say(self, shelf: Shelf, name: str) -> None:
+        found = await self.facts(shelf, name, Model(SIGNED, requirements=REQUIREMENTS))
+        winds = '{"items":{"type":"double"},"type":"array"}'
+        assert found.inputs == {"day": "long?", "distance": "double", "winds": winds}
+        assert found.outputs == {"0": "float64[-1]"}
+        assert found.packages == {
+            "mlflow": "==3.17.2",
+            "own": "@ https://packages.example.com/own.whl",
+            "scikit-learn": "[alldeps]>=1.9",
+        }
+        assert found.files == {"MLmodel": "file", "requirements.txt": "file"}
+        assert (found.python, found.unread) == ("3.11.7", ())
+
+    async def test_what_is_not_there_is_not_known(self, shelf: Shelf, name: str) -> None:
+        found = await self.facts(shelf, name, Model(b"flavors: {onnx: null}"))
+        assert (found.inputs, found.packages, found.python) == (None, None, None)
+        assert found.unread == ("requirements",)
+
+    async def test_of_a_version_without_files_the_run_is_known(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL, params={"a": "1"})))
+        shelf.lose_files(name, version)
+        found = await shelf.registry.facts(name, version)
+        assert isinstance(found, Facts) and (found.params, found.inputs) == ({"a": "1"}, None)
+
+    @pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
+    async def test_a_file_that_mlflow_did_not_write_says_nothing(self, shelf: Shelf, name: str, case: Case) -> None:
+        found = await self.facts(shelf, name, Model(case.content, requirements=b"\x80\x81 == \xff\n" * 99_999))
+        assert (found.inputs, found.python) in ((None, None), (None, "3.11.7")), case.because
+
+    async def test_an_unknown_version_has_none(self, shelf: Shelf, name: str) -> None:
+        absent = await shelf.registry.facts(name, 7)
+        assert isinstance(absent, Absent) and absent.reason == "VersionNotFound"

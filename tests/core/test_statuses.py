@@ -1,13 +1,17 @@
 """A status has at most 16 KiB, whatever was read and said."""
 
 import json
+from functools import cache
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from slipway.api.modelversion import ModelVersionStatus
+from slipway.core.changes import Side, between
+from slipway.core.facts import bounded
 from slipway.core.statuses import LIMIT_BYTES, fit
 
+from tests.core.test_facts import hostile
 from tests.worlds import STAMP, digest
 
 LETTERS = st.sampled_from(["a", "ü", "數", "😀", '"', "\n"])
@@ -16,6 +20,13 @@ GATES = 64
 
 def long(limit: int, letter: str) -> str:
     return letter * limit
+
+
+@cache
+def worst_facts(letter: str) -> dict[str, Any]:
+    """Of a run that logs as much as it can, compared with another one."""
+    facts, others = bounded(hostile(letter)), bounded(hostile("b"))
+    return {"facts": facts.wire(), "changes": between(2**31 - 1, Side(others, None), Side(facts, None)).wire()}
 
 
 def worst(letter: str, failed: int) -> dict[str, Any]:
@@ -47,6 +58,7 @@ def worst(letter: str, failed: int) -> dict[str, Any]:
         "rows": 2**53, "gates": gates, "pool": "p" * 63, "environment": digest("e"), "python": "3.11",
     }  # fmt: skip
     return {
+        **worst_facts(letter),
         "observedGeneration": 2**31, "conditions": conditions, "resolved": resolved, "stage": "Production", "digest": digest("a"),
         "serving": True, "imported": attempt | {"sizeBytes": 2**53}, "data": attempt, "validation": validation,
         "url": "u" * 512, "lastHandledRetry": long(256, letter),

@@ -6,12 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..api.facts import Facts
 from ..api.locations import is_inside
+from ..core.facts import bounded
 from ..core.registry import Absent, Entry, Labels, Write
 from ..core.snapshot import Sweep, Watermark
 from ..resources import naming
 from .errors import Conflict, NotFound, Rejected
 from .mlflow_answers import Patience, TooLarge
+from .mlflow_facts import Traces, Where
 from .mlflow_formats import Unreadable, digest, proxied_path, read_mlmodel, records, scheme
 from .mlflow_http import API, Client, Observe, Request
 from .mlflow_lists import Lists
@@ -47,6 +50,7 @@ class MLflowRegistry:
         self._http = Client(connection, observe, patience or Patience())
         self._lists = Lists(self._http)
         self._sources = Sources(self._http, connection, self._find)
+        self._traces = Traces(self._http)
 
     async def close(self) -> None:
         """No connection is left open; one that a call still uses is closed after it."""
@@ -102,6 +106,21 @@ class MLflowRegistry:
             flavors=mlmodel.flavors,
             size_bytes=mlmodel.size_bytes,
         )
+
+    async def facts(self, name: str, version: int) -> Facts | Absent:
+        """How a version was made. What cannot be read of it is not known; no answer at all is `Unreachable`.
+
+        GET model-versions/get, then what `Sources` asks and `Traces` reads.
+        """
+        found = await self._find(name, version)
+        if isinstance(found, Absent):
+            return found
+        source = await self._sources.follow(found)
+        where = Where(found, found.text("run_id") or None)
+        if not isinstance(source, Absent):
+            where = replace(where, model_id=source.model_id, folder=source.folder)
+        logged = await self._traces.read(where)
+        return await asyncio.to_thread(bounded, logged)  # a hostile run has thousands of long entries
 
     async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
         """What has changed. GET registered-models/search, model-versions/search."""

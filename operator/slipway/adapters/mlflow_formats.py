@@ -40,11 +40,11 @@ def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def read_mlmodel(content: bytes) -> MLmodel:
-    """What an MLmodel file says; raises `Unreadable`, never anything else, in bounded time and memory."""
+def load_yaml(content: bytes) -> Any:
+    """What a YAML file says; raises `Unreadable`, never anything else, in bounded time and memory."""
     try:
         _check_size(yaml.parse(content, Loader=LOADER))
-        document = yaml.load(content, Loader=LOADER)  # noqa: S506 - builds no objects
+        return yaml.load(content, Loader=LOADER)  # noqa: S506 - builds no objects
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise Unreadable(f"is not YAML{f' (line {mark.line + 1})' if mark else ''}") from None
@@ -52,6 +52,11 @@ def read_mlmodel(content: bytes) -> MLmodel:
         if isinstance(error, Unreadable):
             raise
         raise Unreadable("is not YAML") from None
+
+
+def read_mlmodel(content: bytes) -> MLmodel:
+    """What an MLmodel file says; raises `Unreadable`, never anything else, in bounded time and memory."""
+    document = load_yaml(content)
     if not isinstance(document, dict):
         raise Unreadable("is not a mapping")
     flavors = document.get("flavors")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..api.facts import Facts
 from ..core.reasons import Reason
 from ..core.registry import Absent, Entry, Labels, Silent, Write
 from ..core.snapshot import Sweep, Watermark
@@ -30,6 +31,10 @@ class Registry(Protocol):
 
     async def resolve(self, name: str, version: int) -> Entry | Absent:
         """Everything about a version that never changes."""
+        ...
+
+    async def facts(self, name: str, version: int) -> Facts | Absent:
+        """How a version was made, as far as the registry lets it be read; never more than a status has room for."""
         ...
 
     async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 from . import names
 from .base import ENDINGS, IMMUTABLE, Digest, ModelName, Time, Value, keyed_by, rules
 from .condition import ObjectStatus
+from .facts import Changes, Facts
 from .meta import Meta
 from .validation import VersionValidation
 
@@ -145,6 +146,8 @@ class ModelVersionStatus(ObjectStatus):
     resolved: Annotated[Resolved | None, Field(description="What the registry says of it.")] = None
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its files in the artifact store.")] = None
     serving: Annotated[bool, Field(description="Whether it has the model's traffic.")] = False
+    facts: Annotated[Facts | None, Field(description="How it was made, as the registry tells it.")] = None
+    changes: Annotated[Changes | None, Field(description="What differs from the version that serves.")] = None
     imported: Annotated[ImportRecord | None, Field(description="Its import.")] = None
     data: Annotated[
         DataRecord | None, Field(description="The import of its evaluation data, if the registry has it.")
@@ -169,6 +172,7 @@ class ModelVersion(Value):
         ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
         ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
         ("Age", "date", ".metadata.creationTimestamp", 0),
+        ("Changes", "string", ".status.changes.summary", 1),
         ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
     )
     root_rules: ClassVar[tuple[tuple[str, str], ...]] = (

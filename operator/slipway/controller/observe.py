@@ -23,6 +23,7 @@ from ..adapters.cluster import (
 )
 from ..adapters.errors import AdapterError
 from ..api import names
+from ..api.facts import Facts
 from ..api.modelledger import ModelLedger
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
@@ -90,6 +91,14 @@ class Resolver(Protocol):
         """It is known."""
         ...
 
+    def facts(self, lookup: Lookup) -> Facts | None:
+        """How the version was made; None if that was not read yet."""
+        ...
+
+    def forget_facts(self, lookup: Lookup) -> None:
+        """They are known, or nobody asks."""
+        ...
+
 
 class Outside(NamedTuple):
     """What is known of the registries without asking them."""
@@ -144,7 +153,8 @@ class Observer:
             jobs=await self._jobs(version),
             refusals=self._refusals.of(key),
         )
-        return replace(seen, entry=self._entry(key, seen, reached))
+        seen = replace(seen, entry=self._entry(key, seen, reached))
+        return replace(seen, facts=self._facts(key, seen, reached))
 
     async def model(self, namespace: str, name: str) -> ModelSeen | Unreadable | None:
         """Everything about a model; None if it is gone. Without its ledger nothing can be said of it."""
@@ -247,6 +257,16 @@ class Observer:
             self._outside.resolver.forget(lookup)
             return None
         return self._outside.resolver.ask(lookup)
+
+    def _facts(self, key: Key, seen: VersionSeen, reached: Reached | Silent) -> Facts | None:
+        """How the version was made, asked only until it is in the status."""
+        if seen.model is None or isinstance(reached, Silent):
+            return None
+        lookup = Lookup(key, place_of(reached.resource), registered_name(seen.model), seen.version.spec.version)
+        if lifecycle.needs_facts(seen):
+            return self._outside.resolver.facts(lookup)
+        self._outside.resolver.forget_facts(lookup)
+        return None
 
     async def _jobs(self, version: ModelVersion) -> Mapping[str, jobs.JobSeen]:
         namespace, model = version.metadata.namespace, version.spec.model

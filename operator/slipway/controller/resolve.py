@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..adapters.errors import Rejected, Unreachable
 from ..adapters.ports import silence
+from ..api.facts import Facts
 from ..core.decision import Document
 from ..core.registry import Absent, Entry, Silent
 from ..logs import about
@@ -18,6 +19,7 @@ from .registries import Registries
 
 log = logging.getLogger("slipway")
 WORKERS = 4
+TRACERS = 2  # a slow run keeps nobody from being resolved
 ABSENT_SECONDS = 60.0  # until a registry is asked once more for what it did not have
 Answer = Entry | Absent | Silent
 
@@ -30,6 +32,9 @@ class Resolver:
         self._errands: Errands[Lookup, Answer] = Errands(
             Queue(time.monotonic), self._resolve, lambda lookup: wake(lookup.key), silence, self._again
         )
+        self._traces: Errands[Lookup, Facts | Absent | Silent] = Errands(
+            Queue(time.monotonic), self._trace, lambda lookup: wake(lookup.key), silence, self._again
+        )
 
     def ask(self, lookup: Lookup) -> Answer | None:
         """What the registry says; None if it has not said it yet."""
@@ -39,13 +44,29 @@ class Resolver:
         """It is known."""
         self._errands.forget(lookup)
 
+    def facts(self, lookup: Lookup) -> Facts | None:
+        """How the version was made; None if that was not read yet. An answer that is none is asked for again."""
+        found = self._traces.ask(lookup)
+        return found if isinstance(found, Facts) else None
+
+    def forget_facts(self, lookup: Lookup) -> None:
+        """They are known, or nobody asks."""
+        self._traces.forget(lookup)
+
     def again(self, registry: tuple[str, str]) -> None:
         """The registry answers again: nobody waits longer than need be."""
-        self._errands.hurry(lambda lookup: lookup.registry == registry)
+        for errands in (self._errands, self._traces):
+            errands.hurry(lambda lookup: lookup.registry == registry)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until it is time to stop."""
-        await self._errands.run(WORKERS, stop)
+        await asyncio.gather(self._errands.run(WORKERS, stop), self._traces.run(TRACERS, stop))
+
+    async def _trace(self, lookup: Lookup) -> Facts | Absent | Silent:
+        reached = await self._registries.at(lookup.registry)
+        if isinstance(reached, Silent):
+            return reached
+        return await reached.client.facts(lookup.name, lookup.version)
 
     async def _resolve(self, lookup: Lookup) -> Answer:
         reached = await self._registries.at(lookup.registry)
@@ -53,8 +74,8 @@ class Resolver:
             return reached
         return await reached.client.resolve(lookup.name, lookup.version)
 
-    def _again(self, answer: Answer) -> float | None:
-        return None if isinstance(answer, Entry) else ABSENT_SECONDS
+    def _again(self, answer: Answer | Facts) -> float | None:
+        return None if isinstance(answer, Entry | Facts) else ABSENT_SECONDS
 
 
 class Upload(NamedTuple):

@@ -15,7 +15,7 @@ from ..api.condition import Condition
 from ..api.modelversion import ModelVersionStatus, Resolved
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import drift, imports, sources, validations
+from . import changes, drift, imports, sources, validations
 from .conditions import Verdict, conditions_after, failed, passed, unknown
 from .decision import Apply, Decision, Event, in_order
 from .election import elect, proof_is_kept
@@ -192,7 +192,29 @@ def decide(seen: VersionSeen) -> Decision:
             seen = replace(seen, version=seen.version.model_copy(update={"status": status}))
         if not _goes_on(step.verdict):
             break
+    status = _described(seen, status)
     return _decision(seen, status, verdicts, _version_ready(seen, verdicts), steps)
+
+
+def _described(seen: VersionSeen, status: ModelVersionStatus) -> ModelVersionStatus:
+    """How the version was made, and what differs from the one that serves. Nothing waits for it."""
+    if seen.facts is not None and status.resolved is not None:
+        facts = seen.facts.model_copy(update={"registry": status.resolved.registry})
+        status = status.model_copy(update={"facts": facts})
+    if seen.family is None:
+        return status
+    found = changes.compared(seen.family, seen.ledger, seen.version.model_copy(update={"status": status}))
+    return status if found is None else status.model_copy(update={"changes": found})
+
+
+def needs_facts(seen: VersionSeen) -> bool:
+    """Whether it is still to be read how the version was made: once, of a version that is in use."""
+    pinned, known = pinned_entry(seen), seen.version.status.facts
+    if pinned is None:
+        return isinstance(seen.entry, Entry)
+    if known is not None and known.registry == pinned.registry:
+        return False
+    return seen.stage != "Archived" or seen.ledger.champion == seen.version.spec.version
 
 
 def _asked(seen: VersionSeen) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from ..api.facts import Facts
 from ..api.modelledger import ModelLedgerSpec, Release
 from ..api.modelregistry import ModelRegistry, Stages
 from ..api.modelversion import ModelVersion, Stage
@@ -142,6 +143,7 @@ class VersionSeen:
     ledger: ModelLedgerSpec  # that may be believed; an empty one while there is none
     registry: ModelRegistry | Silent
     entry: Entry | Absent | Silent | None  # None: it was not asked, since what it said is pinned in status
+    facts: Facts | None = None  # how it was made, once that was read; None: nobody asked, or no answer came yet
     credentials: Mapping[str, str] = field(repr=False, default_factory=dict)  # files of the import's Secret
     jobs: Mapping[str, JobSeen] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)  # by `import` and `validate <pool>`; absent: admitted

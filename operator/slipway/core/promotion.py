@@ -6,7 +6,7 @@ from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import adoption, claims, consent, discovery, drift, rollout
+from . import adoption, changes, claims, consent, discovery, drift, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
 from .decision import Apply, Create, Decision, Event
@@ -72,7 +72,8 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
         if seen.by_registry and version.status.stage != seen.stage(version, ledger):  # a label was moved
             found.append(version.metadata.name)
             continue
-        if version.spec.version == election.target and not election.proven and refusal(version):  # it is judged anew
+        judged_anew = version.spec.version == election.target and not election.proven and refusal(version)
+        if judged_anew or changes.compared(seen, ledger, version) is not None:
             found.append(version.metadata.name)
             continue
         before = version.status.condition("Released")
