@@ -8,6 +8,8 @@ import socket
 import sys
 import time
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from . import __version__, logs, settings
 from .adapters.cluster import Cluster
@@ -21,6 +23,7 @@ from .controller.labeller import Labeller
 from .controller.lease import Lease
 from .controller.observe import Observer, Outside
 from .controller.queue import Key, Queue
+from .controller.receiver import Hints, Receiver
 from .controller.reconcile import Hands, Reconciler
 from .controller.refusals import Refusals
 from .controller.registries import Registries
@@ -29,6 +32,7 @@ from .controller.slots import Slots, queues_of, running_in
 from .controller.sweeper import Sweeper
 from .controller.telemetry import Telemetry
 from .controller.watch import Wakes, Watch
+from .controller.webhook_secrets import Secrets
 
 log = logging.getLogger("slipway")
 
@@ -36,7 +40,8 @@ log = logging.getLogger("slipway")
 async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     """Run until `stop`; False if the watches broke."""
     telemetry, cache = Telemetry(), Cache()
-    lease = Lease(await Cluster.connect(), (chosen.namespace, chosen.lease), chosen.identity or _nameless())
+    place, me = (chosen.namespace, chosen.lease), chosen.identity or _nameless()
+    lease = Lease(await Cluster.connect(), place, me, address=chosen.receiver)
     cluster = await Cluster.connect(lambda: lease.seconds_left)
     # One worker is kept for what is urgent.
     queue: Queue[Key] = Queue(time.monotonic, usual_at_once=max(1, chosen.concurrency - 1))
@@ -49,6 +54,7 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     labeller = Labeller(sweeper, registries, queue.wake, telemetry, may_write=lambda: lease.seconds_left)
     resolver, keeper = Resolver(registries, queue.wake), Keeper(registries)
     sweeper.listen(resolver.again)
+    secrets = Secrets(cache, registries)
     outside = Outside(registries, sweeper, labeller, resolver)
     observer = Observer(cluster, cache, outside, refusals, chosen)
     applier = Applier(cluster, cache, refusals, telemetry)
@@ -64,15 +70,8 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     )  # fmt: skip
     kopf = Kopf(chosen.watch_namespaces, chosen.namespace, watch)
 
-    def alive() -> str:
-        if kopf.failure:
-            return f"the watches broke: {kopf.failure!r}"
-        return watch.wrong
-
-    def ready() -> str:
-        return alive() or watch.failing or ("" if watch.listed_at else "the cluster was not listed yet")
-
-    server = await health.serve(chosen.port, telemetry, alive, ready)
+    server = await health.serve(chosen.port, telemetry, *_checks(kopf, watch))
+    receiver = Receiver(secrets.of, Hints(acts.is_set, sweeper.hurry, lambda: lease.leader_address), telemetry)
     where = ", ".join(chosen.watch_namespaces) or "all namespaces"
     log.info("Slipway %s works in %s, imports in %s", __version__, where, chosen.namespace)
 
@@ -86,9 +85,10 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
 
     relists = loop.Relists(chosen.watch_namespaces, chosen.namespace, chosen.relist_seconds)
     try:
-        if lost := await loop.run(watch, kopf, relists, lease, act, stop):
-            log.error("%s: this operator ends, since another one may act", lost)
-            os._exit(1)  # at once, whatever still runs or hangs
+        async with _receiving(chosen.webhook_port, receiver, secrets, stop):
+            if lost := await loop.run(watch, kopf, relists, lease, act, stop):
+                log.error("%s: this operator ends, since another one may act", lost)
+                os._exit(1)  # at once, whatever still runs or hangs
     finally:
         await registries.close()
         await cluster.close()
@@ -97,6 +97,34 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     if kopf.failure:
         log.error("the watches broke: %r", kopf.failure)
     return kopf.failure is None
+
+
+def _checks(kopf: Kopf, watch: Watch) -> tuple[health.Check, health.Check]:
+    """What keeps the operator from being alive, and what from being ready."""
+
+    def alive() -> str:
+        if kopf.failure:
+            return f"the watches broke: {kopf.failure!r}"
+        return watch.wrong
+
+    def ready() -> str:
+        return alive() or watch.failing or ("" if watch.listed_at else "the cluster was not listed yet")
+
+    return alive, ready
+
+
+@asynccontextmanager
+async def _receiving(port: int, receiver: Receiver, secrets: Secrets, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Webhooks are taken meanwhile, where there is a port for them."""
+    if not port:
+        yield
+        return
+    reading, server = asyncio.create_task(secrets.run(stop)), await receiver.serve(port)
+    try:
+        yield
+    finally:
+        reading.cancel()
+        await server.cleanup()
 
 
 def _nameless() -> str:

@@ -30,11 +30,21 @@ class Settings(ConfigFile):
     log_format: Literal["json", "text"] = "text"
     log_level: str = "INFO"
     port: int = 8080
+    webhook_port: int = 0
+    webhook_url: str = ""
+    address: str = ""
 
     @property
     def relist_seconds(self) -> int:
         """Seconds between two complete lists of everything that is watched."""
         return seconds(self.relist_interval)
+
+    @property
+    def receiver(self) -> str:
+        """Where another operator reaches this one's receiver, such as `10.0.0.7:8081`; "" if there is none."""
+        if not (self.webhook_port and self.address):
+            return ""
+        return f"{f'[{self.address}]' if ':' in self.address else self.address}:{self.webhook_port}"
 
 
 VARIABLES: dict[str, str] = {
@@ -46,6 +56,9 @@ VARIABLES: dict[str, str] = {
     "SLIPWAY_LOG_FORMAT": "json or text; default: text on a terminal, otherwise json.",
     "SLIPWAY_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR.",
     "SLIPWAY_LISTEN_PORT": "Port of /metrics, /healthz and /readyz.",
+    "SLIPWAY_WEBHOOK_PORT": "Port of the receiver of registries' webhooks; without it, there is none.",
+    "SLIPWAY_WEBHOOK_URL": "Base URL at which registries reach that receiver.",
+    "SLIPWAY_ADDRESS": "IP address at which another operator reaches this one's receiver.",
 }
 
 
@@ -65,6 +78,9 @@ def load(environment: Mapping[str, str] | None = None, on_terminal: bool = False
         "log_format": given.get("SLIPWAY_LOG_FORMAT") or ("text" if on_terminal else "json"),
         "log_level": given.get("SLIPWAY_LOG_LEVEL"),
         "port": given.get("SLIPWAY_LISTEN_PORT"),
+        "webhook_port": given.get("SLIPWAY_WEBHOOK_PORT"),
+        "webhook_url": given.get("SLIPWAY_WEBHOOK_URL"),
+        "address": given.get("SLIPWAY_ADDRESS"),
     }
     found |= {key: value for key, value in direct.items() if value}
     found.setdefault("namespace", "slipway-system")

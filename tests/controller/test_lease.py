@@ -214,3 +214,24 @@ async def test_a_standby_stops_when_it_is_asked_to(cluster: FakeCluster, time: T
     waiting = asyncio.create_task(lease(cluster, "second", time, QUICK).take(stop))
     stop.set()
     assert await asyncio.wait_for(waiting, 5) is False
+
+
+async def test_the_holder_says_where_it_takes_what_others_pass_on(cluster: FakeCluster, time: Time) -> None:
+    here, there = "10.0.0.7:8081", "10.0.0.8:8081"
+    first = Lease(cast(Any, cluster), ("slipway-system", "slipway"), "one", TERMS, time, here)
+    second = Lease(cast(Any, cluster), ("slipway-system", "slipway"), "two", TERMS, time, there)
+    assert second.leader_address == ""
+    await first.attempt()
+    await second.attempt()
+    assert (first.leader_address, second.leader_address) == ("", here)
+    await first.give_back()
+    await second.look()
+    assert second.leader_address == "", "nobody acts"
+    await second.attempt()
+    await first.look()
+    assert (first.leader_address, second.leader_address) == (there, "")
+    silent = Lease(cast(Any, cluster), ("slipway-system", "slipway"), "three", TERMS, time)
+    await second.give_back()
+    await silent.attempt()
+    await second.look()
+    assert second.leader_address == "", "who takes nothing does not say where"

@@ -154,6 +154,7 @@ NOT_RUN_BLOCKS = {
     "docs/benchmarks.md": 1,
     "docs/gitops.md": 2,
     "docs/operating.md": 7,
+    "docs/webhooks.md": 3,
 }
 PAGE_COLUMNS = 100
 READS = re.compile(r"kubectl (get|describe|auth can-i) ")

@@ -70,6 +70,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* Where registries reach the receiver of webhooks. */}}
+{{- define "slipway.webhookUrl" -}}
+{{- if .Values.webhooks.url }}
+{{- .Values.webhooks.url | trimSuffix "/" }}
+{{- else if .Values.webhooks.ingress.enabled }}
+{{- printf "%s://%s" (ternary "https" "http" (not (empty .Values.webhooks.ingress.tlsSecret))) .Values.webhooks.ingress.host }}
+{{- else }}
+{{- printf "http://%s-webhooks.%s.svc:%d" (include "slipway.fullname" .) .Release.Namespace (int .Values.webhooks.port) }}
+{{- end }}
+{{- end }}
+
 {{/* The namespaces whose registry credentials may be read, as a JSON list. */}}
 {{- define "slipway.registryNamespaces" -}}
 {{- .Values.registries.namespaces | default (list .Release.Namespace) | toJson }}

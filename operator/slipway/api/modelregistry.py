@@ -177,6 +177,28 @@ class Stages(Value):
     )
 
 
+class Webhook(Value):
+    """Deliveries of the registry that say at once that something has changed; what they say is not believed."""
+
+    secret_ref: Annotated[
+        SecretRef,
+        Field(
+            description="A Secret with the key `secret`, at least 16 characters, beside the ModelRegistry and labelled "
+            "`slipway.dev/registry`: deliveries are signed with it."
+        ),
+    ]
+    url: Annotated[
+        str | None,
+        Field(
+            min_length=8,
+            max_length=1024,
+            pattern=r"^https?://[^\s@?#]+$",
+            description="Base URL at which the registry reaches the operator's receiver; `/<namespace>/<name>` of this "
+            "ModelRegistry comes after it. Default: as the chart says (`webhooks`).",
+        ),
+    ] = None
+
+
 class Sync(Value):
     """How often the registry is swept."""
 
@@ -272,6 +294,9 @@ class ModelRegistrySpec(Value):
     ] = None
     stages: Annotated[Stages, Field(description="Label mapping.")] = Stages()
     sync: Annotated[Sync, Field(description="Sweeping.")] = Sync()
+    webhook: Annotated[
+        Webhook | None, Field(description="Hints from the registry, so that a moved label is seen at once.")
+    ] = None
     promotion: Annotated[PromotionPolicy, Field(description="What labels may promote.")] = PromotionPolicy()
     discovery: Annotated[
         Discovery | None, Field(description="Registered models that get objects by themselves; default: none.")

@@ -27,6 +27,7 @@ IMPLICIT = f"{GROUP}/implicit"  # on a RegisteredModel: the operator made it
 BREAK_GLASS = f"{GROUP}/break-glass"  # on what the operator makes: why somebody else writes it
 
 # Facts on what the operator makes.
+RECEIVER = f"{GROUP}/receiver"  # on the Lease: where its holder takes webhooks that others pass on
 DIGEST = f"{GROUP}/digest"  # of the model's files
 RECORD = f"{GROUP}/record"  # on a Deployment: hash of the pod template that it runs
 INPUTS = f"{GROUP}/inputs"  # on a record: hash of the settings that it was rendered from

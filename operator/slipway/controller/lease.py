@@ -16,6 +16,7 @@ from typing import Any
 
 from ..adapters.cluster import LEASE, Cluster, Object
 from ..adapters.errors import AdapterError, Conflict, NotFound
+from ..api import names
 from ..logs import about
 
 log = logging.getLogger("slipway")
@@ -48,6 +49,12 @@ class Sight:
     def holder(self) -> str:
         """Who holds it; "" if nobody does."""
         return str(self._spec.get("holderIdentity") or "")
+
+    @property
+    def address(self) -> str:
+        """Where who holds it takes what others pass on; "" if nobody does, or it does not say so."""
+        told = ((self.found or {}).get("metadata") or {}).get("annotations") or {}
+        return str(told.get(names.RECEIVER) or "") if self.holder else ""
 
     def free_for(self, me: str, terms: Terms, now: float) -> bool:
         """Whether `me` may write it: nobody else holds it, or has not renewed it in time."""
@@ -85,8 +92,9 @@ class Lease:
         holder: str,
         terms: Terms = Terms(),
         clock: Callable[[], float] = time.monotonic,
+        address: str = "",
     ) -> None:
-        self._cluster, self._place, self.me = cluster, place, holder
+        self._cluster, self._place, self.me, self._address = cluster, place, holder, address
         self._terms, self._clock = terms, clock
         self._sight = Sight()
         self._until = -math.inf
@@ -95,6 +103,11 @@ class Lease:
     def seconds_left(self) -> float:
         """For how long this process may act, if nothing is renewed any more; not positive if it may not."""
         return self._until - self._clock()
+
+    @property
+    def leader_address(self) -> str:
+        """Where another operator that acts takes what is passed on; "" if none is known."""
+        return self._sight.address if self._sight.holder != self.me else ""
 
     async def take(self, stop: asyncio.Event) -> bool:
         """Wait until it is ours; False if `stop` comes first."""
@@ -182,11 +195,14 @@ class Lease:
         fresh = {
             "apiVersion": LEASE.api_version,
             "kind": LEASE.kind,
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace, "annotations": {names.RECEIVER: self._address}},
         }
         found = self._sight.found
         if found:
-            written = await self._cluster.update({**found, "spec": spec})
+            told = {**(found["metadata"].get("annotations") or {}), names.RECEIVER: self._address}
+            written = await self._cluster.update(
+                {**found, "metadata": {**found["metadata"], "annotations": told}, "spec": spec}
+            )
         else:
             written = await self._cluster.create({**fresh, "spec": spec})
         self._sight = self._sight.then(written, self._clock())

@@ -177,7 +177,7 @@ class Registries:
         member = (auth.basic or auth.bearer) if auth else None
         wanted = ("username", "password") if auth and auth.basic else ("token",)
         if member:
-            secret = await self._secret(namespace, member.secret_ref.name, wanted)
+            secret = await self.secret(namespace, member.secret_ref.name, wanted)
         certificates = ""
         if bundle:
             found = await self._cluster.get(CONFIG_MAP, namespace, bundle.config_map_key_ref.name)
@@ -193,7 +193,8 @@ class Registries:
             artifact_hosts=backend.artifact_hosts,
         )
 
-    async def _secret(self, namespace: str, name: str, wanted: tuple[str, ...]) -> dict[str, str]:
+    async def secret(self, namespace: str, name: str, wanted: tuple[str, ...]) -> dict[str, str]:
+        """The texts under these keys of a Secret that ModelRegistries may name; raises what is wrong with it."""
         found = await self._cluster.get(SECRET, namespace, name)
         if names.REGISTRY_SECRET not in (found["metadata"].get("labels") or {}):
             raise Rejected(f"Secret {namespace}/{name} lacks the label {names.REGISTRY_SECRET}.")

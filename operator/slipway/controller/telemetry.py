@@ -50,6 +50,12 @@ class Telemetry:
         self.registry_versions = self._gauge(
             "slipway_registry_versions", "Versions of the cluster's models that are known of it.", "namespace", "name"
         )
+        self.deliveries = self._counter(
+            "slipway_webhook_deliveries",
+            "Webhooks that came: taken, passed-on to the operator that acts, repeated; or refused as forged, late, "
+            "malformed, too-large or too-many; nobody-acts: to be sent again.",
+            "result",
+        )
         self.missed = self._counter("slipway_watch_missed", "Changes that only a relist found.", "kind")
         self.relisted = self._gauge(
             "slipway_last_relist_timestamp_seconds", "When everything was last listed (Unix time); 0 before the first."
