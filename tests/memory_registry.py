@@ -11,8 +11,9 @@ from slipway.adapters.mlflow_made import of_mlmodel, of_requirements, of_run
 from slipway.adapters.ports import silence
 from slipway.api.facts import Facts
 from slipway.core.facts import Logged, bounded
-from slipway.core.registry import Absent, Entry, Labels, Write
+from slipway.core.registry import Absent, Entry, Labels, Silent, Write
 from slipway.core.snapshot import Labelled, ModelListed, Sweep, VersionListed, Watermark, kept_tags
+from slipway.core.webhooks import Subscription, Trial
 
 STAGES = ("None", "Staging", "Production", "Archived")
 ALIAS = re.compile(r"[\w-]{1,255}")
@@ -51,6 +52,9 @@ class MemoryRegistry:
         self._ticks = 0
         self.kept: dict[tuple[str, str], bytes] = {}
         self.runs: set[str] = set()
+        self.webhooks: dict[str, Subscription] = {}
+        self.trial = Trial(204)  # what becomes of a delivery on trial
+        self.forbids_webhooks: Silent | None = None
         self._server_version = version
         self._models: dict[str, dict[int, tuple[Model, Labels]]] = {}
         self._deleted: dict[tuple[str, int], tuple[Model, Labels]] = {}
@@ -207,6 +211,20 @@ class MemoryRegistry:
                 refusals.append(error)
         if refusals:
             raise refusals[0]
+
+    async def subscribe(self, wanted: Subscription) -> Trial | Silent:
+        self._check()
+        if self.forbids_webhooks is not None:
+            return self.forbids_webhooks
+        self.webhooks[wanted.name] = wanted
+        return self.trial
+
+    async def unsubscribe(self, name: str) -> Silent | None:
+        self._check()
+        if self.forbids_webhooks is not None:
+            return self.forbids_webhooks
+        self.webhooks.pop(name, None)
+        return None
 
     async def keep(self, run_id: str, path: str, content: bytes) -> None:
         """The document is in `kept`, under the run and the path."""

@@ -29,6 +29,7 @@ from .controller.refusals import Refusals
 from .controller.registries import Registries
 from .controller.resolve import Keeper, Resolver
 from .controller.slots import Slots, queues_of, running_in
+from .controller.subscriber import Home, Subscriber
 from .controller.sweeper import Sweeper
 from .controller.telemetry import Telemetry
 from .controller.watch import Wakes, Watch
@@ -55,6 +56,8 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     resolver, keeper = Resolver(registries, queue.wake), Keeper(registries)
     sweeper.listen(resolver.again)
     secrets = Secrets(cache, registries)
+    home = Home(chosen.cluster_name, chosen.webhook_url, bool(chosen.webhook_port))
+    subscriber = Subscriber(cache, registries, secrets, home, queue.wake)
     outside = Outside(registries, sweeper, labeller, resolver)
     observer = Observer(cluster, cache, outside, refusals, chosen)
     applier = Applier(cluster, cache, refusals, telemetry)
@@ -67,20 +70,20 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     reconciler = Reconciler(
         cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry,
         serves=lambda namespace: bool(chosen.watch_namespaces) or watch.serves(namespace),
+        notified=subscriber.said,
     )  # fmt: skip
     kopf = Kopf(chosen.watch_namespaces, chosen.namespace, watch)
 
     server = await health.serve(chosen.port, telemetry, *_checks(kopf, watch))
     receiver = Receiver(secrets.of, Hints(acts.is_set, sweeper.hurry, lambda: lease.leader_address), telemetry)
-    where = ", ".join(chosen.watch_namespaces) or "all namespaces"
-    log.info("Slipway %s works in %s, imports in %s", __version__, where, chosen.namespace)
+    log.info("Slipway %s works in %s, imports in %s", __version__, _where(chosen), chosen.namespace)
 
     async def act() -> None:
         log.info("%s acts", lease.me)
         acts.set()
         telemetry.leader.set(1)
         workers = loop.Loop(queue, reconciler, telemetry).run(chosen.concurrency, stop)
-        await asyncio.gather(workers, *(one.run(stop) for one in (sweeper, labeller, resolver, keeper)))
+        await asyncio.gather(workers, *(one.run(stop) for one in (sweeper, labeller, resolver, keeper, subscriber)))
         telemetry.leader.set(0)
 
     relists = loop.Relists(chosen.watch_namespaces, chosen.namespace, chosen.relist_seconds)
@@ -97,6 +100,10 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     if kopf.failure:
         log.error("the watches broke: %r", kopf.failure)
     return kopf.failure is None
+
+
+def _where(chosen: settings.Settings) -> str:
+    return ", ".join(chosen.watch_namespaces) or "all namespaces"
 
 
 def _checks(kopf: Kopf, watch: Watch) -> tuple[health.Check, health.Check]:

@@ -154,7 +154,7 @@ NOT_RUN_BLOCKS = {
     "docs/benchmarks.md": 1,
     "docs/gitops.md": 2,
     "docs/operating.md": 7,
-    "docs/webhooks.md": 3,
+    "docs/webhooks.md": 4,
 }
 PAGE_COLUMNS = 100
 READS = re.compile(r"kubectl (get|describe|auth can-i) ")

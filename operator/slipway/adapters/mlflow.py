@@ -9,8 +9,9 @@ from typing import Any
 from ..api.facts import Facts
 from ..api.locations import is_inside
 from ..core.facts import bounded
-from ..core.registry import Absent, Entry, Labels, Write
+from ..core.registry import Absent, Entry, Labels, Silent, Write
 from ..core.snapshot import Sweep, Watermark
+from ..core.webhooks import Subscription, Trial
 from ..resources import naming
 from .errors import Conflict, NotFound, Rejected
 from .mlflow_answers import Patience, TooLarge
@@ -19,6 +20,7 @@ from .mlflow_formats import Unreadable, digest, proxied_path, read_mlmodel, reco
 from .mlflow_http import API, Client, Observe, Request
 from .mlflow_lists import Lists
 from .mlflow_sources import MLMODEL, PROXY, Found, Sources
+from .mlflow_webhooks import Webhooks
 from .ports import Connection
 
 ARCHIVED = "Archived"
@@ -51,6 +53,7 @@ class MLflowRegistry:
         self._lists = Lists(self._http)
         self._sources = Sources(self._http, connection, self._find)
         self._traces = Traces(self._http)
+        self._webhooks = Webhooks(self._http)
 
     async def close(self) -> None:
         """No connection is left open; one that a call still uses is closed after it."""
@@ -159,6 +162,14 @@ class MLflowRegistry:
                 refusals.append(error)
         if refusals:
             raise refusals[0]
+
+    async def subscribe(self, wanted: Subscription) -> Trial | Silent:
+        """Our webhook is there, and what became of a delivery on trial."""
+        return await self._webhooks.subscribe(wanted)
+
+    async def unsubscribe(self, name: str) -> Silent | None:
+        """Our webhook is not there."""
+        return await self._webhooks.unsubscribe(name)
 
     async def keep(self, run_id: str, path: str, content: bytes) -> None:
         """The document lies among the run's artifacts under `path`; `Rejected` where MLflow does not proxy them.

@@ -7,6 +7,7 @@ from ..api.facts import Facts
 from ..core.reasons import Reason
 from ..core.registry import Absent, Entry, Labels, Silent, Write
 from ..core.snapshot import Sweep, Watermark
+from ..core.webhooks import Subscription, Trial
 from .errors import AdapterError, NotFound, Unauthorized, Unreachable
 
 
@@ -56,6 +57,14 @@ class Registry(Protocol):
 
     async def write(self, name: str, write: Write) -> None:
         """Make the labels of a version as given; true already is success. What is refused does not hold the rest up."""
+        ...
+
+    async def subscribe(self, wanted: Subscription) -> Trial | Silent:
+        """Have it send webhooks, and try one; why it does not take that."""
+        ...
+
+    async def unsubscribe(self, name: str) -> Silent | None:
+        """Have it send none of that name; why it still may."""
         ...
 
     async def keep(self, run_id: str, path: str, content: bytes) -> None:

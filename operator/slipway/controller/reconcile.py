@@ -54,11 +54,13 @@ class Reconciler:
         telemetry: Telemetry,
         pace: Pace | None = None,
         serves: Callable[[str], bool] = lambda _: True,
+        notified: Callable[[ModelRegistry], Verdict | None] = lambda _: None,
     ) -> None:
         self._cache, self._observer, self._applier = cache, observer, applier
         self._refusals, self._slots, self._hands = refusals, slots, hands
         self._registry_state, self._telemetry, self._pace = registry_state, telemetry, pace or Pace()
         self._serves = serves  # whether the operator may act in a namespace
+        self._notified = notified  # whether a registry's webhooks arrive
 
     async def __call__(self, key: Key) -> float | None:
         """One pass over a key; seconds until the next one, None if nothing but a change asks for it."""
@@ -149,7 +151,8 @@ class Reconciler:
         served = discovery is not None and self._serves(discovery.namespace)
         for _ in range(LOOKS):
             state = self._registry_state((key.namespace, key.name))
-            wanted = registries.decide(await self._observer.registry(resource, state, served))
+            seen = await self._observer.registry(resource, state, served)
+            wanted = registries.decide(replace(seen, notified=self._notified(resource)))
             decision = Decision(wanted.acts, status=wanted.status.wire(), events=wanted.events)
             if not await self._applier.carry_out(key, decision):
                 break

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     NothingToServe = "NothingToServe", "Fine", "No version of the model asks for Production."
     RegistryReachable = "RegistryReachable", "Fine", "The registry answers."
     ModelsDiscovered = "ModelsDiscovered", "Fine", "What discovery is about has its RegisteredModels."
+    WebhookHeard = "WebhookHeard", "Fine", "The registry's webhooks arrive: what moves there is noticed at once."
     NotRequested = "NotRequested", "Fine", "The stage does not ask for it."
     NotTold = "NotTold", "Fine", "The registry is told of the newest versions in play; this is none of them."
     PredecessorWarm = "PredecessorWarm", "Fine", "The pods of the version that a rollback returns to are ready."
@@ -235,6 +236,38 @@ class Reason(StrEnum):
         "Stuck",
         "Somebody else writes the same tags or labels to this registry, again and again.",
         "Give each cluster its own value clusterName in the chart, and its own stages or aliases.",
+    )
+    WebhookUnheard = (
+        "WebhookUnheard",
+        "Retrying",
+        "The registry has our webhook, and its deliveries do not arrive; changes are noticed at the next sweep.",
+        "Let the registry reach the webhook's URL: look at the chart's webhooks.url, its Ingress and NetworkPolicies.",
+    )
+    WebhookForbidden = (
+        "WebhookForbidden",
+        "Stuck",
+        "The registry lets its administrators alone make webhooks; changes are noticed at the next sweep.",
+        "Give the ModelRegistry an administrator's credential, or remove spec.webhook.",
+    )
+    WebhookRefused = (
+        "WebhookRefused",
+        "Stuck",
+        "The registry does not take our webhook; changes are noticed at the next sweep.",
+        "For a receiver in the cluster start MLflow with MLFLOW_WEBHOOK_ALLOWED_SCHEMES=http,https and "
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true; or give it a public https URL.",
+    )
+    WebhookKeyLost = (
+        "WebhookKeyLost",
+        "Stuck",
+        "The registry cannot read its own webhooks, and sends none; changes are noticed at the next sweep.",
+        "Start MLflow with the MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY that its webhooks were made with, always; if it is "
+        "lost, delete the rows of its table webhooks.",
+    )
+    WebhookNowhere = (
+        "WebhookNowhere",
+        "Stuck",
+        "The ModelRegistry asks for webhooks, and this operator has no receiver.",
+        "Set webhooks.enabled in the chart's values, or remove spec.webhook.",
     )
     RegistryNotFound = (
         "RegistryNotFound",

@@ -24,6 +24,7 @@ class RegistrySeen:
     registry: ModelRegistry
     state: RegistryState | None
     around: Around = field(default_factory=Around)  # where discovery would make models
+    notified: Verdict | None = None  # whether its webhooks arrive; None: it is to have none
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def decide(seen: RegistrySeen) -> RegistryDecision:
     generation = seen.registry.metadata.generation
     now = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
     discovered = discovery.decide(seen.registry, state.found if state else None, seen.around)
-    told = _told_of(seen.registry, discovered)
+    told = _told_of(seen.registry, discovered) | ({"Notified": seen.notified} if seen.notified else {})
     conditions = conditions_after(before.conditions, told, ready, now, generation)
     changed = _is_news(before, "Ready", ready)
     figures = before
