@@ -329,3 +329,26 @@ def test_a_refused_version_loses_the_alias_though_nobody_serves_and_may_be_asked
     of.settle()
     moved(of, 2, alias="champion")
     assert (of.route(), of.registry.labels[2].stage) == ("2", "Production")
+
+
+@pytest.mark.parametrize("moves", [False, True], ids=["nobody moves a label", "labels move meanwhile"])
+def test_a_registry_that_is_away_for_an_hour_changes_nothing_that_serves(moves: bool) -> None:
+    of = by_registry()
+    for number in (2, 3):
+        moved(of, number, "Production", archive_others=True)
+    of.advance(7200)  # the predecessor is not kept warm any longer
+    of.registry.silent, before = True, len(of.cluster.writes)
+    for tick in range(120):  # a try each 30 seconds
+        if moves and tick == 60:
+            of.registry.put(4, "Production", archive_others=True)
+        of.swept()
+        of.settle()
+        of.advance(30)
+    wrote = {kind for _, kind, _ in of.cluster.writes[before:]}
+    assert wrote <= {"ModelVersion", "RegisteredModel", "Event"}, "statuses at most"
+    assert of.route() == "3"
+    of.registry.silent = False
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == ("4" if moves else "3")
