@@ -37,6 +37,19 @@ def pace(clock: Clock) -> Pace:
     return found
 
 
+def importing(reason: str = "ImportRunning") -> Mapping[str, Any]:
+    return {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "False", "reason": reason}]}
+
+
+def test_an_import_that_a_label_asks_for_is_told_at_once(clock: Clock) -> None:
+    pace, untold = Pace(clock), {"observedGeneration": -1}
+    assert pace.wait(KEY, untold, importing()) == 5.0, "a small one passes in a moment"
+    assert pace.wait(KEY, untold, importing("Resolving"), awaited=True) == 5.0
+    assert pace.wait(KEY, untold, importing(), awaited=True) == 0.0
+    pace.written(KEY, untold, importing())
+    assert pace.wait(KEY, importing(), {**importing(), "message": "half of it"}, awaited=True) == FIRST_SECONDS
+
+
 def test_another_reason_is_told_at_once(pace: Pace) -> None:
     assert pace.wait(KEY, status(), status(reason="GatesPassed")) == 0.0
 

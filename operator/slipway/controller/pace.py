@@ -25,6 +25,8 @@ PASSING = {
         (frozenset({("Ready", "Superseded"), ("Synced", "LabelsPending")}), 2.0),
     ],
 }
+# A person moved a label in the registry, and looks whether anything happens: the beginning of the import is the answer.
+AWAITED = frozenset({("Ready", "ImportRunning")})
 UNTOLD = (None, -1)  # observedGeneration while nothing was told of the object
 
 
@@ -36,8 +38,11 @@ class Pace:
         self._written: dict[Key, tuple[float, int]] = {}
         self._passing: dict[Key, tuple[float, float]] = {}  # since when something is so that may pass, and until when
 
-    def wait(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any]) -> float:
-        """Seconds until a status may be written; 0.0 where it says something new."""
+    def wait(self, key: Key, before: Mapping[str, Any], after: Mapping[str, Any], awaited: bool = False) -> float:
+        """Seconds until a status may be written; 0.0 where it says something new. `awaited`: a label asks for it."""
+        if awaited and _reasons(after) >= AWAITED and not _reasons(before) >= AWAITED:
+            self._passing.pop(key, None)
+            return 0.0
         if _news(before) != _news(after):
             return self._until_it_lasts(key, before, after)
         self._passing.pop(key, None)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object, kind_of
 from ..adapters.errors import AdapterError, Rejected
+from ..api import names
 from ..api.modelregistry import ModelRegistry
 from ..core import lifecycle, promotion, registries
 from ..core.conditions import Verdict, clipped, conditions_after, failed
@@ -163,7 +164,8 @@ class Reconciler:
         if decision.status is None:
             return None
         before = found.get("status", {})
-        pause = self._pace.wait(key, before, decision.status)
+        awaited = names.DISCOVERED in (found["metadata"].get("annotations") or {})
+        pause = self._pace.wait(key, before, decision.status, awaited)
         if pause and before != decision.status:
             return pause
         if not await self._applier.status(key, found, decision.status):

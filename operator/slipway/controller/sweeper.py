@@ -29,7 +29,7 @@ from .telemetry import Telemetry
 
 log = logging.getLogger("slipway")
 SILENT_SECONDS = 30.0  # between two tries at most, while a registry is silent
-HURRY_SECONDS = 2.0  # between two sweeps, whoever waits for them
+HURRY_SECONDS = 1.0  # between the begins of two sweeps, whoever waits for them
 LOOK_SECONDS = 5.0  # until a ModelRegistry that nobody has asked about is noticed
 Wanted = Mapping[str, tuple[Key, ...]]  # the models of the cluster, by their name in the registry
 

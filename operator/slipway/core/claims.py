@@ -278,7 +278,7 @@ def _asked_still(
 
 
 def _is_later(read_at: str, before: str | None) -> bool:
-    """Whether a sweep came long enough after another; where they hurry, two are seconds apart."""
+    """Whether a sweep came long enough after another; where they hurry, two are a second apart."""
     if not read_at or not before:
         return read_at != (before or "")
     return (datetime.fromisoformat(read_at) - datetime.fromisoformat(before)).total_seconds() >= RETIRE_SECONDS
