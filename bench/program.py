@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import footprint, promotion, scale
+from bench import footprint, labels, promotion, scale
 from bench.cluster import reader
 from bench.figures import Figure, figure
 from bench.world import Sizes
@@ -29,6 +29,8 @@ def main() -> int:
         figures += _promotions(options, stamp)
     if options.which in ("scale", "all"):
         figures += _scale(options, stamp)
+    if options.which in ("labels", "all"):
+        figures += _labels(options, stamp)
     print()
     for one in figures:
         print(one)
@@ -37,9 +39,12 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("which", nargs="?", choices=("all", "promotion", "scale"), default="all")
+    parser.add_argument("which", nargs="?", choices=("all", "promotion", "scale", "labels"), default="all")
     parser.add_argument("--promotions", type=int, default=3, help="promotions on each side (default: 3)")
     parser.add_argument("--idle-minutes", type=float, default=10.0, help="how long the operator rests (default: 10)")
+    away = labels.Amounts().away_minutes
+    text = f"how long the registry is away, for labels (default: {away:g})"
+    parser.add_argument("--away-minutes", type=float, default=away, help=text)
     usual = Sizes()
     for name, text in {
         "models": "models that serve", "versions": "versions of each", "fresh": "new models of a round",
@@ -79,6 +84,14 @@ def _scale(options: argparse.Namespace, stamp: str) -> list[Figure]:
     told["figures"] = {one.what: one.told() for one in found.figures}
     _write(f"{stamp}-scale.json", json.dumps(told, indent=2))
     _write(f"{stamp}-profile.txt", found.profile)
+    return found.figures
+
+
+def _labels(options: argparse.Namespace, stamp: str) -> list[Figure]:
+    found = labels.measure(labels.Amounts(away_minutes=options.away_minutes))
+    told = {"when": time.strftime("%Y-%m-%d"), "details": found.details}
+    told["figures"] = {one.what: one.told() for one in found.figures}
+    _write(f"{stamp}-labels.json", json.dumps(told, indent=2))
     return found.figures
 
 

@@ -33,9 +33,9 @@ AUDIT: dict[str, Any] = {
 }
 
 
-def build() -> Path:
-    """The programs are there; the folder that they are in."""
-    subprocess.run([sys.executable, ROOT / "dev" / "cluster", "build", *PROGRAMS], check=True)
+def build(*programs: str) -> Path:
+    """The programs are there, by default all of them; the folder that they are in."""
+    subprocess.run([sys.executable, ROOT / "dev" / "cluster", "build", *(programs or PROGRAMS)], check=True)
     asked = [sys.executable, "-c", "import sys; sys.path.insert(0, 'dev/cluster'); import paths; print(paths.BIN)"]
     return Path(subprocess.run(asked, check=True, capture_output=True, text=True, cwd=ROOT).stdout.strip())
 

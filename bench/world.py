@@ -1,7 +1,7 @@
 """Everything that runs during a measurement at scale, and who talks to it."""
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,16 +74,23 @@ def programs(folder: Path, logs: Path) -> Iterator[tuple[Simulation, MLflowServe
 
 
 @asynccontextmanager
-async def world(simulation: Simulation, mlflow: MLflowServer, sizes: Sizes, console: Console) -> AsyncIterator[World]:
-    """The chart is installed, but for the operator's pod; the registry is known."""
+async def world(
+    simulation: Simulation,
+    mlflow: MLflowServer,
+    sizes: Sizes,
+    console: Console,
+    environment: Mapping[str, str] | None = None,
+    **values: str,
+) -> AsyncIterator[World]:
+    """The chart is installed with more values, but for the operator's pod; the registry is known."""
     names = {"defaultRegistry_name": REGISTRY, "defaultRegistry_namespace": SYSTEM, "registries_namespaces[0]": SYSTEM}
     # Twice as often as by default: a complete list falls into the time of rest.
-    config = simulation.install(clusterName="bench", relistInterval="5m", **names)
+    config = simulation.install(clusterName="bench", relistInterval="5m", **names, **values)
     simulation.apply(population.registry(mlflow.uri))
     token = simulation.token()
     kubeconfig = simulation.folder / "operator.kubeconfig"
     kubeconfig.write_text(simulation.config(token))
-    operator = Operator(simulation.folder, kubeconfig, config)
+    operator = Operator(simulation.folder, kubeconfig, config, **(environment or {}))
     platform = settings.load({"SLIPWAY_CONFIG": str(simulation.folder / "config.yaml"), "SLIPWAY_NAMESPACE": SYSTEM})
     async with connected(simulation.url, simulation.admin) as person, connected(simulation.url, token) as account:
         resource = await person.get(f"{SLIPWAY}/namespaces/{SYSTEM}/modelregistries/{REGISTRY}")
