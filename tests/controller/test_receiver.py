@@ -170,7 +170,7 @@ class TestStandby:
         ("because", "leader"),
         [
             ("nobody acts, or it does not say where", ""),
-            ("it is not there", f"127.0.0.1:{free_port()}"),
+            ("it is not there", "127.0.0.1:{free_port}"),
             ("that is no address", "///"),
         ],
     )
@@ -178,7 +178,7 @@ class TestStandby:
         self, two: tuple[Listening, Listening], because: str, leader: str
     ) -> None:
         standby, acting = two
-        there, standby.leader = standby.leader, leader
+        there, standby.leader = standby.leader, leader.format(free_port=free_port())
         assert await standby.send(Request()) == 503, because
         standby.leader = there
         assert await standby.send(Request()) == 204 and acting.hurried == [PLACE]
