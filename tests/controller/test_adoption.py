@@ -7,7 +7,8 @@ from slipway.adapters.cluster import EVENT, SERVICE, Object
 from slipway.adapters.errors import Unreachable
 
 from tests.declared import GATED, deployed, model, version
-from tests.simulation import Simulation
+from tests.simulation import Simulation, digest_of
+from tests.worlds import RELATIVE
 
 OLD = {"deployment": "old-flights", "port": 5001}
 UNKNOWN = "unknown: adopted"
@@ -327,3 +328,83 @@ def test_where_labels_decide_a_label_is_a_request_though_something_is_adopted() 
     assert of.route() == "1"
     ledger = of.ledger()
     assert ledger is not None and ledger.adopted is not None and not ledger.adopted.serving
+
+
+# Where somebody knows which version of the registry it runs.
+
+
+RUNS_1 = {**OLD, "version": 1}
+WITH_CHANGE = {**GATED, "gates": [RELATIVE]}
+
+
+def compared_with(of: Simulation, number: int) -> Any:
+    """The champion that a version was compared with."""
+    found = of.cluster.objects[("ModelVersion", "ml", f"flights-v{number}")]
+    return found["status"]["validation"].get("championVersion")
+
+
+def test_the_version_that_it_runs_is_imported_and_others_are_compared_with_it() -> None:
+    of = adopting(adopt=RUNS_1, validation=WITH_CHANGE)
+    runs = of.cluster.objects[("ModelVersion", "ml", "flights-v1")]
+    assert (runs["spec"].get("stage", "None"), runs["status"]["digest"]) == ("None", digest_of(1))
+    assert "validation" not in runs["status"], "it asks for nothing"
+    of.advance(40)
+    told = of.condition("RegisteredModel", "flights", "Adopted")["message"]
+    assert "Versions are compared with version 1" in told
+    of.cluster.put(version(2))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), compared_with(of, 2)) == ("2", 1)
+
+
+def test_nothing_is_judged_before_what_it_is_compared_with_is_there() -> None:
+    of = adopting(adopt=RUNS_1, validation=WITH_CHANGE)
+    of.cluster.lose("ModelVersion", "ml", "flights-v1")
+    of.cluster.put(version(1, "None") | {"metadata": {"name": "flights-v1", "namespace": "ml"}})
+    of.cluster.put(version(2))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), compared_with(of, 2)) == ("2", 1)
+
+
+def test_whoever_says_later_which_version_it_runs_or_takes_that_back_is_heard() -> None:
+    of = adopting()
+    of.cluster.put(version(1, "None"))
+    of.settle()
+    of.edit("RegisteredModel", "flights", adopt=RUNS_1)
+    of.settle()
+    assert of.condition("ModelVersion", "flights-v1", "Imported")["status"] == "True"
+    of.edit("RegisteredModel", "flights", adopt=OLD)
+    of.settle()
+    assert of.condition("ModelVersion", "flights-v1", "Imported") == {}
+
+
+def test_the_version_that_it_runs_may_take_over_and_is_not_compared_with_itself() -> None:
+    of = adopting(adopt=RUNS_1, validation=WITH_CHANGE)
+    of.edit("ModelVersion", "flights-v1", stage="Production")
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), compared_with(of, 1)) == ("1", None)
+
+
+def test_a_label_on_the_version_that_it_runs_asks_for_nothing_until_it_is_moved() -> None:
+    of = Simulation()
+    of.cluster.put(deployed())
+    of.registry.put(1, "Production")
+    of.registry.name(1, "champion")
+    of.swept()
+    of.cluster.put(model(adopt=RUNS_1, validation=GATED, promotion={"source": "Registry"}))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "adopted"
+    for which in ("Released", "Ready"):
+        assert of.condition("ModelVersion", "flights-v1", which)["reason"] == "Adopted"
+    tags = of.registry.labels[1].tags
+    assert tags["slipway.dev/test/ml/state"] == "Adopted by Deployment old-flights"
+    of.registry.put(2, "Production")
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "2"
+    stages = {number: one.stage for number, one in of.registry.labels.items()}
+    assert stages == {1: "Archived", 2: "Production"}, "what it replaces leaves the stage"

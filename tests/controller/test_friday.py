@@ -75,7 +75,7 @@ class Friday(RuleBasedStateMachine):
     @initialize(
         gates=st.sampled_from([None, {}, {"validation": GATED}]),
         bad=st.sets(NUMBERS, max_size=2),
-        adopted=st.sampled_from([False, False, True]),
+        adopted=st.sampled_from([None, None, {}, {"version": 2}]),
         order=st.integers(0, 999),
         promotion=st.fixed_dictionaries(
             {
@@ -86,14 +86,19 @@ class Friday(RuleBasedStateMachine):
         ),
     )
     def begin(
-        self, gates: dict[str, Any] | None, bad: set[int], adopted: bool, order: int, promotion: dict[str, Any]
+        self,
+        gates: dict[str, Any] | None,
+        bad: set[int],
+        adopted: dict[str, int] | None,
+        order: int,
+        promotion: dict[str, Any],
     ) -> None:
         self.of.random.seed(order)
         self.of.bad = bad if gates else set()
         self.spec = {**(gates or {}), "promotion": promotion}
-        if adopted:
+        if adopted is not None:
             self.of.cluster.put(deployed())
-            self.spec["adopt"] = {"deployment": "old-flights", "port": 5001}
+            self.spec["adopt"] = {"deployment": "old-flights", "port": 5001, **adopted}
         if gates is not None:  # otherwise versions are applied without one
             self._apply_the_model()
 

@@ -151,6 +151,7 @@ NOT_RUN_BLOCKS = {
     "CONTRIBUTING.md": 1,
     "README.md": 3,
     "SECURITY.md": 2,
+    "docs/adoption.md": 1,
     "docs/benchmarks.md": 1,
     "docs/gitops.md": 2,
     "docs/operating.md": 7,

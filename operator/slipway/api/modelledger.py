@@ -56,6 +56,7 @@ class Adopted(Value):
         Field(max_length=SELECTOR_LABELS, description="Labels of its pods, as its own selector names them."),
     ]
     port: Annotated[int, Field(ge=1, le=65535, description="Port of its pods.")]
+    version: Annotated[Number | None, Field(description="Number of the version that it is said to run.")] = None
     serving: Annotated[bool, Field(description="Whether it has the traffic.")] = False
 
 

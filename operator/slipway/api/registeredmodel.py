@@ -152,6 +152,15 @@ class Adoption(Value):
     port: Annotated[
         int, Field(ge=1, le=65535, description="Port of its pods on which the model answers; the Service's is 80.")
     ]
+    version: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=2_147_483_647,
+            description="Number in the registry of the version that it runs, where somebody knows. It is imported, and "
+            "versions are compared with it; a label on it in the registry asks for nothing.",
+        ),
+    ] = None
 
 
 class Rollout(Value):
@@ -208,6 +217,7 @@ class Adopted(Value):
     """A Deployment that was taken in, and what nobody knows of it."""
 
     deployment: Annotated[str, Field(max_length=253, description="Its name.")]
+    version: Annotated[int | None, Field(description="Number of the version that it is said to run.")] = None
     serving: Annotated[bool, Field(description="Whether it has the traffic.")] = False
     since: Annotated[Time | None, Field(description="Since when it has had the traffic.")] = None
     ready: Annotated[str, Field(max_length=32, description="Ready pods of wanted pods, such as 2/2.")] = ""

@@ -6,12 +6,14 @@ as long as it is there.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ..api.modelledger import SELECTOR_BYTES, SELECTOR_LABELS, Adopted, ModelLedgerSpec
+from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import Adopted as AdoptedStatus
 from ..resources import serving
 from . import ledger as ledgers
-from .conditions import Verdict, failed, passed
+from .conditions import Verdict, failed, passed, refusal
 from .observed import Deployed, ModelSeen, Unseen
 from .reasons import Reason
 
@@ -31,7 +33,9 @@ def taken_in(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     found = seen.deployments.get(adopt.deployment)
     if not isinstance(found, Deployed) or obstacle(seen, found):
         return ledger
-    now = Adopted(deployment=found.name, selector=dict(found.selector), port=adopt.port, serving=True)
+    now = Adopted(
+        deployment=found.name, selector=dict(found.selector), port=adopt.port, version=adopt.version, serving=True
+    )
     if now == ledger.adopted:
         return ledger
     same = ledger.adopted is not None and ledger.adopted.deployment == found.name
@@ -90,7 +94,9 @@ def ready(seen: ModelSeen, ledger: ModelLedgerSpec) -> Verdict | None:
     if isinstance(found, Deployed) and found.ready == 0:
         return failed(Reason.AdoptedNotReady, f"No pod of Deployment {name} is ready.")
     pods = f"{found.ready}/{found.replicas} pods ready" if isinstance(found, Deployed) else "it cannot be read now"
-    return passed(Reason.Adopted, f"Deployment {name} serves since {ledger.since}, {pods}. {UNKNOWN}")
+    return passed(
+        Reason.Adopted, f"Deployment {name} serves since {ledger.since}, {pods}. {UNKNOWN} {_compared(seen, adopted)}"
+    )
 
 
 def adopted(seen: ModelSeen, ledger: ModelLedgerSpec) -> Verdict | None:
@@ -146,6 +152,7 @@ def status(seen: ModelSeen, ledger: ModelLedgerSpec) -> AdoptedStatus | None:
     found = seen.deployments.get(adopted.deployment)
     return AdoptedStatus(
         deployment=adopted.deployment,
+        version=adopted.version,
         serving=adopted.serving,
         since=ledger.since if adopted.serving else None,
         ready=f"{found.ready}/{found.replicas}" if isinstance(found, Deployed) else "",
@@ -157,3 +164,47 @@ def again_seconds(seen: ModelSeen, ledger: ModelLedgerSpec) -> float | None:
     if ledger.serving_adopted or (seen.model.spec.adopt and not _too_late(ledger)):
         return LOOK_SECONDS
     return REST_SECONDS if ledger.adopted and ledger.predecessor is None and ledger.champion else None
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """The champion that a version is compared with; no digest: there is none."""
+
+    digest: str = ""
+    version: int | None = None
+
+
+def opponent(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Opponent | None:
+    """The champion of now: what serves, or what an adopted Deployment is said to run. None while that is imported.
+
+    A version is not compared with itself: the first that takes over may be the one that the Deployment runs.
+    """
+    if serving := ledger.serving:
+        return Opponent(serving.digest, serving.version)
+    adopted = ledger.serving_adopted
+    if adopted is None or adopted.version in (None, version.spec.version):
+        return Opponent()
+    runs = seen.version(adopted.version)
+    if runs is None:
+        return None
+    if _is_imported(runs):
+        return Opponent(runs.status.digest or "", adopted.version)
+    return Opponent() if refusal(runs) else None
+
+
+def _is_imported(version: ModelVersion) -> bool:
+    done = version.status.condition("Imported")
+    return done is not None and done.status == "True" and version.status.digest is not None
+
+
+def _compared(seen: ModelSeen, adopted: Adopted) -> str:
+    """What versions are compared with, in words."""
+    runs = seen.version(adopted.version)
+    if adopted.version is None:
+        return "Versions are compared with nothing."
+    if runs is not None and _is_imported(runs):
+        return f"Versions are compared with version {adopted.version}, which it is said to run."
+    if runs is not None and (why := refusal(runs)):
+        said = f"Version {adopted.version}, which it is said to run, cannot be imported ({why.reason})"
+        return f"{said}: versions are compared with nothing."
+    return f"Version {adopted.version}, which it is said to run, is imported, to compare with."

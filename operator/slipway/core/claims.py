@@ -78,16 +78,24 @@ class _Change:
     withdrawn: frozenset[int]  # whose stage was taken away by archiving it, whatever alias it was left
 
 
-def follow(ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, of: str, now: datetime) -> ModelLedgerSpec:
+def follow(
+    ledger: ModelLedgerSpec,
+    registry: RegistryModel,
+    stages: Stages,
+    of: str,
+    now: datetime,
+    adopted: int | None = None,
+) -> ModelLedgerSpec:
     """The ledger, once it has taken down what the registry's labels ask for.
 
     `of` stands for the registered model and its labels of Production. Where a champion serves when this begins, or
-    when either is another one, what the registry shows then asks for nothing.
+    when either is another one, what the registry shows then asks for nothing. Nor do the labels of `adopted`: that
+    version is said to run in an adopted Deployment.
     """
     shown = {number: by for number, one in registry.labels.items() if (by := _by(one, stages))}
     before, at = ledger.following, now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if before is None or before.of != of:
-        before = _begun(ledger, shown, registry, stages).model_copy(update={"of": of})
+        before = _begun(ledger, shown, registry, stages, adopted).model_copy(update={"of": of})
     change = _change(before, shown, ledger.champion, registry, stages)
     following = _asked(before, change, registry.labels, at)
     if following.request is None and ledger.champion is None:
@@ -103,10 +111,16 @@ def follow(ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages, of:
     return ledger.model_copy(update={"following": following.model_copy(update=changes)})
 
 
-def _begun(ledger: ModelLedgerSpec, shown: Mapping[int, By], registry: RegistryModel, stages: Stages) -> Following:
+def _begun(
+    ledger: ModelLedgerSpec, shown: Mapping[int, By], registry: RegistryModel, stages: Stages, adopted: int | None
+) -> Following:
     """What is believed to have been seen before the first sweep."""
     if ledger.champion is None:
-        shown = {number: by for number, by in shown.items() if _is_left_over(registry.labels[number], stages)}
+        shown = {
+            number: by
+            for number, by in shown.items()
+            if number == adopted or _is_left_over(registry.labels[number], stages)
+        }
     seen = {number: Shown(version=number, by=by) for number, by in shown.items()}
     return Following(shown=_kept(seen, ledger.champion), archived="Aside" if ledger.champion is not None else "")
 

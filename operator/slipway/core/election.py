@@ -4,21 +4,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..api import names
-from ..api.condition import Condition
 from ..api.modelledger import Adopted, ModelLedgerSpec, Release, Request
 from ..api.modelversion import ModelVersion
 from . import adoption, consent, gates
 from .commands import Command, command
+from .conditions import refusal
 from .consent import Withheld
 from .ledger import is_rolled_back
 from .observed import ModelSeen
-from .reasons import REGISTRY_REASONS, Reason
 from .revisions import revision_of
 
 # Why no rollout starts, whatever asks for one.
 Barrier = Literal["", "Held", "Frozen", "Suspended", "Unreadable", "Forbidden", "Unadopted"]
-
-PASSING_REASONS = REGISTRY_REASONS | {Reason.ModelMissing}
 
 
 @dataclass(frozen=True)
@@ -145,20 +142,6 @@ def _failed_validation(version: ModelVersion) -> bool:
     return found is not None and found.type == "Validated"
 
 
-def refusal(version: ModelVersion) -> Condition | None:
-    """The condition that refuses a version, if its status says that one does.
-
-    A registry that is missing, or refuses the credential, refuses no version: it may answer again. Nor does a model
-    that was missing: whoever asks here has it.
-    """
-    stalled = version.status.condition("Stalled")
-    if stalled is None or stalled.status != "True":
-        return None
-    found = (version.status.condition(kind) for kind in ("Resolved", "Imported", "Validated"))
-    first = next((one for one in found if one is not None and one.status != "True"), None)
-    return None if first is None or first.reason in PASSING_REASONS else first
-
-
 def is_way_back(ledger: ModelLedgerSpec, number: int) -> bool:
     """Whether a released version lies below what serves, or served last, and was neither refused nor rolled back."""
     request = ledger.following.request if ledger.following else None
@@ -210,8 +193,8 @@ def is_judged_for_now(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVe
     if proof is None or isinstance(asked, str):
         return False
     of_now = proof.revision == revision_of(seen.model, version, asked)
-    serving = ledger.serving
-    return of_now and (proof.champion_digest or "") == (serving.digest if serving else "")
+    against = adoption.opponent(seen, ledger, version)
+    return of_now and against is not None and (proof.champion_digest or "") == against.digest
 
 
 def is_validated(version: ModelVersion) -> bool:

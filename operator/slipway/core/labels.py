@@ -10,8 +10,8 @@ from ..api.modelregistry import RegistryLabels
 from ..api.modelversion import ModelVersion
 from ..resources import naming
 from . import adoption, claims
-from .conditions import clipped
-from .election import barrier_of, refusal, refused, request_of, waits
+from .conditions import clipped, refusal
+from .election import barrier_of, refused, request_of, waits
 from .ledger import is_rolled_back, who_serves
 from .observed import ModelSeen
 from .reasons import Reason
@@ -104,13 +104,21 @@ def _waiting(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) ->
     """What is told of a version that was asked for, while it waits for people; None while it does not."""
     request = request_of(ledger)
     if request is None or request.version != version.spec.version:
-        return None
+        return _adopted(seen, ledger, version)
     why = waits(seen, ledger, version) or adoption.missing(seen, ledger)
     reason = why.reason if why else _BARRIERS.get(barrier_of(seen, ledger))
     if reason is None:
         return None
     message = why.message if why else f"{reason.meaning} {reason.remedy}"
     return _wanted(seen, ledger, version, RegistryLabels(), Said("Waiting", reason, message))
+
+
+def _adopted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
+    """What is told of the version that an adopted Deployment is said to run; its labels are as people set them."""
+    adopted = ledger.serving_adopted
+    if adopted is None or adopted.version != version.spec.version:
+        return None
+    return _wanted(seen, ledger, version, RegistryLabels(), Said("Adopted", f"by Deployment {adopted.deployment}"))
 
 
 _BARRIERS: dict[str, Reason] = {
@@ -128,6 +136,8 @@ def _was_replaced(ledger: ModelLedgerSpec, number: int) -> bool:
     following = ledger.following
     if following is None or (following.request and number in (following.request.version, following.request.against)):
         return False
+    if ledger.adopted is not None and ledger.adopted.version == number:
+        return ledger.champion is not None
     return ledger.release(number) is not None or any(one.version == number and one.asked for one in following.shown)
 
 

@@ -219,12 +219,15 @@ def needs_facts(seen: VersionSeen) -> bool:
 
 def _asked(seen: VersionSeen) -> tuple[str, ...]:
     """The conditions that the stage asks for; all of them for a version that still serves, whatever its stage says."""
-    asked = ASKED[seen.stage]
+    asked, adopted = ASKED[seen.stage], seen.ledger.serving_adopted
     serving_now = seen.ledger.champion == seen.version.spec.version
+    if adopted and adopted.version == seen.version.spec.version and "Imported" not in asked:
+        return COMPARED_WITH
     return LIFECYCLE_ALL if serving_now else asked
 
 
 LIFECYCLE_ALL = tuple(LIFECYCLE)
+COMPARED_WITH = ("Resolved", "Imported")  # how far the version comes that an adopted Deployment is said to run
 
 
 def _goes_on(verdict: Verdict) -> bool:
@@ -239,6 +242,8 @@ def _version_ready(seen: VersionSeen, verdicts: dict[str, Verdict]) -> Verdict:
         if verdict.reason is Reason.Superseded:
             return passed(Reason.Superseded, verdict.message)
         return Verdict("False", verdict.reason, verdict.message, verdict.final)
+    if "Released" in verdicts and verdicts["Released"].reason is Reason.Adopted:
+        return verdicts["Released"]
     serving_now = seen.ledger.champion == seen.version.spec.version
     reason = Reason.Serving if serving_now else _AT_REST[seen.stage]
     return passed(reason, verdicts["Released"].message if "Released" in verdicts else "")

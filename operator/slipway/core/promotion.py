@@ -3,14 +3,15 @@
 from ..api import names
 from ..api.base import API_VERSION
 from ..api.modelledger import ModelLedgerSpec
+from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import naming, serving
 from ..resources.platform import Manifest
 from . import adoption, changes, claims, consent, discovery, drift, rollout
 from . import ledger as ledgers
-from .conditions import Verdict, clipped, conditions_after, failed, passed, sentence, unknown
+from .conditions import Verdict, clipped, conditions_after, failed, passed, refusal, sentence, unknown
 from .decision import Apply, Create, Decision, Event
-from .election import Election, elect, refusal, request_of, waits
+from .election import Election, elect, request_of, waits
 from .jobs import parse_time
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
@@ -69,7 +70,7 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
     """Versions that would say something else now: of the traffic, or of the registry's labels."""
     found = []
     for version in seen.versions:
-        if seen.by_registry and version.status.stage != seen.stage(version, ledger):  # a label was moved
+        if _is_asked_otherwise(seen, ledger, version):
             found.append(version.metadata.name)
             continue
         judged_anew = version.spec.version == election.target and not election.proven and refusal(version)
@@ -93,6 +94,16 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
     return tuple(found)
 
 
+def _is_asked_otherwise(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    """Whether its label was moved, or an adopted Deployment is said to run it since, or no longer."""
+    stage, adopted = seen.stage(version, ledger), ledger.serving_adopted
+    if seen.by_registry and version.status.stage != stage:
+        return True
+    runs = adopted is not None and adopted.version == version.spec.version
+    imported = version.status.condition("Imported") is not None
+    return stage in ("None", "Archived") and version.spec.version != ledger.champion and imported != runs
+
+
 def _versions_may_come(seen: ModelSeen) -> float:
     """Seconds for which a new model says nothing yet: its first version is often applied together with it."""
     if seen.versions or seen.unreadable or seen.model.status.conditions or seen.ledger is not None:
@@ -114,10 +125,14 @@ def _declared(seen: ModelSeen) -> tuple[Apply, ...]:
 
 
 def _discovered(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Create, ...]:
-    """ModelVersions for what the registry's labels ask for or discovery finds, and nobody has declared."""
-    if seen.invalid or seen.model.spec.suspend or consent.forbidden(seen):
+    """ModelVersions that nobody has declared: what labels ask for, discovery finds, or what was adopted runs."""
+    if seen.invalid or seen.model.spec.suspend:
         return ()
     there = {one.spec.version for one in seen.versions} | seen.unreadable.keys()
+    runs = ledger.serving_adopted.version if ledger.serving_adopted else None
+    adopted = (Create(_version(seen, runs)),) if runs is not None and runs not in there else ()
+    if consent.forbidden(seen):
+        return adopted
     request = request_of(ledger) if seen.by_registry else None
     asked = _asked(seen) if seen.by_registry else discovery.versions(seen)
     asked |= {request.version} if request else set()
@@ -125,7 +140,8 @@ def _discovered(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Create, ...]:
     def first(number: int) -> tuple[bool, int]:
         return request is None or number != request.version, -number
 
-    return tuple(Create(_version(seen, number)) for number in sorted(asked - there, key=first)[:DISCOVERED])
+    found = sorted(asked - there - {runs}, key=first)[:DISCOVERED]
+    return (*adopted, *(Create(_version(seen, number)) for number in found))
 
 
 def _asked(seen: ModelSeen) -> set[int]:

@@ -1,7 +1,7 @@
 """The Released condition of a version, from its model's ledger and the versions beside it."""
 
 from ..api.modelledger import ModelLedgerSpec
-from ..api.modelversion import ModelVersion
+from ..api.modelversion import ModelVersion, Stage
 from ..resources import naming, serving
 from . import adoption, consent, rollout
 from .conditions import Verdict, failed, passed, sentence, unknown
@@ -24,8 +24,8 @@ def released(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, versi
         said = f"Rolled back by {out.by}" + (f": {out.reason}" if out.reason else "")
         return failed(Reason.RolledBack, f"{sentence(said)} {_serves(ledger)}")
     stage = seen.stage(version, ledger)
-    if stage == "Staging":
-        return passed(Reason.Validated)
+    if content := _content(ledger, election, number, stage):
+        return content
     if number == election.target and election.proven:
         return progress(seen, ledger, number)
     if stage != "Production":
@@ -39,6 +39,16 @@ def released(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, versi
     if is_validated(version) and ledger.champion is not None:
         return Verdict("False", Reason.EvidenceStale, f"It was not compared with version {ledger.champion} yet.")
     return Verdict("False", Reason.RolloutProgressing, PODS_COME)
+
+
+def _content(ledger: ModelLedgerSpec, election: Election, number: int, stage: Stage) -> Verdict | None:
+    """What is said of a version that waits for no traffic: it is in Staging, or runs in what was adopted."""
+    adopted = ledger.serving_adopted
+    if stage == "Staging":
+        return passed(Reason.Validated)
+    if adopted is not None and adopted.version == number != election.target:
+        return passed(Reason.Adopted, f"Deployment {adopted.deployment} serves, and is said to run it.")
+    return None
 
 
 def _champion(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, version: ModelVersion) -> Verdict:

@@ -37,7 +37,7 @@ class Plan:
 
 def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     """The serving objects that should exist now, one step further than what was seen."""
-    ledger = adoption.taken_in(seen, _followed(seen, believed))
+    ledger = _followed(seen, adoption.taken_in(seen, believed))
     ledger, impossible = _obeyed(seen, ledgers.forgive(seen, ledger))
     election = elect(seen, ledger)
     ledger = _moved(seen, ledger, election)
@@ -89,7 +89,9 @@ def _followed(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     if not seen.by_registry:
         return ledger.model_copy(update={"following": None}) if ledger.following else ledger
     if seen.known is not None:
-        ledger = claims.follow(ledger, seen.known, seen.stages, seen.followed, seen.now)
+        adopt = seen.model.spec.adopt
+        runs = adopt.version if adopt else None
+        ledger = claims.follow(ledger, seen.known, seen.stages, seen.followed, seen.now, runs)
     request = ledger.following.request if ledger.following else None
     version = seen.version(request.version) if request else None
     if version is not None:

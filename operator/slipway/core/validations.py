@@ -1,7 +1,6 @@
 """The rule of the Validated condition: a chain of steps on the pool, a report, and the gates' word on it."""
 
 import hashlib
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +11,8 @@ from ..api.validation import Data, Gate
 from ..resources import jobs as builders
 from ..resources import naming
 from ..resources.platform import PoolSettings
-from . import attempts, gates, imports
+from . import adoption, attempts, gates, imports
+from .adoption import Opponent
 from .attempts import Progress
 from .conditions import Verdict, failed, passed
 from .decision import Act, Apply, Document
@@ -23,6 +23,7 @@ from .revisions import revision_of
 from .step import Step
 
 PURPOSE = "validate"
+CHAMPION_SECONDS = 5.0  # between two looks whether there is something to compare with
 LOG_PATIENCE = timedelta(seconds=60)  # a log that cannot be read for so long is lost, with the node maybe
 
 
@@ -38,9 +39,12 @@ def decide(seen: VersionSeen) -> Step:
     assert model is not None and status.digest is not None
     revision = revision_of(model, seen.version, asked)
     before = status.validation
-    opponent = _opponent(seen, revision)
-    stale = opponent.again
-    key = _key(seen, revision, opponent.digest)
+    against = adoption.opponent(seen.family, seen.ledger, seen.version) if seen.family else Opponent()
+    if against is None:
+        said = "The version that the adopted Deployment runs is imported first, to compare with."
+        return Step(Verdict("False", Reason.ImportRunning, said), again_seconds=CHAMPION_SECONDS)
+    champion, stale = _champion(seen, revision, against)
+    key = _key(seen, revision, champion.digest)
     progress = attempts.advance(
         before, key, lambda n: naming.job(seen.version.metadata.name, PURPOSE, key, n),
         seen.jobs, seen.now, seconds(model.spec.validation.pending_timeout),
@@ -50,8 +54,8 @@ def decide(seen: VersionSeen) -> Step:
         return Step(proven(before), acts=leftovers)
     facts = {
         "revision": revision,
-        "champion_version": opponent.version,
-        "champion_digest": opponent.digest or None,
+        "champion_version": champion.version,
+        "champion_digest": champion.digest or None,
         "pool": pool.name,
     }
     if progress.job and progress.job.phase == "Succeeded" and progress.outcome == "Running":
@@ -95,28 +99,20 @@ def plan(seen: VersionSeen) -> tuple[PoolSettings, tuple[Gate, ...]] | Verdict:
     return pool, merged
 
 
-@dataclass(frozen=True)
-class Opponent:
-    """The champion that a version is compared with."""
+def _champion(seen: VersionSeen, revision: str, now: Opponent) -> tuple[Opponent, bool]:
+    """The champion to compare with, and whether the version was compared with another one before.
 
-    digest: str
-    version: int | None
-    again: bool = False  # it was compared with another one before
-
-
-def _opponent(seen: VersionSeen, revision: str) -> Opponent:
-    """The champion of now for a validation that begins; a validation that began keeps the champion of its time.
+    It is that of now for a validation that begins; a validation that began keeps the champion of its time.
 
     Evidence is made anew only when it holds a release up: a version that was refused, or that another one supersedes,
     is not judged again whenever the champion changes, but when a label asks for it again.
     """
-    before, now = seen.version.status.validation, seen.ledger.serving
-    digest, champion = (now.digest, now.version) if now else ("", None)
+    before = seen.version.status.validation
     if before is None or before.key != _key(seen, revision, before.champion_digest or ""):
-        return Opponent(digest, champion)
-    if before.outcome != "Running" and (before.champion_digest or "") != digest and _holds_up(seen):
-        return Opponent(digest, champion, again=True)
-    return Opponent(before.champion_digest or "", before.champion_version)
+        return now, False
+    if before.outcome != "Running" and (before.champion_digest or "") != now.digest and _holds_up(seen):
+        return now, True
+    return Opponent(before.champion_digest or "", before.champion_version), False
 
 
 def _holds_up(seen: VersionSeen) -> bool:
