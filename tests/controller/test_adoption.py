@@ -169,6 +169,19 @@ def test_what_cannot_be_taken_in_says_why_and_nothing_is_released_before(name: s
     assert of.route() == "1"
 
 
+def test_one_that_finds_the_pods_of_another_model_is_refused() -> None:
+    of = Simulation()
+    labels = {"app.kubernetes.io/managed-by": "slipway", "slipway.dev/model": "trains", "app": "old-flights"}
+    meta = {"name": "trains-v1-x", "namespace": "ml", "labels": labels}
+    of.cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {}, "status": {"phase": "Running"}})
+    of.cluster.put(deployed())
+    of.cluster.put(model(adopt=OLD))
+    of.settle()
+    of.advance(3)
+    assert said(of, "Ready") == ("False", "AdoptionRefused")
+    assert "selects the pod trains-v1-x" in of.condition("RegisteredModel", "flights", "Ready")["message"]
+
+
 def test_one_that_is_not_there_yet_is_waited_for() -> None:
     of = adopting(deployed("another"))
     of.cluster.put(version(1))
@@ -408,3 +421,6 @@ def test_a_label_on_the_version_that_it_runs_asks_for_nothing_until_it_is_moved(
     assert of.route() == "2"
     stages = {number: one.stage for number, one in of.registry.labels.items()}
     assert stages == {1: "Archived", 2: "Production"}, "what it replaces leaves the stage"
+    rolled_back(of, "to=adopted")
+    tags = {number: one.tags["slipway.dev/test/ml/state"] for number, one in of.registry.labels.items()}
+    assert tags == {1: "Adopted by Deployment old-flights", 2: "RolledBack Deployment old-flights serves"}

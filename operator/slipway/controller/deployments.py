@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 
-from ..adapters.cluster import DEPLOYMENT, Cluster, Object
+from ..adapters.cluster import DEPLOYMENT, POD, Cluster, Object
 from ..adapters.errors import AdapterError, NotFound
 from ..api import names
 from ..api.base import GROUP
 from ..api.modelledger import ModelLedgerSpec
 from ..api.registeredmodel import RegisteredModel
 from ..core.observed import Deployed, Unseen
+from .cache import Cache
 
 
 def named(model: RegisteredModel, ledger: ModelLedgerSpec | None) -> set[str]:
@@ -17,12 +18,14 @@ def named(model: RegisteredModel, ledger: ModelLedgerSpec | None) -> set[str]:
     return {one.deployment for one in (adopt, adopted) if one is not None}
 
 
-async def read(cluster: Cluster, namespace: str, deployments: Iterable[str]) -> Mapping[str, Deployed | Unseen]:
+async def read(
+    cluster: Cluster, cache: Cache, namespace: str, deployments: Iterable[str]
+) -> Mapping[str, Deployed | Unseen]:
     """What is known of each by now; silence is not absence."""
     found: dict[str, Deployed | Unseen] = {}
     for name in sorted(deployments):
         try:
-            found[name] = _deployed(await cluster.get(DEPLOYMENT, namespace, name))
+            found[name] = _deployed(await cluster.get(DEPLOYMENT, namespace, name), cache)
         except NotFound:
             found[name] = Unseen()
         except AdapterError as error:
@@ -30,18 +33,25 @@ async def read(cluster: Cluster, namespace: str, deployments: Iterable[str]) -> 
     return found
 
 
-def _deployed(found: Object) -> Deployed:
+def _deployed(found: Object, cache: Cache) -> Deployed:
     spec, meta = found["spec"], found["metadata"]
     selector = spec.get("selector") or {}
+    chosen = selector.get("matchLabels") or {}
     labels = [meta.get("labels") or {}, (spec.get("template") or {}).get("metadata", {}).get("labels") or {}]
     return Deployed(
         name=meta["name"],
-        selector=selector.get("matchLabels") or {},
+        selector=chosen,
         replicas=spec.get("replicas", 1),
         ready=(found.get("status") or {}).get("readyReplicas", 0),
         expressible=not selector.get("matchExpressions"),
         own=any(_is_own(one) for one in labels),
+        finds=next((pod["metadata"]["name"] for pod in cache.all(POD) if _finds(chosen, meta["namespace"], pod)), ""),
     )
+
+
+def _finds(selector: Mapping[str, str], namespace: str, pod: Object) -> bool:
+    meta = pod["metadata"]
+    return meta["namespace"] == namespace and selector.items() <= (meta.get("labels") or {}).items()
 
 
 def _is_own(labels: Mapping[str, str]) -> bool:

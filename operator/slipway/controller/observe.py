@@ -194,7 +194,7 @@ class Observer:
             contested={n: said for n in numbers if (said := self._outside.labels.contested(key, n))},
             refusals=self._refusals.of(key),
             deployments=await deployments.read(
-                self._cluster, namespace, deployments.named(model, known.spec if known else None)
+                self._cluster, self._cache, namespace, deployments.named(model, known.spec if known else None)
             ),
         )
 

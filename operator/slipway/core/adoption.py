@@ -57,6 +57,8 @@ def obstacle(seen: ModelSeen, found: Deployed) -> str:
     size = len(json.dumps(dict(found.selector), ensure_ascii=False).encode())
     if not found.selector or len(found.selector) > SELECTOR_LABELS or size > SELECTOR_BYTES:
         return f"{name} selects its pods by {len(found.selector)} labels of {size} bytes: at most {SELECTOR_LABELS} fit"
+    if found.finds:
+        return f"{name} selects the pod {found.finds} of Slipway's, too"
     return f"{name} selects the pods of versions, too" if selects_versions(seen, found.selector) else ""
 
 

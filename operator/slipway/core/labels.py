@@ -66,6 +66,8 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
         reason, message = (why.reason, why.message) if why else ("", "")
         after = nothing if stage == "Staging" else _if_refused(seen, ledger, number)
         return _wanted(seen, ledger, version, after, Said("Refused", reason, message))
+    if stage in ("Archived", "Production") and (adopted := _adopted(seen, ledger, version)):
+        return adopted
     if stage == "Archived":
         return _wanted(seen, ledger, version, _out_of_use(seen, ledger, number), Said("Archived"))
     if stage == "Staging" and _is_proven(version):
@@ -104,7 +106,7 @@ def _waiting(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) ->
     """What is told of a version that was asked for, while it waits for people; None while it does not."""
     request = request_of(ledger)
     if request is None or request.version != version.spec.version:
-        return _adopted(seen, ledger, version)
+        return None
     why = waits(seen, ledger, version) or adoption.missing(seen, ledger)
     reason = why.reason if why else _BARRIERS.get(barrier_of(seen, ledger))
     if reason is None:
@@ -115,8 +117,8 @@ def _waiting(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) ->
 
 def _adopted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
     """What is told of the version that an adopted Deployment is said to run; its labels are as people set them."""
-    adopted = ledger.serving_adopted
-    if adopted is None or adopted.version != version.spec.version:
+    adopted, request = ledger.serving_adopted, request_of(ledger)
+    if adopted is None or adopted.version != version.spec.version or (request and request.version == adopted.version):
         return None
     return _wanted(seen, ledger, version, RegistryLabels(), Said("Adopted", f"by Deployment {adopted.deployment}"))
 

@@ -42,6 +42,7 @@ class Deployed:
     ready: int
     expressible: bool = True  # its selector has nothing but those labels
     own: bool = False  # it is Slipway's after all
+    finds: str = ""  # a pod of Slipway's, of whichever model, that its selector finds, too
 
 
 @dataclass(frozen=True)
