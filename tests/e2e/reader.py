@@ -27,6 +27,7 @@ class Reader:
     folder: Path
     values: Mapping[str, str]
     words: Mapping[str, str]
+    block_seconds: int = BLOCK_SECONDS
     exported: dict[str, str] = field(default_factory=dict)
     stopped_at: str = ""
 
@@ -65,10 +66,10 @@ class Reader:
             shell, cwd=self.folder, env=environment, stdout=pipe, stderr=merged, text=True, start_new_session=True
         )
         try:
-            said, _ = process.communicate(timeout=BLOCK_SECONDS)
+            said, _ = process.communicate(timeout=self.block_seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             said, _ = process.communicate()
-            pytest.fail(f"not within {BLOCK_SECONDS} s: {command}\n{said}\n{self.place.told()}")
+            pytest.fail(f"not within {self.block_seconds} s: {command}\n{said}\n{self.place.told()}")
         assert process.returncode == 0, f"{command}\n{said}\n{self.place.told()}"
         return said

@@ -22,6 +22,7 @@ from .reader import Reader
 
 OLD, PORT, MODEL = "old-flights", 5001, "flights"
 ANSWERS = 40  # of a load, after which something has been shown
+PATIENT_SECONDS = 400  # under load, while two models are scored
 SILENT_SECONDS = 5  # of a version under load: it has no connection any more
 
 
@@ -72,7 +73,7 @@ def team(world: World, tmp_path: Path) -> Iterator[Team]:
         world.made.register(registered, "fair", "better")
         place.apply(*old_server(world, registered))
         world.kube.rollout(place.namespace, OLD, 240)
-        reader = Reader(place, tmp_path, {"MODEL": registered}, {"ml": place.namespace})
+        reader = Reader(place, tmp_path, {"MODEL": registered}, {"ml": place.namespace}, PATIENT_SECONDS)
         page = (block for block in blocks(ROOT / ALONE[0]) if block.is_run or block.mark == "values")
         yield Team(world, place, reader, page)
 
