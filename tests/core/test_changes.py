@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from slipway.api.facts import Changes, Difference
+from slipway.api.modelledger import Adopted
 from slipway.api.modelversion import ModelVersion
 from slipway.core import lifecycle
 from slipway.core.changes import NOBODY, compared, lasting, size
@@ -172,6 +173,15 @@ def test_where_nobody_serves_that_is_said() -> None:
     first = made(1, Logged(params={}))
     found = compared(model_seen((first,)), serves(1).model_copy(update={"champion": None}), first)
     assert found is not None and (found.summary, found.against, found.params) == (NOBODY, None, None)
+
+
+def test_what_an_adopted_deployment_is_said_to_run_is_compared_with() -> None:
+    one, two = made(1, Logged(params={"a": "1"})), made(2, Logged(params={"a": "2"}))
+    old = Adopted(deployment="old", selector={"app": "old"}, port=80, version=1, serving=True)
+    ledger = serves(1).model_copy(update={"champion": None, "adopted": old})
+    found = compared(model_seen((one, two)), ledger, two)
+    assert found is not None and (found.against, told(found.params)) == (1, [("a", "1", "2")])
+    assert compared(model_seen((one, two)), ledger, one) is None, "it is what serves, as far as anybody knows"
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -41,23 +41,25 @@ class Side:
 def compared(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Changes | None:
     """What differs from the champion of now; None where what was said before stays.
 
-    That of the champion itself says what it changed when it came, and what is out of use is not compared any more.
+    A version that an adopted Deployment is said to run stands for it. That of the champion itself says what it changed when it came, and what is out of use is not compared any more.
     """
     number, own = version.spec.version, version.status.facts
-    if number == ledger.champion or own is None or seen.stage(version, ledger) == "Archived":
+    adopted = ledger.serving_adopted
+    serves = ledger.champion or (adopted.version if adopted else None)
+    if number == serves or own is None or seen.stage(version, ledger) == "Archived":
         return None
-    champion = seen.version(ledger.champion)
-    if ledger.champion is None:
+    champion = seen.version(serves)
+    if serves is None:
         found = Changes(summary=NOBODY, hash=naming.short_hash([None, own.hash]))
     else:
         status = champion.status if champion else None
         theirs = (status.facts if status else None) or Facts()
-        basis = naming.short_hash([ledger.champion, theirs.hash, own.hash])
+        basis = naming.short_hash([serves, theirs.hash, own.hash])
         if version.status.changes is not None and version.status.changes.hash == basis:
             return None
         ours = Side(own, version.status.resolved)
         there = Side(theirs, status.resolved if status else None)
-        found = between(ledger.champion, there, ours).model_copy(update={"hash": basis})
+        found = between(serves, there, ours).model_copy(update={"hash": basis})
     return None if found == version.status.changes else found
 
 
