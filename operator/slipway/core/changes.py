@@ -41,7 +41,8 @@ class Side:
 def compared(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Changes | None:
     """What differs from the champion of now; None where what was said before stays.
 
-    A version that an adopted Deployment is said to run stands for it. That of the champion itself says what it changed when it came, and what is out of use is not compared any more.
+    A version that an adopted Deployment is said to run stands for it. That of the champion itself says
+    what it changed when it came, and what is out of use is not compared any more.
     """
     number, own = version.spec.version, version.status.facts
     adopted = ledger.serving_adopted
