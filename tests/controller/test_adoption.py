@@ -110,6 +110,7 @@ def test_a_rollback_returns_to_it_and_holds_what_came_after(command: str) -> Non
     of.settle()
     rolled_back(of, command)
     assert (of.route(), said(of, "Ready")) == ("adopted", ("True", "Adopted"))
+    assert "No rollout starts since" in of.condition("RegisteredModel", "flights", "Ready")["message"]
     assert of.condition("ModelVersion", "flights-v1", "Released")["reason"] == "RolledBack"
     of.cluster.put(version(2))
     of.settle()

@@ -173,7 +173,6 @@ class TestStandby:
             ("it is not there", "127.0.0.1:{free_port}"),
             ("that is no address", "///"),
         ],
-        ids=["nobody acts", "not there", "no address"],  # a port that is free is another one each time
     )
     async def test_what_cannot_be_passed_on_may_come_again(
         self, two: tuple[Listening, Listening], because: str, leader: str

@@ -12,9 +12,14 @@ from ..core.observed import Deployed, Unseen
 from .cache import Cache
 
 
-def named(model: RegisteredModel, ledger: ModelLedgerSpec | None) -> set[str]:
-    """The Deployments that a model's traffic may go to: the one to adopt, and the one that was adopted."""
+def named(model: RegisteredModel, ledger: ModelLedgerSpec | None, way_back: bool) -> set[str]:
+    """The Deployments to read: until a version has served, the one to adopt and the one that was adopted.
+
+    After that, what was adopted is read for a rollback only.
+    """
     adopt, adopted = model.spec.adopt, ledger.adopted if ledger else None
+    if ledger is not None and ledger.since and not ledger.serving_adopted:
+        adopt, adopted = None, adopted if way_back else None
     return {one.deployment for one in (adopt, adopted) if one is not None}
 
 

@@ -133,7 +133,7 @@ class Observer:
         assert isinstance(version, ModelVersion)
         if version.metadata.deletion_timestamp:
             return None
-        family = await self.model(namespace, version.spec.model)
+        family = await self.model(namespace, version.spec.model, way_back=False)
         if isinstance(family, Unreadable):
             return family
         if family and family.invalid:
@@ -156,8 +156,11 @@ class Observer:
         seen = replace(seen, entry=self._entry(key, seen, reached))
         return replace(seen, facts=self._facts(key, seen, reached))
 
-    async def model(self, namespace: str, name: str) -> ModelSeen | Unreadable | None:
-        """Everything about a model; None if it is gone. Without its ledger nothing can be said of it."""
+    async def model(self, namespace: str, name: str, way_back: bool = True) -> ModelSeen | Unreadable | None:
+        """Everything about a model; None if it is gone. Without its ledger nothing can be said of it.
+
+        With `way_back`, a Deployment that was adopted is read although a version serves: a rollback may lead there.
+        """
         found = self._cache.value(MODEL, namespace, name)
         if found is None or (isinstance(found, Unreadable) and found.rest is None):
             return found
@@ -194,7 +197,7 @@ class Observer:
             contested={n: said for n in numbers if (said := self._outside.labels.contested(key, n))},
             refusals=self._refusals.of(key),
             deployments=await deployments.read(
-                self._cluster, self._cache, namespace, deployments.named(model, known.spec if known else None)
+                self._cluster, self._cache, namespace, deployments.named(model, known.spec if known else None, way_back)
             ),
         )
 

@@ -1,5 +1,7 @@
 """The decision about a model: serving objects, traffic, and what people are told of it."""
 
+from dataclasses import replace
+
 from ..api import names
 from ..api.base import API_VERSION
 from ..api.modelledger import ModelLedgerSpec
@@ -185,11 +187,20 @@ def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdic
     if (why := consent.forbidden(seen)) and (champion is None or request_of(ledger)):
         return failed(Reason.PromotionNotAllowed, why)
     if champion is None:
-        adopted = adoption.missing(seen, ledger) or adoption.ready(seen, ledger)
-        return _refused(seen) or adopted or _nobody(seen, ledger, plan.election)
-    note = f" {held(ledger)} {Reason.Held.remedy}" if ledger.hold else ""
+        return _refused(seen) or _adopted_ready(seen, ledger) or _nobody(seen, ledger, plan.election)
+    note = _hold_note(ledger)
     serves = passed(Reason.Serving, f"Version {champion} serves{pods_described(seen.pods.get(champion))}{note}")
     return silence(seen, champion) or _refused(seen, f" {serves.message}") or serves
+
+
+def _adopted_ready(seen: ModelSeen, ledger: ModelLedgerSpec) -> Verdict | None:
+    """How what was adopted serves, or why it was not taken in; None where nothing is."""
+    verdict = adoption.missing(seen, ledger) or adoption.ready(seen, ledger)
+    return verdict and replace(verdict, message=verdict.message + _hold_note(ledger))
+
+
+def _hold_note(ledger: ModelLedgerSpec) -> str:
+    return f" {held(ledger)} {Reason.Held.remedy}" if ledger.hold else ""
 
 
 def _refused(seen: ModelSeen, serves: str = "", kinds: tuple[str, ...] = ()) -> Verdict | None:
