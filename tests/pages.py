@@ -6,6 +6,7 @@ What a fenced block says after its language decides what becomes of it:
     ```console              commands after `$ `, run, and what they print: `…` is anything, ages and fractions may differ
     ```sh values            what the reader fills in; a test exports values of its own under the same names
     ```sh not-run="why"     not run
+    ```yaml chart           values of the chart, which a test renders; other YAML is manifests, complete
 """
 
 import re
@@ -24,6 +25,7 @@ FOLLOWED = (
     "docs/troubleshooting.md",
     "docs/runbooks.md",
     "docs/operating.md",
+    "docs/events.md",
 )
 # Those that tests/e2e/test_adoption.py follows, under load.
 ALONE = ("docs/adoption.md",)

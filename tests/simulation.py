@@ -30,6 +30,7 @@ from slipway.controller.telemetry import Telemetry
 from slipway.controller.watch import Wakes, Watch
 from slipway.core.decision import Document
 from slipway.core.facts import Logged, bounded
+from slipway.core.news import changes
 from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Silent, Write
 from slipway.resources import naming
 from slipway.resources.platform import Platform
@@ -169,10 +170,15 @@ class Simulation:
         self.down: set[int] = set()  # versions for whose pods there is no room
         self.proven: set[tuple[int, str]] = set()  # version and digest that passed against the champion of that time
         self.kept: list[Document] = []  # in the registry
+        self.news: list[dict[str, Any]] = []  # CloudEvents, as targets get them
         self.random = random.Random(0)  # of what happens in no order
         self.cluster.put(_registry())
         self.cluster.hears.append(self._hear)
         self.start()
+
+    def _changed(self, before: Mapping[str, Any], now: Object) -> None:
+        at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.news += [json.loads(one.body) for one in changes(self.platform.cluster_name, before, now, at)]
 
     def start(self) -> None:
         """An operator that remembers nothing lists the cluster and begins."""
@@ -183,7 +189,9 @@ class Simulation:
         cluster = cast(Any, self.cluster)
         observer = Observer(cluster, cache, Outside(me, me, me, me), refusals, self.platform, lambda: self.now)
         slots = Slots(queues_of(self.platform), self.platform.validations.max_concurrent, lambda: running_in(cache))
-        hands = Hands(self._label, lambda _, document: self.kept.append(document), self.wake, lambda _: None)
+        hands = Hands(
+            self._label, lambda _, document: self.kept.append(document), self.wake, lambda _: None, self._changed
+        )
         applier = Applier(cluster, cache, refusals, telemetry)
         pace = Pace(self._seconds)
         self.reconciler = Reconciler(

@@ -12,9 +12,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from . import __version__, logs, settings
+from .adapters.cloudevents import Sender
 from .adapters.cluster import Cluster
 from .adapters.mlflow import MLflowRegistry
+from .api.addresses import Addresses
+from .api.tasks import DataAccess
 from .controller import health, loop
+from .controller.announce import Announcer, Line
 from .controller.apply import Applier
 from .controller.cache import Cache
 from .controller.events import Kopf
@@ -62,10 +66,10 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     observer = Observer(cluster, cache, outside, refusals, chosen)
     applier = Applier(cluster, cache, refusals, telemetry)
     slots = Slots(queues_of(chosen), chosen.validations.max_concurrent, lambda: running_in(cache))
-    acts = asyncio.Event()
+    acts, announcer = asyncio.Event(), Announcer(chosen.cluster_name, cache, _lines(chosen, telemetry))
     telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: queue.depths, acts.is_set)))
     telemetry.frozen.set(bool(chosen.freeze))
-    hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget)
+    hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget, announcer.changed)
     watch = Watch(cluster, cache, Wakes(queue.wake, registries.place), telemetry)
     reconciler = Reconciler(
         cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry,
@@ -83,7 +87,9 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
         acts.set()
         telemetry.leader.set(1)
         workers = loop.Loop(queue, reconciler, telemetry).run(chosen.concurrency, stop)
-        await asyncio.gather(workers, *(one.run(stop) for one in (sweeper, labeller, resolver, keeper, subscriber)))
+        await asyncio.gather(
+            workers, *(one.run(stop) for one in (sweeper, labeller, resolver, keeper, subscriber, announcer))
+        )
         telemetry.leader.set(0)
 
     relists = loop.Relists(chosen.watch_namespaces, chosen.namespace, chosen.relist_seconds)
@@ -132,6 +138,16 @@ async def _receiving(port: int, receiver: Receiver, secrets: Secrets, stop: asyn
     finally:
         reading.cancel()
         await server.cleanup()
+
+
+def _lines(chosen: settings.Settings, telemetry: Telemetry) -> list[Line]:
+    """The targets that are told of changed conditions."""
+    access = DataAccess(allowed_hosts=chosen.events.allowed_hosts, denied_cidrs=chosen.data.denied_cidrs)
+    addresses = Addresses(access, frozenset(filter(None, [chosen.api_server])))
+    return [
+        Line(one, Sender(one.url, chosen.event_secrets / one.name, addresses).send, telemetry)
+        for one in chosen.events.targets
+    ]
 
 
 def _nameless() -> str:

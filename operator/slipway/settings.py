@@ -33,6 +33,8 @@ class Settings(ConfigFile):
     webhook_port: int = 0
     webhook_url: str = ""
     address: str = ""
+    event_secrets: Path = Path("/etc/slipway-events")
+    api_server: str = ""
 
     @property
     def relist_seconds(self) -> int:
@@ -59,6 +61,9 @@ VARIABLES: dict[str, str] = {
     "SLIPWAY_WEBHOOK_PORT": "Port of the receiver of registries' webhooks; without it, there is none.",
     "SLIPWAY_WEBHOOK_URL": "Base URL at which registries reach that receiver.",
     "SLIPWAY_ADDRESS": "IP address at which another operator reaches this one's receiver.",
+    "SLIPWAY_EVENT_SECRETS": "Folder in which each event target has a folder of its name, with the file `secret`; "
+    "default: /etc/slipway-events.",
+    "KUBERNETES_SERVICE_HOST": "Address of the API server, to which no event is sent; set by Kubernetes.",
 }
 
 
@@ -81,6 +86,8 @@ def load(environment: Mapping[str, str] | None = None, on_terminal: bool = False
         "webhook_port": given.get("SLIPWAY_WEBHOOK_PORT"),
         "webhook_url": given.get("SLIPWAY_WEBHOOK_URL"),
         "address": given.get("SLIPWAY_ADDRESS"),
+        "event_secrets": given.get("SLIPWAY_EVENT_SECRETS"),
+        "api_server": given.get("KUBERNETES_SERVICE_HOST"),
     }
     found |= {key: value for key, value in direct.items() if value}
     found.setdefault("namespace", "slipway-system")

@@ -78,6 +78,7 @@ def store(available: str = "1x120", free: str = "50x120") -> dict[str, str]:
 UP = counted("up", "1x120") | acting() | store()
 READY, STARTED = "slipway_model_champion_pods_ready", "slipway_rollout_started_timestamp_seconds"
 SWEPT, INTERVAL = "slipway_registry_last_sweep_timestamp_seconds", "slipway_registry_sweep_interval_seconds"
+TO_CHAT = 'target="chat"'
 REFUSED = 'result="refused",reason="GateFailed"'
 CASES = [
     Case("quiet", "nothing happens", UP, ()),
@@ -111,6 +112,13 @@ CASES = [
          UP | about(SWEPT, "600x120", 'name="mlflow"') | about(INTERVAL, "3600x120", 'name="mlflow"'), ()),
     Case("a registry that is gone", "what it said last stays until the operator ends",
          UP | about(SWEPT, "600x120", 'name="mlflow"'), ()),
+    Case("a target of events is away", "they wait for it", UP | counted("slipway_events_waiting", "0x30 3x90", TO_CHAT),
+         ("SlipwayEventsUndelivered",)),
+    Case("a target of events refuses one", "its secret is another one",
+         UP | counted("slipway_events_total", "0x40 1x80", f'{TO_CHAT},result="failed"'), ("SlipwayEventsUndelivered",)),
+    Case("a target of events was away for some minutes", "it has them now",
+         UP | counted("slipway_events_waiting", "0x40 3x10 0x70", TO_CHAT)
+         | counted("slipway_events_total", "0x40 9x80", f'{TO_CHAT},result="retried"'), ()),
     Case("imports wait", "for an hour", UP | counted("slipway_imports_waiting", "7x120"), ("SlipwayImportsWait",)),
     Case("imports waited", "for half an hour", UP | counted("slipway_imports_waiting", "0x10 7x30 0x60"), ()),
     Case("validations wait", "on one pool",

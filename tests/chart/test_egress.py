@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 from slipway.api import names
+from slipway.api.addresses import NEVER
 from slipway.resources import naming
-from slipway.runner.network import NEVER
 
 from tests import worlds
 from tests.chart.helm import EGRESS, NAMESPACED, ROOT, Manifest, of_kind, one, rendered

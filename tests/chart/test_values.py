@@ -11,6 +11,7 @@ import yaml
 from slipway import settings
 
 from tests.chart.helm import CHART, EGRESS, NAMESPACED, config, of_kind, one, rendered, template
+from tests.pages import Block, every_block
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,27 @@ def test_another_store_replaces_the_charts() -> None:
     assert config(found)["store"] == {"url": url, "pushUrl": "https://push.example.com", "pushSecret": "robot"}
 
 
+CHAT = {"name": "chat", "url": "https://hooks.example.com/slipway", "secretName": "slipway-events-chat"}
+TYPES = ["dev.slipway.modelversion.refused", "dev.slipway.modelversion.released"]
+
+
+def test_targets_of_events_are_settings_and_their_secrets_are_files(tmp_path: Path) -> None:
+    events = {"targets": [CHAT | {"types": TYPES}], "allowedHosts": ["*.monitoring.svc"]}
+    found = rendered({"events": events, "data": {"deniedCidrs": ["10.96.0.0/12"]}})
+    told = {key: value for key, value in CHAT.items() if key != "secretName"} | {"types": TYPES}
+    assert config(found)["events"] == {"allowedHosts": ["*.monitoring.svc"], "targets": [told]}
+    file = tmp_path / "config.yaml"
+    file.write_text(one(found, "ConfigMap", "slipway")["data"]["config.yaml"])
+    read = settings.load({"SLIPWAY_CONFIG": str(file)})
+    assert read.events.wire()["targets"] == [told]
+    pod = one(found, "Deployment", "slipway")["spec"]["template"]["spec"]
+    (mount,) = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "events-chat"]
+    assert mount == {"name": "events-chat", "mountPath": str(read.event_secrets / "chat"), "readOnly": True}
+    (volume,) = [each for each in pod["volumes"] if each["name"] == "events-chat"]
+    wanted = {"secretName": "slipway-events-chat", "items": [{"key": "secret", "path": "secret"}], "optional": True}
+    assert volume["secret"] == wanted, "a missing Secret keeps nobody from starting"
+
+
 REFUSED = [
     Refused("no name of the cluster", "two clusters would overwrite each other's tags", {"clusterName": ""},
             "clusterName is not set: give this cluster a name of its own, such as `--set clusterName=prod`"),
@@ -166,6 +188,14 @@ REFUSED = [
     Refused("two servers at one port", "only one can listen", {"webhooks": {"port": 8080}}, "/webhooks/port'"),
     Refused("a URL with a password", "whoever reads it would have it",
             {"webhooks": {"url": "https://a:b@hooks.example.com"}}, "/webhooks/url'"),
+    Refused("one target of events twice", "which is meant?", {"events": {"targets": [CHAT, CHAT]}},
+            "two of events.targets have the same name: chat"),
+    Refused("an unsigned target of events", "anybody could send such", {"events": {"targets": [CHAT | {"secretName": ""}]}},
+            "/events/targets/0/secretName'"),
+    Refused("a credential in the URL of a target", "it would be readable by all",
+            {"events": {"targets": [CHAT | {"url": "https://a:b@c/"}]}}, "/events/targets/0/url'"),
+    Refused("a type of event that there is not", "nothing would ever come",
+            {"events": {"targets": [CHAT | {"types": ["dev.slipway.model.refused"]}]}}, "/events/targets/0/types/0'"),
     Refused("no store", "imports need one", {"store": {"enabled": False}},
             "there is no artifact store: set store.enabled to true, or store.externalUrl"),
 ]  # fmt: skip
@@ -176,6 +206,13 @@ def test_values_are_refused_in_plain_words(case: Refused) -> None:
     done = template(case.values)
     assert done.returncode != 0, f"accepted, although {case.because}"
     assert case.want in done.stderr
+
+
+@pytest.mark.parametrize(
+    "block", [one for one in every_block() if one.mark == "chart"], ids=lambda block: block.where.replace(" ", "-")
+)
+def test_values_in_pages_are_taken(block: Block) -> None:
+    assert rendered(yaml.safe_load(block.text))
 
 
 def test_every_value_is_in_the_schema_and_described() -> None:

@@ -38,6 +38,7 @@ class Hands(NamedTuple):
     keep: Callable[[tuple[str, str], Document], None]  # a document in a registry
     wake: Callable[[Key], None]
     forget: Callable[[Key], None]  # a model that is gone
+    tell: Callable[[Mapping[str, Any], Object], None] = lambda before, now: None  # the status before; the object now
 
 
 class Reconciler:
@@ -172,6 +173,8 @@ class Reconciler:
             return None
         self._pace.written(key, before, decision.status)
         self._measure(before, decision.status)
+        if (written := self._cache.get(KINDS[key.reconciler], key.namespace, key.name)) is not None:
+            self._hands.tell(before, written)
         await self._announce(found, decision.events)
         return None
 

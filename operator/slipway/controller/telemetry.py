@@ -56,6 +56,13 @@ class Telemetry:
             "malformed, too-large or too-many; nobody-acts: to be sent again.",
             "result",
         )
+        self.events = self._counter(
+            "slipway_events",
+            "CloudEvents for a target: sent, retried, failed (refused there, or too old) or dropped (too many waited).",
+            "target",
+            "result",
+        )
+        self.events_waiting = self._gauge("slipway_events_waiting", "CloudEvents that wait for their target.", "target")
         self.missed = self._counter("slipway_watch_missed", "Changes that only a relist found.", "kind")
         self.relisted = self._gauge(
             "slipway_last_relist_timestamp_seconds", "When everything was last listed (Unix time); 0 before the first."

@@ -1,7 +1,7 @@
 """What the platform team decided: images, store, node pools. Part of no revision hash: an upgrade moves nothing."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -72,6 +72,29 @@ class ImportSettings(Value):
     resources: dict[str, dict[str, str | int]] = Field(default_factory=lambda: dict(_IMPORT_RESOURCES))
 
 
+EventType = Literal[
+    "dev.slipway.condition.changed",
+    "dev.slipway.modelversion.refused",
+    "dev.slipway.modelversion.released",
+    "dev.slipway.modelversion.rolledback",
+]
+
+
+class EventTarget(Value):
+    """Who is told of changed conditions. What signs the events is no setting: it is read from a file."""
+
+    name: ItemName
+    url: Annotated[str, Field(max_length=1024, pattern=r"^https?://[^/?#@\s]+(/[^#\s]*)?$")]
+    types: tuple[EventType, ...] = ()  # empty: all
+
+
+class EventSettings(Value):
+    """Whom the operator tells of changed conditions, and where they may be."""
+
+    allowed_hosts: tuple[str, ...] = ()  # may be of the cluster, in a range that data.deniedCidrs names, or plain http
+    targets: Annotated[tuple[EventTarget, ...], Field(max_length=8)] = ()
+
+
 class Platform(Value):
     """Settings that shape manifests."""
 
@@ -91,6 +114,7 @@ class Platform(Value):
     data: DataAccess = Field(
         DataAccess(), description="Which hosts evaluation data may be read from over http(s) and S3."
     )
+    events: EventSettings = Field(EventSettings(), description="Who is told of changed conditions.")
     default_registry: DefaultRegistry | None = Field(None, description="ModelRegistry of models that name none.")
     implicit_models: bool = Field(
         True, description="Whether a ModelVersion without a RegisteredModel gets an implicit one, which has no gates."
