@@ -14,7 +14,7 @@ from slipway.adapters.errors import AdapterError, Conflict, Unreachable
 from slipway.api import names, tasks
 from slipway.api.facts import Facts
 from slipway.api.modelledger import ModelLedgerSpec
-from slipway.api.modelregistry import ModelRegistry, PromotionPolicy
+from slipway.api.modelregistry import Discovery, ModelRegistry, PromotionPolicy
 from slipway.api.report import PREFIX, Measured, Report, Summary
 from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
@@ -64,6 +64,11 @@ class Registry:
         """What labels may promote, as the owner of the ModelRegistry says."""
         spec = MLFLOW.spec.model_copy(update={"promotion": PromotionPolicy.model_validate(policy)})
         self.resource = MLFLOW.model_copy(update={"spec": spec})
+
+    def discovers(self) -> None:
+        """The owner of the ModelRegistry has switched discovery on for the namespace."""
+        spec = self.resource.spec.model_copy(update={"discovery": Discovery(namespace="ml", models=("*",))})
+        self.resource = self.resource.model_copy(update={"spec": spec})
 
     async def of(self, _model: object) -> Reached:
         """Every model may use it."""

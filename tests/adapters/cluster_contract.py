@@ -8,6 +8,7 @@ import pytest
 from slipway.adapters.cluster import (
     CONFIG_MAP,
     DEPLOYMENT,
+    DISCOVERY,
     EVENT,
     JOB,
     LEASE,
@@ -173,6 +174,22 @@ class ClusterContract:
         await world.as_another(world.config_map(a="theirs", b="theirs"), "")
         assert (await world.cluster.apply(world.config_map(a="ours")))["data"] == {"a": "ours", "b": "theirs"}
         assert (await world.as_another(world.config_map(b="theirs"), ""))["data"] == {"a": "ours", "b": "theirs"}
+
+    async def test_without_force_it_takes_nothing_over_and_is_a_conflict(self, world: World) -> None:
+        await world.as_another(world.config_map(a="theirs"), "")
+        with pytest.raises(Conflict):
+            await world.cluster.apply(world.config_map(a="ours", b="ours"), by=DISCOVERY, force=False)
+        found = await world.cluster.get(CONFIG_MAP, world.namespace, "settings")
+        assert found["data"] == {"a": "theirs"}
+        added = await world.cluster.apply(world.config_map(a="theirs", b="ours"), by=DISCOVERY, force=False)
+        assert added["data"] == {"a": "theirs", "b": "ours"}
+
+    async def test_defaults_belong_to_nobody_so_that_another_may_say_otherwise(self, world: World) -> None:
+        made = await world.cluster.apply(world.model(source={"name": "Flights"}), by=DISCOVERY, force=False)
+        assert made["spec"]["suspend"] is False
+        asked = world.model(suspend=True)
+        found = await world.cluster.apply(asked, by="somebody", force=False)
+        assert (found["spec"]["suspend"], found["spec"]["source"]["name"]) == (True, "Flights")
 
     async def test_what_another_took_over_does_not_go_with_us(self, world: World) -> None:
         await world.cluster.apply(world.config_map(a="ours", b="ours"))

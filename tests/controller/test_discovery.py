@@ -255,6 +255,16 @@ async def test_one_that_a_person_deletes_comes_again_while_its_label_is_there(wo
     assert world.models == {}
 
 
+async def test_once_it_is_switched_off_nothing_is_made_deleted_or_told(world: World) -> None:
+    await world.tick()
+    await world.label("another")
+    world.cluster.put(made(REGISTRY, *reversed(PLACE), spec={"backend": {"mlflow": {"uri": "http://mlflow:5000"}}}))
+    await world.tick()
+    assert set(world.models) == {"flight-air-time"}
+    status = world.cluster.objects[REGISTRY.kind, *PLACE]["status"]
+    assert "discovered" not in status and [one["type"] for one in status["conditions"]] == ["Ready"]
+
+
 async def test_an_edit_is_followed_by_what_the_next_sweep_says(world: World) -> None:
     """What the labels said when other models, or another server, were asked about makes nothing."""
     world.discovers(models=["idea"])

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from slipway.adapters.cluster import Object
+from slipway.adapters.cluster import VERSION, Object
 from slipway.adapters.errors import AdapterError, Rejected, Unauthorized
 from slipway.api.modelledger import LIMIT_BYTES, ModelLedgerSpec
 from slipway.core import claims
@@ -45,6 +45,7 @@ class Friday(RuleBasedStateMachine):
         self.refusing: set[str] = set()
         self.moved = False  # somebody has moved a label
         self.asked: int | None = None  # the version that somebody put into Production last, in the registry
+        self.stages: dict[str, str] = {}  # that somebody gave to a ModelVersion
         self.champions = ["none", "none"]  # that of the ledger before, and that of the ledger
         self.of.cluster.refuses.append(self._refuses)
         self.of.cluster.hears.append(self._a_route_is_that_of_the_ledger_or_of_the_one_before)
@@ -76,6 +77,7 @@ class Friday(RuleBasedStateMachine):
         gates=st.sampled_from([None, {}, {"validation": GATED}]),
         bad=st.sets(NUMBERS, max_size=2),
         adopted=st.sampled_from([None, None, {}, {"version": 2}]),
+        discovers=st.sampled_from([False, False, True]),
         order=st.integers(0, 999),
         promotion=st.fixed_dictionaries(
             {
@@ -90,10 +92,13 @@ class Friday(RuleBasedStateMachine):
         gates: dict[str, Any] | None,
         bad: set[int],
         adopted: dict[str, int] | None,
+        discovers: bool,
         order: int,
         promotion: dict[str, Any],
     ) -> None:
         self.of.random.seed(order)
+        if discovers:
+            self.of.registry.discovers()
         self.of.bad = bad if gates else set()
         self.spec = {**(gates or {}), "promotion": promotion}
         if adopted is not None:
@@ -117,6 +122,7 @@ class Friday(RuleBasedStateMachine):
     @rule(number=NUMBERS, stage=STAGES)
     def somebody_sets_a_stage(self, number: int, stage: str) -> None:
         name = f"flights-v{number}"
+        self.stages[name] = stage
         if ("ModelVersion", "ml", name) in self.of.cluster.objects:
             self.of.edit("ModelVersion", name, stage=stage)
         else:
@@ -198,6 +204,11 @@ class Friday(RuleBasedStateMachine):
         assert before is None or self.of.champion() is not None, "who serves, serves on"
 
     @invariant()
+    def no_label_becomes_a_stage(self) -> None:
+        for found in self.of.cluster.of(VERSION):
+            assert found["spec"].get("stage", "None") in ("None", self.stages.get(found["metadata"]["name"]))
+
+    @invariant()
     def what_was_adopted_is_never_written(self) -> None:
         assert not [write for write in self.of.cluster.writes if write[2] == "old-flights"]
 
@@ -238,6 +249,7 @@ class Friday(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def a_version_becomes_unreadable(self, number: int) -> None:
         before = self.of.route()
+        self.stages[f"flights-v{number}"] = "Sideways"
         self.of.edit("ModelVersion", f"flights-v{number}", stage="Sideways")
         self.of.settle()
         if ("ModelVersion", "ml", f"flights-v{number}") in self.of.cluster.objects and "Service" not in self.refusing:

@@ -253,7 +253,7 @@ REGISTRIES = [
          'spec.discovery.stages[0]: Unsupported value: "Archived": supported values: "Staging", "Production"'),
     Case("discovery of one stage twice", "a set has it once",
          registry(discovery={"namespace": "models", "models": ["*"], "stages": ["Staging", "Staging"]}),
-         'spec.discovery.stages[1]: Duplicate value: "Staging"'),
+         '.spec.discovery.stages: duplicate entries for key [="Staging"]'),
     Case("discovery without a limit", "a thousand are the most",
          registry(discovery={"namespace": "models", "models": ["*"], "limit": 1001}),
          "spec.discovery.limit in body should be less than or equal to 1000"),
@@ -277,6 +277,9 @@ LEDGERS = [
     Case("adopted beside a champion", "who has the traffic?",
          made("ModelLedger", "flights", {"adopted": OLD | {"serving": True}, "champion": 1, "released": [RELEASE]}),
          "spec: Invalid value: a version and an adopted Deployment do not have the traffic at once"),
+    Case("adopted by an endless label", "no label is as long as that",
+         made("ModelLedger", "flights", {"adopted": OLD | {"selector": {"a" * 318: "b"}}}),
+         "spec.adopted.selector: Invalid value: a key has at most 317 characters"),
 ]  # fmt: skip
 
 CHANGES = [
@@ -458,7 +461,7 @@ def test_columns_tell_the_story(kubectl: Kubectl) -> None:
     assert [row.split()[column] for column in (0, 1, 3, 4, 5, 6)] == ["flights", "2", "3", "20", "1", "eve"]
 
     header, row = kubectl.must("get", "mreg").splitlines()
-    assert header.split() == ["NAME", "URI", "MLFLOW", "MODELS", "READY", "REASON"]
+    assert header.split() == ["NAME", "URI", "MLFLOW", "MODELS", "DISCOVERED", "READY", "REASON"]
     assert row.split() == ["mlflow", "https://mlflow.example.com", "3.17.2", "False", "GateFailed"]
 
 

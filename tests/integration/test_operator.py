@@ -97,6 +97,15 @@ def version(number: int, model: str = "flights", stage: str = "Production") -> d
     }
 
 
+def model(name: str, source: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "slipway.dev/v1alpha1",
+        "kind": "RegisteredModel",
+        "metadata": {"name": name},
+        "spec": {"source": source},
+    }
+
+
 def registry(uri: str, secret: str = "") -> dict[str, Any]:
     auth = {"auth": {"basic": {"secretRef": {"name": secret}}}} if secret else {}
     return {
@@ -153,6 +162,49 @@ def test_what_the_registry_does_not_know_is_said(world: World) -> None:
     world.apply(1, model="trains")
     assert "trains" in world.says("trains-v1", "Resolved", "VersionNotFound")
     assert world.jobs() == {}
+
+
+TRACKING = {"app.kubernetes.io/instance": "models"}
+
+
+def test_git_and_discovery_on_one_version_are_one_object_and_one_import(world: World, mlflow: MLflowServer) -> None:
+    """Applied on the server's side and without force, as by a tool that would rather fail than take anything over."""
+    register(mlflow, "Sea Level", 2)
+    move = {"name": "Sea Level", "version": "2", "stage": "Production", "archive_existing_versions": False}
+    mlflow.post("model-versions/transition-stage", **move)
+    kubectl, here = world.kubectl, world.namespace
+    discovery = {"namespace": here, "models": ["Sea *"]}
+    kubectl.must("patch", "mreg", "mlflow", "--type=merge", f"--patch={json.dumps({'spec': {'discovery': discovery}})}")
+    found = world.says("sea-level-v2", "Resolved", "Registered")
+    assert "models:/m-" in found
+    before = {what: kubectl.object(*what.split("/")) for what in ("mv/sea-level-v2", "rmodel/sea-level")}
+    assert before["mv/sea-level-v2"]["spec"]["stage"] == "None"
+    assert before["rmodel/sea-level"]["metadata"]["annotations"]["slipway.dev/discovered"] == f"{here}/mlflow"
+    asked = model("sea-level", {"name": "Sea Level"}), version(2, "sea-level")
+    for one in asked:
+        one["metadata"]["labels"] = TRACKING
+        kubectl.must("apply", "--server-side", "--field-manager=argocd-controller", "--filename=-", stdin=one)
+    world.says("sea-level-v2", "Imported", "ImportRunning")
+    for what, was in before.items():
+        now = kubectl.object(*what.split("/"))
+        assert now["metadata"]["uid"] == was["metadata"]["uid"]
+        assert now["metadata"]["labels"] == TRACKING
+    assert kubectl.object("rmodel", "sea-level")["spec"]["source"]["registryRef"] == {
+        "name": "mlflow",
+        "namespace": here,
+    }
+    mine = kubectl.must("get", "mv,rmodel", "--output=name").split()
+    assert mine == ["modelversion.slipway.dev/sea-level-v2", "registeredmodel.slipway.dev/sea-level"]
+    assert len(world.jobs()) == 1
+    said = until("it says so", lambda: discovered(kubectl), 30)
+    assert (said["status"], said["reason"]) == ("True", "ModelsDiscovered")
+    assert kubectl.object("mreg", "mlflow")["status"]["discovered"] == 1
+
+
+def discovered(kubectl: Kubectl) -> dict[str, str]:
+    """What the ModelRegistry says of discovery."""
+    found = kubectl.object("mreg", "mlflow").get("status", {}).get("conditions", [])
+    return next((one for one in found if one["type"] == "Discovered"), {})
 
 
 def test_a_job_that_somebody_deleted_is_made_again(world: World) -> None:
