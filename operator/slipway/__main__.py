@@ -133,6 +133,7 @@ async def _receiving(port: int, receiver: Receiver, secrets: Secrets, stop: asyn
         yield
         return
     reading, server = asyncio.create_task(secrets.run(stop)), await receiver.serve(port)
+    reading.add_done_callback(lambda _: stop.set())  # only a restart helps
     try:
         yield
     finally:
