@@ -165,6 +165,7 @@ def _values(images: Images, nodes: list[dict[str, Any]]) -> dict[str, Any]:
         "pools": [cpu, gpu] if "gpu" in labelled else [cpu],
         "defaultRegistry": {"name": "mlflow", "namespace": MLFLOW},
         "caBundle": {"configMapKeyRef": manifests.AUTHORITIES},
+        "webhooks": {"enabled": True, "networkPolicy": {"from": [manifests.within(MLFLOW)]}},
     }
 
 

@@ -1,5 +1,6 @@
 """The YAML that the demo applies: MLflow, and the four objects that a person writes for Slipway. Pure."""
 
+import base64
 from typing import Any
 
 Object = dict[str, Any]
@@ -34,6 +35,11 @@ def authorities(namespace: str, certificates: str) -> Object:
     """The ConfigMap that the chart's caBundle names: whom pods trust beside the public authorities."""
     meta = {"name": AUTHORITIES["name"], "namespace": namespace}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {AUTHORITIES["key"]: certificates}}
+
+
+def within(name: str) -> Object:
+    """All pods of a namespace, as a peer of a NetworkPolicy."""
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
 def mlflow(image: str) -> list[Object]:
@@ -76,7 +82,16 @@ def _mlflow_pod(image: str) -> Object:
         "--artifacts-destination": "/data/artifacts",
         "--allowed-hosts": ",".join(hosts),
     }
-    settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "HOME": "/tmp"}
+    settings = {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "HOME": "/tmp",
+        # Webhooks to a Service of the cluster, by http. The key is as secret as the demo; a team's comes from a Secret.
+        "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": base64.urlsafe_b64encode(b"the key of a demo's own MLflow..").decode(),
+        "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+        "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+        "MLFLOW_WEBHOOK_CACHE_TTL": "1",
+    }
     server = {
         "name": "mlflow",
         "image": image,

@@ -39,6 +39,7 @@ CASES = [
     Case("with a time that is none", Request(more={TIMESTAMP: "today"}), 400, "malformed"),
     Case("not a POST", Request(method="GET"), 404, "malformed"),
     Case("a path that names no registry", Request(path="/"), 404, "malformed"),
+    Case("below a path of a proxy", Request(path="/slipway/hooks/ml/mlflow"), 204, "taken"),
     Case("a path that goes up", Request(path="/ml/%2e%2e/mlflow"), 404, "malformed"),
 ]  # fmt: skip
 

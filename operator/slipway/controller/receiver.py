@@ -29,7 +29,8 @@ PASS_ON_SECONDS = 5.0
 REMEMBERED = 4096  # deliveries; only genuine ones are
 SOURCES = 1024  # addresses whose rate is known
 FORWARDED = "X-Slipway-Forwarded"
-PATH = re.compile(r"/([a-z0-9.-]{1,253})/([a-z0-9.-]{1,253})")
+_NAME = r"/([a-z0-9][a-z0-9.-]{0,252})"
+PATH = re.compile(rf"(?:/.*)?{_NAME}{_NAME}")  # a proxy may put a path before it
 _HANDLER = {
     "access_log": None, "auto_decompress": False, "lingering_time": 1.0, "keepalive_timeout": CONNECTION_SECONDS,
     "max_line_size": 2048, "max_field_size": 8190, "max_headers": 64,
