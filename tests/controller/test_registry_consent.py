@@ -6,7 +6,7 @@ import pytest
 
 from tests.controller.labels_world import MOMENT_SECONDS, by_registry, declared, moved, released
 from tests.declared import GATED, model, version
-from tests.simulation import Simulation
+from tests.simulation import Simulation, digest_of
 
 
 def test_what_was_rolled_back_stays_out_though_the_model_could_not_be_read_for_a_while() -> None:
@@ -124,6 +124,61 @@ def test_a_refused_version_keeps_its_alias_where_the_policy_says_so_although_ano
         ("champion",),
         "Production",
     )
+
+
+@pytest.mark.parametrize("why", ["withdrawn", "superseded"])
+def test_a_version_that_was_asked_for_in_vain_while_rollouts_are_held_is_rolled_back_as_before(why: str) -> None:
+    of = by_registry()
+    served_two(of)
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1, by=eve, reason=leaks"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    moved(of, 2, "Production")
+    assert (released(of, 2), of.registry.labels[2].stage) == ("Held", "Production")
+    if why == "withdrawn":
+        moved(of, 2, "Archived")
+    else:
+        of.down.add(3)
+        moved(of, 3, "Production")
+    said = of.condition("ModelVersion", "flights-v2", "Released")
+    assert (said["reason"], "eve: leaks" in said["message"]) == ("RolledBack", True)
+    of.edit("RegisteredModel", "flights", annotations={"resume": "now"})
+    of.settle()
+    of.advance(700)
+    assert of.route() == "1"
+    moved(of, 2, "None")
+    moved(of, 2, "Production")
+    assert (of.route(), of.ledger().rolled_back) == ("2", ())  # type: ignore[union-attr]
+
+
+def test_a_retry_lets_a_version_return_that_was_rolled_back_and_asks_once() -> None:
+    of = by_registry()
+    served_two(of)
+    rolled_back(of)
+    of.down.add(2)
+    of.edit("ModelVersion", "flights-v2", annotations={"retry": "now"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    asked = of.ledger().following  # type: ignore[union-attr]
+    of.advance(700)
+    assert of.ledger().following == asked, "it is asked for once"  # type: ignore[union-attr]
+    of.down.clear()
+    of.settle()
+    assert of.route() == "2"
+
+
+def test_whoever_edits_a_version_keeps_it_from_no_return() -> None:
+    of = by_registry()
+    served_two(of)
+    of.edit("ModelVersion", "flights-v1", digest=digest_of(6))
+    of.settle()
+    moved(of, 1, "Production", archive_others=True)
+    assert of.route() == "1"
+    assert of.condition("ModelVersion", "flights-v1", "Ready")["reason"] == "DigestMismatch"
+    of.edit("ModelVersion", "flights-v2", digest=digest_of(6))
+    of.settle()
+    moved(of, 2, "Production", archive_others=True)
+    assert of.route() == "1", "above the champion it comes anew, and its pin is obeyed"
 
 
 def test_a_promotion_waits_for_approval_and_the_registry_says_so() -> None:

@@ -192,6 +192,19 @@ def test_of_two_versions_that_are_moved_between_two_sweeps_the_one_that_was_move
     assert (of.route(), of.registry.labels[3].stage, of.registry.labels[4].stage) == ("3", "Production", "Archived")
 
 
+@pytest.mark.parametrize("back", ["None", "Archived"])
+def test_the_pods_of_a_first_version_that_is_withdrawn_are_deleted(back: str) -> None:
+    of = by_registry()
+    of.down.add(1)
+    moved(of, 1, "Production")
+    assert ("Deployment", "ml", "flights-v1") in of.cluster.objects
+    moved(of, 1, back)
+    assert [key for key in of.cluster.objects if key[0] == "Deployment"] == []
+    of.down.clear()
+    moved(of, 2, "Production")
+    assert of.route() == "2"
+
+
 def test_a_request_that_comes_while_labels_are_written_is_not_overwritten() -> None:
     of = by_registry()
     moved(of, 1, "Production")

@@ -15,6 +15,7 @@ RELEASES = 10  # kept at most, champion and predecessor included
 ROLLED_BACK = 12
 TOLD = 12
 SHOWN = 24
+STARTED = 4
 TAKEN_BACK = 12
 SELECTOR_LABELS, SELECTOR_BYTES = 8, 400  # of an adopted Deployment's selector; bytes as JSON
 WHO_BYTES, REASON_BYTES = 64, 96  # as JSON: what keeps the whole within LIMIT_BYTES
@@ -182,6 +183,14 @@ class ModelLedgerSpec(Value):
     ] = None
     since: Annotated[Time | None, Field(description="Since when it has been so (RFC 3339).")] = None
     shift: Annotated[Shift | None, Field(description="A rollout under way.")] = None
+    started: Annotated[
+        tuple[Number, ...],
+        Field(
+            max_length=STARTED,
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+            description="Versions whose pods were started while none ever had the traffic.",
+        ),
+    ] = ()
     against_stage: Annotated[
         bool, Field(description="Whether a rollback returned to the champion although its stage said Archived.")
     ] = False

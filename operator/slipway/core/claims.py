@@ -161,6 +161,7 @@ def answer(ledger: ModelLedgerSpec, refused: bool, retry: str) -> ModelLedgerSpe
         return ledger
     changes: dict[str, object] = {"request": None}
     if refused:
+        ledger = released_again(ledger, number)  # it was proven anew: that is why it is out now
         others = tuple(one for one in following.taken_back if one.version != number)
         changes |= {"taken_back": (*others, TakenBack(version=number, retry=retry))[-TAKEN_BACK:], "restore": True}
     return ledger.model_copy(update={"following": following.model_copy(update=changes)})
@@ -187,9 +188,17 @@ def ask_again(ledger: ModelLedgerSpec, number: int, retry: str, now: datetime) -
     following = ledger.following or Following()
     left = tuple(one for one in following.taken_back if one.version != number)
     request = Request(version=number, at=now.strftime("%Y-%m-%dT%H:%M:%SZ"), retry=retry, again=True)
-    return ledger.model_copy(
-        update={"following": following.model_copy(update={"request": request, "taken_back": left})}
+    back = tuple(
+        one.model_copy(update={"retry": retry}) if one.version == number else one for one in ledger.rolled_back
     )
+    changes = {"request": request, "taken_back": left}
+    return ledger.model_copy(update={"following": following.model_copy(update=changes), "rolled_back": back})
+
+
+def released_again(ledger: ModelLedgerSpec, number: int) -> ModelLedgerSpec:
+    """The ledger, once a version is rolled back no longer."""
+    kept = tuple(one for one in ledger.rolled_back if one.version != number)
+    return ledger if kept == ledger.rolled_back else ledger.model_copy(update={"rolled_back": kept})
 
 
 def withdraw(ledger: ModelLedgerSpec, numbers: Collection[int]) -> ModelLedgerSpec:

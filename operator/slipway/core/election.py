@@ -117,9 +117,9 @@ def refused(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> 
     release = ledger.release(number)
     if release is not None and number == ledger.champion:
         return False
-    if release is not None and version.spec.digest not in (None, release.digest):
-        return True
     returns = release is not None and is_way_back(ledger, number)  # nothing is asked of it
+    if release is not None and version.spec.digest not in (None, release.digest):
+        return not (returns and seen.by_registry)
     if returns or (release is not None and not _failed_validation(version)):
         return False
     if status.observed_generation != version.metadata.generation:
@@ -156,13 +156,15 @@ def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersio
     Going back below the champion asks for nothing: the older version was there before. A version above the champion
     comes into Production anew, so gates that were changed meanwhile are asked first.
     """
-    release = ledger.release(version.spec.version)
+    release, back = ledger.release(version.spec.version), is_way_back(ledger, version.spec.version)
+    if release is not None and back and seen.by_registry:  # whoever may edit a version may not keep it from returning
+        return True
     if release is None or version.status.digest not in (None, release.digest):
         return False
     if version.spec.digest not in (None, release.digest):
         return False
     proof = version.status.validation
-    if is_way_back(ledger, version.spec.version):
+    if back:
         return True
     if proof is None:  # its status was lost: nobody knows any more what it was asked
         return False

@@ -146,7 +146,9 @@ def _was_replaced(ledger: ModelLedgerSpec, number: int) -> bool:
 def _out_of_use(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> RegistryLabels:
     """The labels of a version that is out of use; an alias is on one version only, the highest."""
     others = (one.spec.version for one in seen.versions if seen.stage(one, ledger) == "Archived")
-    first = max((*others, *(one.version for one in ledger.rolled_back if one.version != ledger.champion)), default=0)
+    first = max(
+        (*others, *(one.version for one in ledger.rolled_back if is_rolled_back(ledger, one.version))), default=0
+    )
     labels = seen.stages.archived
     return labels if number == first else RegistryLabels(stage=labels.stage)
 

@@ -116,6 +116,7 @@ def move(ledger: ModelLedgerSpec, to: Release, history_limit: int, now: datetime
     """The traffic goes on to a version; who had it becomes the predecessor."""
     kept = _remember(ledger, to, ledger.champion, history_limit, now)
     predecessor = ledger.champion if ledger.champion != to.version else ledger.predecessor
+    ledger = claims.released_again(ledger, to.version)
     return _at(
         ledger, now, champion=to.version, predecessor=predecessor, released=kept, shift=None, against_stage=False
     )
@@ -143,7 +144,7 @@ def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Comman
     others = [one.version for one in ledger.released if one.version not in (*stays_out, to.version)]
     predecessor = others[-1] if others else None
     return _at(
-        claims.withdraw(ledger, {*stays_out, to.version}),
+        claims.withdraw(ledger, {*out, to.version}),
         now,
         champion=to.version,
         predecessor=predecessor,
@@ -171,6 +172,13 @@ def go_back_to_adopted(seen: ModelSeen, ledger: ModelLedgerSpec, to: Adopted, as
         handled=ledger.handled.model_copy(update={"rollback": asked.hash}),
         against_stage=False,
     )
+
+
+def start(ledger: ModelLedgerSpec, candidate: int | None) -> ModelLedgerSpec:
+    """The pods of a candidate are started while none ever had the traffic."""
+    if ledger.since or candidate is None or candidate in ledger.started:
+        return ledger
+    return ledger.model_copy(update={"started": (*ledger.started, candidate)[-modelledger.STARTED :]})
 
 
 def stop(ledger: ModelLedgerSpec, now: datetime) -> ModelLedgerSpec:
@@ -210,7 +218,10 @@ def forgive(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
 
 
 def _asked_again(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
-    """Where labels decide: what was refused or rolled back is asked for by a retry, or by moving its label anew."""
+    """Where labels decide: what was refused or rolled back is asked for by a retry, or by moving its label anew.
+
+    The reason of a rollback is kept until the version serves again: the request may be withdrawn.
+    """
     following = ledger.following or Following()
     out = {one.version: one.retry for one in following.taken_back} | {o.version: o.retry for o in ledger.rolled_back}
     for number, retry in out.items():
@@ -219,9 +230,7 @@ def _asked_again(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
             continue
         if retry_hash(version) not in ("", retry):
             ledger = claims.ask_again(ledger, number, retry_hash(version), seen.now)
-    request = ledger.following.request if ledger.following else None
-    kept = tuple(one for one in ledger.rolled_back if request is None or one.version != request.version)
-    return ledger if kept == ledger.rolled_back else ledger.model_copy(update={"rolled_back": kept})
+    return ledger
 
 
 def rerecord(ledger: ModelLedgerSpec, number: int, record: str, inputs: str) -> ModelLedgerSpec:
@@ -240,7 +249,10 @@ def tell(ledger: ModelLedgerSpec, told: Iterable[Told]) -> ModelLedgerSpec:
 
 
 def is_rolled_back(ledger: ModelLedgerSpec, number: int) -> RolledBack | None:
-    """Why a version does not come back by itself; None if it may."""
+    """Why a version does not come back by itself; None if it may, or if it was asked for since."""
+    request = ledger.following.request if ledger.following else None
+    if request is not None and request.version == number:
+        return None
     return next((one for one in ledger.rolled_back if one.version == number), None)
 
 
@@ -263,7 +275,8 @@ def _at(ledger: ModelLedgerSpec, now: datetime, **changes: object) -> ModelLedge
     if following is not None:
         waits = following.request is not None and following.request.version != changes.get("champion")
         following = following.model_copy(update={"archived": "Aside", "read_at": None, "restore": waits})
-    return ledger.model_copy(update={"since": stamp(now), "following": following, "adopted": adopted, **changes})
+    at = {"since": stamp(now), "started": (), "following": following, "adopted": adopted}
+    return ledger.model_copy(update=at | changes)
 
 
 def _remember(

@@ -48,6 +48,7 @@ def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     frozen = set(live) if seen.invalid else {warm, candidate} if election.back else {warm}
     records = {number: _of(seen, ledger, number, number in frozen) for number in live}
     ledger = _rerecorded(seen, ledger, {number: one for number, one in records.items() if number not in frozen})
+    ledger = ledgers.start(ledger, candidate)
     if not seen.invalid:
         ledger = ledgers.tell(ledger, labels.told(seen, ledger))
     acts = [
@@ -58,7 +59,7 @@ def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     if ledger.since:
         acts.append(Apply(serving.service(seen.model, ledger.champion, ledger.serving_adopted), "route"))
         acts += _budget(seen, ledger)
-    if ledger.since and seen.route == ledgers.route(ledger):
+    if not ledger.since or seen.route == ledgers.route(ledger):
         acts += _retired(seen, ledger, records)
     return Plan(election, ledger, candidate, in_order(acts), _again(seen, ledger, election, again), impossible)
 
@@ -262,13 +263,18 @@ def warm_until(seen: ModelSeen, ledger: ModelLedgerSpec) -> str | None:
 
 
 def _retired(seen: ModelSeen, ledger: ModelLedgerSpec, records: Mapping[int, Record | None]) -> list[Act]:
-    """Deployments that nobody needs any more, and records that neither a release nor a pod names."""
+    """Deployments that nobody needs any more, and records that neither a release nor a pod names.
+
+    While none ever had the traffic, only what the ledger says to have been started: it may be a new one.
+    """
     namespace = seen.model.metadata.namespace
     gone: list[Act] = [
         Delete(_deployment(seen, number), "another version serves and it is not kept warm")
-        for number in seen.pods
-        if number not in records
+        for number in (seen.pods if ledger.since else ledger.started)
+        if number in seen.pods and number not in records
     ]
+    if not ledger.since:
+        return gone
     named = {(one.version, one.record) for one in ledger.released}
     named |= {(number, one.hash) for number, one in records.items() if one}
     named |= {(number, one.record) for number, one in seen.pods.items()}
