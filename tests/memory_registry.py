@@ -282,7 +282,7 @@ class MemoryRegistry:
                 other in self._models[name]
                 and self._models[name][other][1].stage.lower() == (write.stage or "").lower()
             ):
-                yield partial(self._enter, name, other, "Archived")
+                yield partial(self._enter, name, other, write.aside)
         for key, value in write.tags.items():
             yield partial(self._tag, name, number, key, value)
 

@@ -14,7 +14,7 @@ from slipway.adapters.errors import AdapterError, Conflict, Unreachable
 from slipway.api import names, tasks
 from slipway.api.facts import Facts
 from slipway.api.modelledger import ModelLedgerSpec
-from slipway.api.modelregistry import Discovery, ModelRegistry, PromotionPolicy
+from slipway.api.modelregistry import Discovery, ModelRegistry, PromotionPolicy, Stages
 from slipway.api.report import PREFIX, Measured, Report, Summary
 from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
@@ -31,7 +31,7 @@ from slipway.controller.watch import Wakes, Watch
 from slipway.core.decision import Document
 from slipway.core.facts import Logged, bounded
 from slipway.core.news import changes
-from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Silent, Write
+from slipway.core.registry import Absent, Contest, Entry, Labels, RegistryModel, Silent, Write
 from slipway.resources import naming
 from slipway.resources.platform import Platform
 
@@ -57,6 +57,7 @@ class Registry:
     read_at: str = ""
     gone: set[int] = field(default_factory=set)  # versions that it has said to be deleted
     silent: bool = False
+    wrote: dict[int, Write] = field(default_factory=dict)  # the last that had tags, by version
     moves: int = 0  # the clock of what enters a stage
     resource: ModelRegistry = MLFLOW
 
@@ -68,6 +69,11 @@ class Registry:
     def discovers(self) -> None:
         """The owner of the ModelRegistry has switched discovery on for the namespace."""
         spec = self.resource.spec.model_copy(update={"discovery": Discovery(namespace="ml", models=("*",))})
+        self.resource = self.resource.model_copy(update={"spec": spec})
+
+    def maps(self, **stages: Any) -> None:
+        """Which labels stand for which stage, as the owner of the ModelRegistry says."""
+        spec = self.resource.spec.model_copy(update={"stages": Stages.model_validate(stages)})
         self.resource = self.resource.model_copy(update={"spec": spec})
 
     async def of(self, _model: object) -> Reached:
@@ -90,9 +96,11 @@ class Registry:
         """Nothing is refused for long."""
         return SILENT if self.silent else None
 
-    def contested(self, _model: Key, _version: int) -> str | None:
-        """Nobody else writes."""
-        return None
+    def contested(self, _model: Key, version: int) -> Contest | None:
+        """Whether somebody has made something else of the tags that were written."""
+        write, tags = self.wrote.get(version), self.swept.get(version, NO_LABELS).tags
+        contests = write is not None and any(tags.get(key, value) != value for key, value in write.tags.items())
+        return Contest("somebody else writes", write.tags) if write and contests else None
 
     def ask(self, lookup: Lookup) -> Entry | Absent | Silent | None:
         """Every version is registered."""
@@ -120,13 +128,15 @@ class Registry:
                 self.put(one.version, one.stage)
             for number in one.archive:
                 if number in self.labels and self.labels[number].stage == one.stage:
-                    self.put(number, "Archived")
+                    self.put(number, one.aside)
                     self._read(number)
             if one.alias and one.alias not in there.aliases:
                 self.name(one.version, one.alias)
             there = self.labels[one.version]
             there = replace(there, aliases=tuple(alias for alias in there.aliases if alias != one.without))
             self.labels[one.version] = replace(there, tags={**there.tags, **one.tags})
+            if one.tags:
+                self.wrote[one.version] = one
             self._read(one.version)
         return before != self.labels
 

@@ -176,6 +176,13 @@ class TestLabels:
         assert left == ["Archived", "Staging", "Production", "None"]
         assert await self.labels(shelf, name, new) == Labels("Production", (), {"a": "1"})
 
+    async def test_those_that_are_named_go_where_the_write_says(self, shelf: Shelf, name: str) -> None:
+        model = shelf.log(Model(MLMODEL))
+        one, two = shelf.register(name, model), shelf.register(name, model)
+        await shelf.registry.write(name, Write(one, "Production"))
+        await shelf.registry.write(name, Write(two, "Production", archive=(one,), aside="None"))
+        assert [(await self.labels(shelf, name, version)).stage for version in (one, two)] == ["None", "Production"]
+
     async def test_every_legal_tag_arrives_as_it_is(self, shelf: Shelf, name: str) -> None:
         version = shelf.register(name, shelf.log(Model(MLMODEL)))
         tags = {"a.b-c_d/e f:g": 'é "quoted" \n {json: 1} 中 <&>%00', "ü" * 250: "", "z": "x" * 100_000}

@@ -192,12 +192,18 @@ class TestContested:
         await world.server.write("flights", Write(2, tags={STATE: "RolledBack"}))
         assert await world.sweep() == {FLIGHTS}
         said = world.labeller.contested(FLIGHTS, 2)
-        assert said is not None and '"RolledBack"' in said and "clusterName" in said
+        assert said is not None and '"RolledBack"' in said.said and "clusterName" in said.said
         want(world, SERVES)
         assert await world.labeller.label(FLIGHTS) == REFUSED_SECONDS
         refusal = world.labeller.refusal(FLIGHTS, 2)
         assert refusal is not None and refusal.reason == "RegistryContested"
         assert seen(world, 2).tags == {STATE: "RolledBack"}, "it is not written again"
+        await world.server.write("flights", Write(2, "Staging"))
+        await world.sweep()
+        want(world)
+        want(world, SERVES)
+        await world.labeller.label(FLIGHTS)
+        assert seen(world, 2) == Labels("Production", ("champion",), {STATE: "RolledBack"}), "its labels are"
 
     async def test_a_new_fact_is_written_all_the_same(self, world: World) -> None:
         want(world, SERVES)
@@ -235,6 +241,9 @@ class TestContested:
         refusal = world.labeller.refusal(FLIGHTS, 2)
         assert moves == FIGHT_WRITES and refusal is not None and refusal.reason == "RegistryContested"
         assert "stage Production and alias champion of version 2" in refusal.message
+        want(world, replace(SERVES, tags={STATE: "Serving since"}))
+        await world.labeller.label(FLIGHTS)
+        assert seen(world, 2) == Labels("Staging", ("champion",), {STATE: "Serving since"}), "its tags are written"
         world.now += FIGHT_SECONDS
         want(world)
         want(world, serves)

@@ -195,3 +195,27 @@ class TestWhich:
         world.registry("no uri")
         found = await world.registries.of(model())
         assert isinstance(found, Silent) and found.reason == "InvalidSpec" and "uri" in found.message
+
+
+@pytest.mark.parametrize(
+    ("stages", "says"),
+    [
+        ({"Production": {"stage": "Staging"}}, "Staging and Production must not have the same stage"),
+        (
+            {"Archived": {"stage": "Archived", "alias": "champion"}},
+            "Production and Archived must not have the same alia",
+        ),
+        ({"Production": {"stage": "None"}, "Archived": {"stage": "None"}}, ""),
+    ],
+)
+def test_a_registry_that_was_stored_with_stages_that_share_a_label_is_not_used_and_says_so(
+    stages: dict[str, Any], says: str
+) -> None:
+    world = World(connect=lambda _: MemoryRegistry())
+    world.registry(stages=stages)
+    found = world.registries.resource(PLACE)
+    if says:
+        assert isinstance(found, Silent) and (found.reason, found.retry) == ("InvalidSpec", False)
+        assert found.message.startswith("ModelRegistry ml/mlflow cannot be read: spec.stages") and says in found.message
+    else:
+        assert isinstance(found, ModelRegistry)

@@ -26,6 +26,21 @@ def test_a_champion_without_its_label_serves_on_and_only_archiving_it_retires_it
     assert of.route() == "1"
 
 
+def test_somebody_who_writes_our_tags_keeps_no_refused_version_in_production() -> None:
+    of = by_registry(bad={2})
+    moved(of, 1, "Production")
+    of.registry.labels[1] = replace(of.registry.labels[1], tags={"slipway.dev/test/ml/state": "of another"})
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.condition("ModelVersion", "flights-v1", "Synced")["reason"] == "RegistryContested"
+    moved(of, 2, "Production", alias="champion", archive_others=True)
+    of.advance(700)
+    champion = of.registry.labels[1]
+    assert (champion.stage, champion.aliases, of.registry.labels[2].stage) == ("Production", ("champion",), "Archived")
+    assert champion.tags == {"slipway.dev/test/ml/state": "of another"}
+
+
 @pytest.mark.parametrize("there", ["Cluster", "Registry"])
 def test_another_source_moves_nothing(there: str) -> None:
     of = by_registry()

@@ -8,7 +8,7 @@ from slipway.core.drift import synced
 from slipway.core.labels import wanted
 from slipway.core.ledger import EMPTY
 from slipway.core.observed import ModelSeen
-from slipway.core.registry import Labels, RegistryModel, Silent
+from slipway.core.registry import Contest, Labels, RegistryModel, Silent
 
 from tests.worlds import REGISTRY, STAMP, ledger_after, model_seen, pods_of, proven, serves, version, with_ledger
 
@@ -87,8 +87,11 @@ def test_a_stage_that_the_registry_refused_is_no_drift() -> None:
 
 def test_another_operator_of_the_same_name_is_named_and_not_written_over() -> None:
     seen = labelled(model_seen((version(1),), serves(1), (pods_of(1),)), 1, NOTHING)
-    contested = replace(seen, contested={1: "the tag state says 'Serving since yesterday'"})
+    (write,) = promotion.decide(seen).labels
+    contested = replace(seen, contested={1: Contest("the tag state says 'Serving since yesterday'", write.tags)})
     assert (told(contested, 1), promotion.decide(contested).labels) == (("False", "RegistryContested"), ())
+    new = replace(contested, contested={1: Contest("", {})})
+    assert promotion.decide(new).labels == (write,), "what was never written is written once"
 
 
 def test_a_version_that_is_not_in_play_has_nothing_to_be_told() -> None:

@@ -23,8 +23,6 @@ from .mlflow_sources import MLMODEL, PROXY, Found, Sources
 from .mlflow_webhooks import Webhooks
 from .ports import Connection
 
-ARCHIVED = "Archived"
-
 
 def _unobserved(operation: str, result: str, seconds: float) -> None:
     """Counts nothing."""
@@ -246,8 +244,8 @@ class MLflowRegistry:
         for number in write.archive:
             other = await self._find(found.name, number)
             if isinstance(other, Found) and other.labels.stage.lower() == (write.stage or "").lower():
-                moved = {**other.key, "stage": ARCHIVED, "archive_existing_versions": False}
-                steps.append(_Step("model-versions/transition-stage", f"archive {other}", moved))
+                moved = {**other.key, "stage": write.aside, "archive_existing_versions": False}
+                steps.append(_Step("model-versions/transition-stage", f"move {other} to stage {write.aside}", moved))
         return steps
 
     async def _holder(self, name: str, alias: str) -> int | None:

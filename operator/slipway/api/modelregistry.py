@@ -1,8 +1,9 @@
 """ModelRegistry: an MLflow server, how to reach it, and who may use it."""
 
-from typing import Annotated, ClassVar, Literal
+import itertools
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .base import Duration, LabelValue, Namespace, ResourceName, Time, Value, exactly_one, rules
 from .condition import ObjectStatus
@@ -175,6 +176,17 @@ class Stages(Value):
     archived: Annotated[RegistryLabels, Field(alias="Archived", description="For a version that was replaced.")] = (
         RegistryLabels(stage="Archived")
     )
+
+    @model_validator(mode="after")
+    def _are_apart(self) -> Self:
+        """Objects that were stored before the rules were there keep none of them."""
+        for label in ("stage", "alias"):
+            there = {"Staging": self.staging, "Production": self.production, "Archived": self.archived}
+            named = {name: getattr(one, label) for name, one in there.items()}
+            for name, other in itertools.combinations(named, 2):
+                if named[name] == named[other] and named[name] not in (None, "None"):
+                    raise ValueError(f"{name} and {other} must not have the same {label}")
+        return self
 
 
 class Webhook(Value):

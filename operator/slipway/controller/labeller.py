@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from ..adapters.errors import AdapterError, Conflict, NotActing, Rejected, Unreachable
 from ..adapters.ports import Registry, silence
 from ..core.reasons import Reason
-from ..core.registry import Absent, Labels, RegistryModel, Silent, Write
+from ..core.registry import Absent, Contest, Labels, RegistryModel, Silent, Write
 from ..logs import about
 from .identity import Place
 from .queue import Key, Queue
@@ -92,6 +92,7 @@ class Labeller:
         if known.wanted == wanted:
             return
         known.wanted = wanted
+        known.written = {n: one for n, one in known.written.items() if one[:2] == (registry, registered_name)}
         others = {write.version for write in writes if known.refusals.get(write.version, (write,))[0] != write}
         known.refusals = {number: why for number, why in known.refusals.items() if number not in others}
         if all(write.version in known.refusals for write in writes):  # each was refused as it is
@@ -106,8 +107,8 @@ class Labeller:
         refused = known.refusals.get(version) if known else None
         return refused[1] if refused else None
 
-    def contested(self, model: Key, version: int) -> str | None:
-        """Who else writes Slipway's tags on a version: what they say now, against what was written and seen there."""
+    def contested(self, model: Key, version: int) -> Contest | None:
+        """Whether somebody else writes Slipway's tags on a version: they say something else than was written there."""
         known = self._models.get(model)
         if known is None or version not in known.written:
             return None
@@ -116,11 +117,12 @@ class Labeller:
         labels = seen.labels.get(version) if isinstance(seen, RegistryModel) else None
         for key, value in write.tags.items() if labels else ():
             if labels and labels.tags.get(key, value) != value:
-                return (
+                said = (
                     f'the tag "{key}" of version {version} says "{labels.tags[key][:100]}" and was written as '
                     f'"{value[:100]}": another operator with the same clusterName writes into this registry, or a '
                     "person does; give each operator a name of its own."
                 )
+                return Contest(said, write.tags)
         return None
 
     def forget(self, model: Key) -> None:
@@ -208,20 +210,18 @@ class Labeller:
         """One after the other; the first that finds nobody ends it."""
         refusals: dict[int, Silent] = {}
         for number, write in enumerate(wanted.writes):
-            wrote = known.written.get(write.version) == (wanted.registry, wanted.name, replace(write, expected=None))
-            if wrote and (said := self.contested(model, write.version)):  # two who insist would write for ever
-                refusals[write.version] = Silent("RegistryContested", said, False)
-                continue
+            contest, said, asked = self.contested(model, write.version), "", write
+            if contest and contest.tags == write.tags:  # two who insist would write for ever
+                said, asked = contest.said, replace(write, tags={})
             if known.fights(write, self._clock()):
-                refusals[write.version] = Silent("RegistryContested", _fought(write), False)
-                continue
+                said, asked = _fought(write), Write(write.version, tags=asked.tags)
             try:
-                why = await self._write(known, wanted, write, client)
+                why = await self._write(known, wanted, asked, client)
             except Unreachable as error:
                 left = {one.version for one in wanted.writes[number:]}
                 return refusals | dict.fromkeys(left, silence(error))
-            if why is not None:
-                refusals[write.version] = why
+            if why is not None or said:
+                refusals[write.version] = why or Silent("RegistryContested", said, False)
         return refusals
 
     async def _write(self, known: _Model, wanted: _Wanted, write: Write, client: Registry) -> Silent | None:
@@ -248,8 +248,8 @@ class Labeller:
         if isinstance(labels, Absent):
             return Silent(labels.reason, labels.message, False)
         self._sweeper.confirm(wanted.registry, wanted.name, write.version, labels)
-        if _tagged(labels, write):
-            known.written[write.version] = (wanted.registry, wanted.name, replace(write, expected=None))
+        if write.tags and _tagged(labels, write):
+            known.written[write.version] = (wanted.registry, wanted.name, write)
         if why is None and not _says(labels, write):
             said = f"the registry took the labels of version {write.version} and does not show them: it says {labels}"
             return Silent(Reason.RegistryRejected, said, False)

@@ -34,7 +34,7 @@ from ..core.discovery import Around, Present
 from ..core.observed import ModelSeen, Record, VersionSeen
 from ..core.reasons import Reason
 from ..core.registries import RegistrySeen
-from ..core.registry import Absent, Entry, RegistryModel, RegistryState, Silent
+from ..core.registry import Absent, Contest, Entry, RegistryModel, RegistryState, Silent
 from ..resources import naming, serving
 from ..resources.platform import Platform
 from . import deployments
@@ -75,7 +75,7 @@ class LabelWriter(Protocol):
         """Why they could not be written."""
         ...
 
-    def contested(self, model: Key, version: int) -> str | None:
+    def contested(self, model: Key, version: int) -> Contest | None:
         """What another writer has made of ours since."""
         ...
 

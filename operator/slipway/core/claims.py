@@ -15,6 +15,7 @@ from ..api.modelversion import ModelVersion, Stage
 from .registry import Labels, RegistryModel
 
 By = Literal["Stage", "Alias", "Both"]
+ARCHIVED = "Archived"  # the stage to which MLflow by itself moves what another version pushes out
 RETIRE_SECONDS = 20  # between two sweeps that show the champion archived, until it is retired
 
 
@@ -55,6 +56,12 @@ def stage_shown(labels: Labels, stages: Stages) -> Stage:
 def in_production(labels: Labels, stages: Stages) -> bool:
     """Whether the registry has the version in the stage of Production, whatever its aliases say."""
     return _is(labels.stage, stages.production.stage)
+
+
+def _is_aside(labels: Labels, stages: Stages) -> bool:
+    """Whether it is in the stage of what was replaced; MLflow's own, where none is mapped."""
+    mapped = stages.archived.stage
+    return labels.stage == (mapped if mapped not in (None, "None") else ARCHIVED)
 
 
 def _by(labels: Labels, stages: Stages) -> By | None:
@@ -227,7 +234,7 @@ def _change(
     there = [number for number in shown if number >= lowest or number == champion]
     by_stage = frozenset(number for number in there if is_new(number, "Stage"))
     by_alias = frozenset(number for number in there if is_new(number, "Alias"))
-    archived = {number for number, one in registry.labels.items() if _is(one.stage, stages.archived.stage)}
+    archived = {number for number, one in registry.labels.items() if _is_aside(one, stages)}
     moved_out = frozenset(number for number in archived if known.get(number) in ("Stage", "Both"))
     if champion is not None and champion in moved_out and not by_stage and before.archived == "":
         by_stage = _in_its_place(before, shown, champion, registry.labels)
@@ -312,9 +319,14 @@ def _archived(following: Following, ledger: ModelLedgerSpec, registry: RegistryM
     labels = registry.labels.get(ledger.champion or 0)
     said: Literal["", "Aside", "Seen", "Asked"] = ""
     read_at: str | None = None
-    if labels is not None and _is(labels.stage, stages.archived.stage):
+    if labels is not None and _is_aside(labels, stages):
         said, read_at = following.archived, following.read_at
-        if following.request is not None or (said == "" and _was_pushed_out(registry, ledger.champion, labels.moved)):
+        mapped = _is(labels.stage, stages.archived.stage)  # a stage that stands for nothing retires nobody
+        if (
+            following.request is not None
+            or not mapped
+            or (said == "" and _was_pushed_out(registry, ledger.champion, labels.moved))
+        ):
             said, read_at = "Aside", None
         elif said == "":
             said, read_at = "Seen", registry.read_at or None

@@ -4,6 +4,8 @@ Labels that differ are drift once they were as asked: somebody has moved them. D
 where the policy says so.
 """
 
+from dataclasses import replace
+
 from ..api.modelledger import ModelLedgerSpec
 from ..api.modelversion import ModelVersion
 from . import claims
@@ -21,9 +23,19 @@ def writes(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Write, ...]:
     found = []
     for version in in_play(seen, ledger):
         one = wanted(seen, ledger, version)
-        if one is not None and synced(seen, ledger, version).reason in _UNWRITTEN:
-            found.append(one.write)
+        if one is not None and (due := _due(seen, ledger, version, one)):
+            found.append(due)
     return tuple(found)
+
+
+def _due(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, one: Wanted) -> Write | None:
+    """What of it has to be written: all, or stage and alias alone where somebody else insists on the tags."""
+    verdict, number = synced(seen, ledger, version), version.spec.version
+    labels = seen.known.labels.get(number) if seen.known else None
+    if verdict.reason is Reason.RegistryContested and labels is not None:
+        one = replace(one, write=replace(one.write, tags={}))
+        verdict = _compared(replace(seen, label_refusals={}), ledger, number, one, labels)
+    return one.write if verdict.reason in _UNWRITTEN else None
 
 
 # What a version reads while the registry does not say what it should, and the label writer is to go on trying.
@@ -48,8 +60,9 @@ def synced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> V
         return unknown(Reason.LabelsPending)
     if number not in {other.spec.version for other in in_play(seen, ledger)}:
         return passed(Reason.NotTold)
-    if said := seen.contested.get(number):
-        return failed(Reason.RegistryContested, said)
+    contest = seen.contested.get(number)
+    if contest and contest.tags == one.write.tags:  # what is new is written once all the same
+        return failed(Reason.RegistryContested, contest.said)
     if seen.known and number in seen.known.gone:
         return failed(Reason.VersionGone)
     labels = seen.known.labels.get(number) if seen.known else None

@@ -6,7 +6,7 @@ The ledger remembers what it was asked to say.
 from dataclasses import dataclass
 
 from ..api.modelledger import TOLD, ModelLedgerSpec, Told
-from ..api.modelregistry import RegistryLabels
+from ..api.modelregistry import RegistryLabels, Stages
 from ..api.modelversion import ModelVersion
 from ..resources import naming
 from . import adoption, claims
@@ -149,8 +149,13 @@ def _out_of_use(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> Regist
     first = max(
         (*others, *(one.version for one in ledger.rolled_back if is_rolled_back(ledger, one.version))), default=0
     )
-    labels = seen.stages.archived
+    labels = RegistryLabels(stage=_aside(seen.stages), alias=seen.stages.archived.alias)
     return labels if number == first else RegistryLabels(stage=labels.stage)
+
+
+def _aside(stages: Stages) -> str | None:
+    """The stage of what leaves Production: no stage where none stands for Archived, but never that of Production."""
+    return stages.archived.stage or ("None" if stages.production.stage else None)
 
 
 def _if_refused(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> RegistryLabels:
@@ -158,7 +163,7 @@ def _if_refused(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> Regist
     taken_back = {one.version for one in ledger.following.taken_back} if ledger.following else set()
     if number not in taken_back or seen.model.spec.promotion.on_refusal == "Keep":
         return RegistryLabels()
-    return RegistryLabels(stage=seen.stages.archived.stage or "None" if seen.stages.production.stage else None)
+    return RegistryLabels(stage=_aside(seen.stages) if seen.stages.production.stage else None)
 
 
 def _wanted(
@@ -179,6 +184,7 @@ def _wanted(
         version.spec.version,
         labels.stage,
         archive=_leaving(seen, ledger, version.spec.version, labels),
+        aside=_aside(seen.stages) or "None",
         alias=labels.alias,
         without=_stale_alias(seen, ledger, version.spec.version, state),
         tags=tags,

@@ -17,7 +17,7 @@ from . import claims
 from .decision import Ref, Refusal
 from .jobs import JobSeen
 from .pods import VersionPods
-from .registry import Absent, Entry, RegistryModel, Silent
+from .registry import Absent, Contest, Entry, RegistryModel, Silent
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ModelSeen:
     pods: Mapping[int, VersionPods] = field(default_factory=dict)
     labels: RegistryModel | Absent | Silent | None = None  # None: the registry was not read yet
     label_refusals: Mapping[int, Silent] = field(default_factory=dict)  # why labels could not be written, by version
-    contested: Mapping[int, str] = field(default_factory=dict)  # what another writer made of our tags, by version
+    contested: Mapping[int, Contest] = field(default_factory=dict)  # what another writer made of our tags, by version
     refusals: Mapping[Ref, Refusal] = field(default_factory=dict)
     deployments: Mapping[str, Deployed | Unseen] = field(default_factory=dict)  # to be adopted, or adopted, by name
 

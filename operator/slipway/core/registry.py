@@ -58,10 +58,19 @@ class Write:
     version: int
     stage: str | None = None
     archive: tuple[int, ...] = ()  # versions that leave that stage for it
+    aside: str = "Archived"  # the stage that those go to
     alias: str | None = None
     without: str | None = None  # an alias that the version must not have
     expected: Expected | None = None  # None: stage and alias are set whatever they are
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Somebody else writes our tags."""
+
+    said: str  # what they say now, and what was written
+    tags: Mapping[str, str]  # what was written, and seen there
 
 
 @dataclass(frozen=True)
