@@ -65,6 +65,8 @@ class MemoryRegistry:
     def register(self, name: str, model: Model) -> int:
         """The model is the newest version of `name`; returns its number, which is never used again."""
         number = self._created[name] = self._created.get(name, 0) + 1
+        if name not in self._models:
+            self._made[name, 0] = self._ticks
         self._models.setdefault(name, {})[number] = (model, Labels("None", (), {}))
         if model.run_id:
             self.runs.add(model.run_id)
@@ -82,8 +84,8 @@ class MemoryRegistry:
         self._models[name][version] = self._deleted.pop((name, version))
 
     def delete_model(self, name: str) -> None:
-        """The model is gone, and all its versions."""
-        del self._models[name]
+        """The model is gone, and all its versions; one of that name that is made later begins anew."""
+        del self._models[name], self._created[name]
 
     def lose_files(self, name: str, version: int) -> None:
         """The version is registered, and its files are gone."""
@@ -151,7 +153,7 @@ class MemoryRegistry:
                 return Sweep((*found,), (*tops,), watermark=since, counted=start, broken_off=silence(error))
             for name in wanted.intersection(names[start : start + PAGE]):
                 aliases = {a: n for n, (_, labels) in self._models[name].items() for a in labels.aliases}
-                found.append(ModelListed(name, self._updated[name, 0], aliases))
+                found.append(ModelListed(name, self._updated[name, 0], aliases, self._made[name, 0]))
                 newest = {labels.stage: n for n, (_, labels) in sorted(self._models[name].items())}
                 tops += [self._row(name, n) for n in newest.values()]
         labelled = (*(one for one in map(self._labelled, names) if one.stages or one.aliases),)

@@ -57,6 +57,7 @@ class Registry:
     read_at: str = ""
     gone: set[int] = field(default_factory=set)  # versions that it has said to be deleted
     silent: bool = False
+    created: int = 1  # when the registered model was
     wrote: dict[int, Write] = field(default_factory=dict)  # the last that had tags, by version
     moves: int = 0  # the clock of what enters a stage
     resource: ModelRegistry = MLFLOW
@@ -86,7 +87,9 @@ class Registry:
 
     def model(self, _registry: object, _name: str) -> RegistryModel | Absent | Silent | None:
         """The labels as they are known."""
-        return SILENT if self.silent else RegistryModel(dict(self.swept), self.read_at, frozenset(self.gone))
+        return (
+            SILENT if self.silent else RegistryModel(dict(self.swept), self.read_at, self.created, frozenset(self.gone))
+        )
 
     def models(self, _registry: object, _name: str) -> tuple[Key, ...]:
         """One RegisteredModel names it."""

@@ -115,6 +115,16 @@ async def test_a_deleted_model_is_absent_once_two_sweeps_miss_it(reader: Reader,
     assert await reader.tick() == {name} and name in reader.snapshot.absent
 
 
+async def test_a_model_that_was_deleted_and_made_anew_is_another_one(reader: Reader, name: str) -> None:
+    await reader.shelf.registry.write(name, Write(2, "Production", alias="champion"))
+    await reader.tick()
+    before = reader.snapshot.models[name].created
+    reader.shelf.delete_model(name)
+    reader.shelf.register(name, reader.shelf.log(Model(MLMODEL)))
+    assert await reader.tick() == {name}
+    assert reader.labels(name) == {1: NOTHING_SAID} and reader.snapshot.models[name].created > before
+
+
 async def test_a_model_that_is_not_there_is_absent_and_seen_when_it_comes(shelf: Shelf, name: str) -> None:
     reader = Reader(shelf, frozenset({name}))
     assert await reader.tick() == {name} and reader.snapshot.absent == {name}

@@ -119,6 +119,20 @@ def test_another_registered_model_or_mapping_asks_for_nothing_by_what_it_shows_a
     assert of.route() == "8"
 
 
+def test_a_registered_model_that_was_deleted_and_made_anew_asks_for_nothing_by_what_it_shows_at_first() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production")
+    of.registry.labels = {1: replace(of.registry.labels[1], stage="Production", aliases=("champion",), tags={})}
+    of.registry.created += 1
+    of.swept()
+    of.settle()
+    of.advance(700)
+    assert of.route() == "2", "it lay there when its labels were first seen"
+    moved(of, 3, "Production")
+    assert of.route() == "3"
+
+
 def test_what_the_registry_loses_for_a_while_asks_for_nothing_when_it_is_back() -> None:
     of = by_registry(bad={3}, onRefusal="Keep")
     for number in (1, 3, 2):

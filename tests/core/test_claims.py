@@ -188,3 +188,10 @@ def test_of_many_versions_with_a_label_the_highest_are_remembered_and_none_becom
     ledger = followed(serves(1), many, many)
     assert request(ledger) is None
     assert request(followed(ledger, many | {41: ("Production", "")})) == (41, None)
+    assert request(followed(ledger, many | {2: ("Production", "champion")})) == (2, None), "an alias is on one version"
+    with_alias = followed(ledger, many | {2: ("Production", "champion")}, many | {2: ("Production", "champion")})
+    assert request(followed(with_alias, many | {2: ("Production", "champion"), 42: ("Production", "")})) == (42, None)
+    moved_on = many | {4: ("Production", "champion")}
+    assert request(followed(with_alias, moved_on)) == (4, None)
+    settled = with_alias.model_copy(update={"following": with_alias.following.model_copy(update={"request": None})})  # type: ignore[union-attr]
+    assert request(followed(settled, many | {2: ("Production", "champion")})) is None, "it was seen"

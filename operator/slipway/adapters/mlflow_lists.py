@@ -135,7 +135,8 @@ class _Query:
 
 def _model(row: Row) -> ModelListed:
     aliases = {str(one.get("alias")): _integer(one.get("version")) for one in records(row.get("aliases"))}
-    return ModelListed(str(row.get("name")), _integer(row.get("last_updated_timestamp")), aliases)
+    updated, created = (_integer(row.get(f"{when}_timestamp")) for when in ("last_updated", "creation"))
+    return ModelListed(str(row.get("name")), updated, aliases, created)
 
 
 def _labelled(row: Row) -> Labelled | None:

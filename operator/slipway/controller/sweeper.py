@@ -69,7 +69,8 @@ class Sweeper:
             return None
         labels = swept.snapshot.labels(name)
         if labels is not None:
-            return RegistryModel(labels, swept.state.swept_at or "", swept.gone(name))
+            created = swept.snapshot.models[name].created
+            return RegistryModel(labels, swept.state.swept_at or "", created, swept.gone(name))
         if name in swept.snapshot.absent:
             said = (
                 f'The model "{name}" is not registered in the MLflow at {swept.uri}, or the credential may not read '

@@ -217,7 +217,8 @@ def withdraw(ledger: ModelLedgerSpec, numbers: Collection[int]) -> ModelLedgerSp
 
 
 def _kept(shown: Mapping[int, Shown], champion: int | None) -> tuple[Shown, ...]:
-    first = sorted(shown, key=lambda number: (number != champion, -number))[:SHOWN]
+    """Those that there is room for: the champion, the version with the alias, and the highest."""
+    first = sorted(shown, key=lambda number: (number != champion, shown[number].by == "Stage", -number))[:SHOWN]
     return tuple(shown[number] for number in sorted(first))
 
 
@@ -225,15 +226,15 @@ def _change(
     before: Following, shown: Mapping[int, By], champion: int | None, registry: RegistryModel, stages: Stages
 ) -> _Change:
     known = {one.version: one.by for one in before.shown}
-    lowest = min(known.keys() - {champion}) if len(known) == SHOWN else 0  # nobody knows what was there below it
+    by_stage_only = [number for number, by in known.items() if by == "Stage" and number != champion]
+    lowest = min(by_stage_only, default=0) if len(known) == SHOWN else 0  # nobody knows which stages were there below
 
     def is_new(number: int, by: By) -> bool:
         had = known.get(number)
         return shown[number] in (by, "Both") and had not in (by, "Both")
 
-    there = [number for number in shown if number >= lowest or number == champion]
-    by_stage = frozenset(number for number in there if is_new(number, "Stage"))
-    by_alias = frozenset(number for number in there if is_new(number, "Alias"))
+    by_stage = frozenset(n for n in shown if (n >= lowest or n == champion) and is_new(n, "Stage"))
+    by_alias = frozenset(n for n in shown if is_new(n, "Alias"))
     archived = {number for number, one in registry.labels.items() if _is_aside(one, stages)}
     moved_out = frozenset(number for number in archived if known.get(number) in ("Stage", "Both"))
     if champion is not None and champion in moved_out and not by_stage and before.archived == "":

@@ -111,7 +111,8 @@ class ModelSeen:
         backend, labels = self.registry.spec.backend.mlflow, self.stages.production
         where = backend.uri.rstrip("/") if backend else ""
         name = self.model.spec.source.name or self.model.metadata.name
-        return naming.short_hash([where, name, labels.stage or "", labels.alias or ""])
+        created = self.known.created if self.known else 0
+        return naming.short_hash([where, name, created, labels.stage or "", labels.alias or ""])
 
     def stage(self, version: ModelVersion, ledger: ModelLedgerSpec) -> Stage:
         """The stage that a version is asked to be in."""

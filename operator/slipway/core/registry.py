@@ -37,6 +37,7 @@ class RegistryModel:
 
     labels: Mapping[int, Labels]  # by version, of every version; tags of Slipway only
     read_at: str = ""  # when the registry was last swept (RFC 3339)
+    created: int = 0  # when it was registered (milliseconds, by the registry's clock); one made later is another one
     gone: frozenset[int] = (
         frozenset()
     )  # versions that were there, and of which it has said for a while that they are not

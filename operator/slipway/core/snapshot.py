@@ -21,6 +21,7 @@ class ModelListed:
     name: str
     updated: int  # milliseconds, by the registry's clock
     aliases: Mapping[str, int]  # of every alias, the version
+    created: int = 0  # milliseconds; one of that name that was made later is another model
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Known:
     doubtful: bool = False  # it has changed, and no version that was listed explains it: one may be deleted
     missing: frozenset[int] = frozenset()  # versions that the last whole read did not list
     unlisted: bool = False  # the last list of models did not have it
+    created: int = 0  # milliseconds, by the registry's clock
 
 
 @dataclass(frozen=True)
@@ -159,8 +161,8 @@ def kept_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _listed(before: Known | None, listed: ModelListed, rows: list[VersionListed]) -> Known:
-    if before is None:
-        return Known(listed.updated, listed.aliases)
+    if before is None or before.created != listed.created:  # one that was deleted and made anew is another one
+        return Known(listed.updated, listed.aliases, created=listed.created)
     explained = listed.updated <= before.updated or any(row.updated >= listed.updated for row in rows)
     after = replace(before, updated=listed.updated, doubtful=before.doubtful or not explained, unlisted=False)
     if before.aliases == listed.aliases:
