@@ -57,6 +57,7 @@ class Registry:
     read_at: str = ""
     gone: set[int] = field(default_factory=set)  # versions that it has said to be deleted
     silent: bool = False
+    named: tuple[Key, ...] = (Key("model", "ml", "flights"),)
     created: int = 1  # when the registered model was
     wrote: dict[int, Write] = field(default_factory=dict)  # the last that had tags, by version
     moves: int = 0  # the clock of what enters a stage
@@ -92,8 +93,8 @@ class Registry:
         )
 
     def models(self, _registry: object, _name: str) -> tuple[Key, ...]:
-        """One RegisteredModel names it."""
-        return (Key("model", "ml", "flights"),)
+        """The RegisteredModels that name it."""
+        return self.named
 
     def refusal(self, _model: Key, _version: int) -> Silent | None:
         """Nothing is refused for long."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from slipway.adapters.cluster import EVENT
 
 from tests.controller.labels_world import MOMENT_SECONDS, by_registry, declared, moved
 from tests.declared import model, version
@@ -54,6 +55,37 @@ def test_another_source_moves_nothing(there: str) -> None:
     of.settle()
     of.advance(700)
     assert (of.route(), declared(of)) == ("3", ["flights-v3", "flights-v4"])
+
+
+def test_when_labels_begin_to_count_is_told() -> None:
+    of = Simulation()
+    of.cluster.put(model())
+    of.cluster.put(version(1))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+
+    def since() -> str | None:
+        status = of.cluster.objects[("RegisteredModel", "ml", "flights")]["status"]
+        return status.get("followingSince")
+
+    of.registry.silent = True
+    of.swept()
+    of.edit("RegisteredModel", "flights", promotion={"source": "Registry"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert since() is None, "labels were not read yet"
+    of.registry.silent = False
+    moved(of, 7, "Production")
+    assert (of.route(), since()) == ("1", of.ledger().following.since)  # type: ignore[union-attr]
+    told = [one["message"] for one in of.cluster.of(EVENT) if one["reason"] == "FollowsRegistry"]
+    assert len(told) == 1 and told[0].endswith("What is in Production there already asks for nothing.")
+    before = since()
+    moved(of, 8, "Production")
+    assert (of.route(), since()) == ("8", before)
+    of.edit("RegisteredModel", "flights", promotion={"source": "Cluster"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert since() is None
 
 
 def test_a_label_that_was_taken_away_is_set_again_where_the_policy_says_so() -> None:

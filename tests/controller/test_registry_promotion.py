@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from slipway.controller.queue import Key
 
 from tests.controller.labels_world import MOMENT_SECONDS, by_registry, declared, moved, released
-from tests.declared import GATED, version
+from tests.declared import GATED, model, version
 
 BY_STAGE: dict[str, Any] = {"stage": "Production"}
 
@@ -203,6 +204,23 @@ def test_the_pods_of_a_first_version_that_is_withdrawn_are_deleted(back: str) ->
     of.down.clear()
     moved(of, 2, "Production")
     assert of.route() == "2"
+
+
+@pytest.mark.parametrize("edit", [{}, {"serving": "fast, please"}], ids=["readable", "unreadable"])
+def test_of_two_models_that_follow_the_same_labels_the_first_sets_them(edit: dict[str, Any]) -> None:
+    of = by_registry()
+    first = model(validation=GATED, promotion={"source": "Registry"}, source={"name": "flights"})
+    of.cluster.put({**first, "metadata": {**first["metadata"], "name": "airport"}})
+    of.registry.named = (Key("model", "ml", "airport"), Key("model", "ml", "flights"))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    of.edit("RegisteredModel", "airport", **edit)
+    moved(of, 3, "Production")
+    of.wake(of.registry.named[0])
+    of.settle()
+    synced = of.condition("ModelVersion", "flights-v3", "Synced")
+    assert (of.route(), "are those of the model ml/airport" in synced["message"]) == ("3", True)
+    assert of.registry.labels[3].aliases == (() if edit else ("champion",))
 
 
 def test_a_request_that_comes_while_labels_are_written_is_not_overwritten() -> None:

@@ -79,6 +79,14 @@ async def test_a_model_that_is_new_in_the_cluster_is_swept_soon(world: World) ->
     await running
 
 
+async def test_who_shares_a_registered_model_is_told_when_others_come(world: World) -> None:
+    await world.sweep()
+    other = world.model("airport", "ml", name="flights")
+    assert set(world.sweeper.models(PLACE, "flights")) == {FLIGHTS, other}, "without a sweep"
+    assert {FLIGHTS, other} <= await world.sweep()
+    assert await world.sweep() == set()
+
+
 async def test_prometheus_is_told_what_a_sweep_saw(world: World) -> None:
     place = dict(zip(("namespace", "name"), PLACE, strict=True))
     told = world.telemetry.registry.get_sample_value

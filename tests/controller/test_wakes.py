@@ -82,6 +82,15 @@ class TestModels:
         watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 2, spec={"suspend": True}))
         assert woken == EVERYBODY | {"model flights": URGENT}
 
+    def test_one_that_begins_to_follow_labels_wakes_those_of_the_same_registered_model(
+        self, watch: Watch, woken: Woken
+    ) -> None:
+        for name, source in (("airport", {"name": "flights"}), ("trains", {})):
+            watch.saw(MODEL, "ADDED", thing(MODEL, name, 2, spec={"source": source}))
+        woken.clear()
+        watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 3, spec={"promotion": {"source": "Registry"}}))
+        assert woken == EVERYBODY | {"model flights": URGENT, "model airport": USUAL}
+
     @pytest.mark.parametrize("command", ["rollback", "resume", "refresh"])
     def test_a_command_comes_before_everything_else(self, watch: Watch, woken: Woken, command: str) -> None:
         watch.saw(MODEL, "MODIFIED", thing(MODEL, "flights", 2, annotations={f"slipway.dev/{command}": "now"}))

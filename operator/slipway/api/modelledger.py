@@ -124,6 +124,7 @@ class TakenBack(Value):
 class Following(Value):
     """What the registry's labels have asked for so far. A label of Production that is not among them is a request."""
 
+    since: Annotated[Time | None, Field(description="Since when labels count (RFC 3339).")] = None
     of: Annotated[
         Short, Field(description="Hash of the registered model and of the labels of Production that this is about.")
     ] = ""

@@ -234,6 +234,13 @@ class RegisteredModelStatus(ObjectStatus):
     candidate: Annotated[Live | None, Field(description="The version that is being rolled out.")] = None
     predecessor: Annotated[Live | None, Field(description="The version that a rollback returns to.")] = None
     adopted: Annotated[Adopted | None, Field(description="The Deployment that served before any version did.")] = None
+    following_since: Annotated[
+        Time | None,
+        Field(
+            description="Since when a label that is moved in the registry is a request (RFC 3339); what was moved "
+            "before asks for nothing. Absent: labels decide nothing, or were not read yet."
+        ),
+    ] = None
     rollback: Annotated[
         str | None, Field(max_length=64, description="Where a rollback would lead, such as `to v2, warm`.")
     ] = None

@@ -230,14 +230,16 @@ class Observer:
         """Another model that follows the labels of the same registered model: one of them sets stage and alias."""
         if isinstance(reached, Silent) or len(keys := self._outside.shelf.models(place_of(reached.resource), name)) < 2:
             return ""
-        values = ((one, self._cache.value(MODEL, one.namespace, one.name)) for one in keys)
-        follow = [
-            one
-            for one, value in values
-            if isinstance(value, RegisteredModel) and value.spec.promotion.source == "Registry"
-        ]
-        first = min(follow, default=key)
+        first = min((one for one in keys if self._follows(one)), default=key)
         return "" if first == key else f"{first.namespace}/{first.name}"
+
+    def _follows(self, key: Key) -> bool:
+        """Whether a model follows labels; one that cannot be read follows them as before."""
+        model = self._cache.value(MODEL, key.namespace, key.name)
+        if isinstance(model, RegisteredModel):
+            return model.spec.promotion.source == "Registry"
+        ledger = self._cache.value(LEDGER, key.namespace, key.name)
+        return model is not None and isinstance(ledger, ModelLedger) and ledger.spec.following is not None
 
     def _labels(self, reached: Reached | Silent, name: str) -> RegistryModel | Absent | Silent | None:
         return reached if isinstance(reached, Silent) else self._outside.shelf.model(place_of(reached.resource), name)

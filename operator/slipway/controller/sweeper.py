@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ..adapters.cluster import MODEL, REGISTRY
+from ..adapters.cluster import MODEL, REGISTRY, Object
 from ..adapters.errors import AdapterError
 from ..adapters.ports import silence
 from ..api.base import seconds
@@ -82,9 +82,12 @@ class Sweeper:
         return swept.state.silence
 
     def models(self, registry: Place, name: str) -> tuple[Key, ...]:
-        """The RegisteredModels that named a registered model at the last sweep."""
-        swept = self._swept.get(registry)
-        return swept.wanted.get(name, ()) if swept else ()
+        """The RegisteredModels that name a registered model."""
+        return tuple(
+            Key("model", *place_of(model))
+            for model in self._cache.all(MODEL)
+            if _registered(model) == name and self._registries.place(model) == registry
+        )
 
     def registry(self, registry: Place) -> RegistryState | None:
         """What the sweeps have learned of a registry; None before the first. One that was edited is swept at once."""
@@ -141,7 +144,10 @@ class Sweeper:
         """One sweep; seconds until the next. Raises what the API server says when it is asked for the credential."""
         swept = self._swept.setdefault(registry, Swept())
         swept.hurry.clear()
-        swept.wanted = wanted = self._wanted(registry)
+        before, swept.wanted = swept.wanted, self._wanted(registry)
+        wanted = swept.wanted
+        if before:  # who shares a registered model is told when others come or go: one of them sets its labels
+            swept.changed |= {name for name, keys in wanted.items() if set(keys) != set(before.get(name, keys))}
         resource = self._registries.resource(registry)
         if isinstance(resource, Silent):
             swept.usable = False
@@ -227,9 +233,8 @@ class Sweeper:
         found: dict[str, tuple[Key, ...]] = {}
         for model in self._cache.all(MODEL):
             if self._registries.place(model) == registry:
-                meta = model["metadata"]
-                name = str(section(model, "spec", "source").get("name") or meta["name"])
-                found[name] = (*found.get(name, ()), Key("model", meta.get("namespace", ""), meta["name"]))
+                name = _registered(model)
+                found[name] = (*found.get(name, ()), Key("model", *place_of(model)))
         return found
 
     def _used(self, wanted: Wanted) -> Mapping[str, frozenset[int]]:
@@ -251,6 +256,11 @@ class Sweeper:
             model = self._cache.get(MODEL, version.namespace, version.model)
             if model and self._registries.place(model) == registry:
                 yield Key("version", version.namespace, version.name)
+
+
+def _registered(model: Object) -> str:
+    """The name of a RegisteredModel in its registry."""
+    return str(section(model, "spec", "source").get("name") or model["metadata"]["name"])
 
 
 async def _first(pause_seconds: float, *events: asyncio.Event) -> None:

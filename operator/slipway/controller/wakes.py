@@ -101,6 +101,8 @@ def model(change: Change, around: Around) -> Woken:
         asked = Lane.URGENT if change.edited(_spec) else Lane.USUAL
         yield Key("model", *place), Lane.COMMAND if change.edited(_commands) else asked
         yield from _versions(around, place)
+        if change.edited(_follows):
+            yield from _sharing(around, change.found)
         yield from _discovery(change, around)
     elif change.lost(_conditions):
         yield Key("model", *place), Lane.USUAL
@@ -170,6 +172,13 @@ def _discovery(change: Change, around: Around) -> Woken:
             yield Key("registry", *place), Lane.USUAL
 
 
+def _sharing(around: Around, found: Object) -> Woken:
+    """The models of the same registered model: one of those that follow its labels sets them."""
+    for one in around.known.all(MODEL):
+        if _registered(one) == _registered(found) and around.uses(one) == around.uses(found):
+            yield Key("model", *place_of(one)), Lane.USUAL
+
+
 def _versions(around: Around, family: Family) -> Woken:
     for name in around.known.names(*family, VERSION):
         yield Key("version", family[0], name), Lane.USUAL
@@ -205,6 +214,14 @@ def _spec(found: Object) -> Any:
 
 def _asked(found: Object) -> Any:
     return _spec(found), found["metadata"].get("annotations")
+
+
+def _follows(found: Object) -> Any:
+    return section(found, "spec", "promotion").get("source")
+
+
+def _registered(found: Object) -> Any:
+    return section(found, "spec", "source").get("name") or found["metadata"]["name"]
 
 
 def _commands(found: Object) -> Any:

@@ -102,7 +102,8 @@ def follow(
     shown = {number: by for number, one in registry.labels.items() if (by := _by(one, stages))}
     before, at = ledger.following, now.strftime("%Y-%m-%dT%H:%M:%SZ")
     if before is None or before.of != of:
-        before = _begun(ledger, shown, registry, stages, adopted).model_copy(update={"of": of})
+        begun = _begun(ledger, shown, registry, stages, adopted)
+        before = begun.model_copy(update={"of": of, "since": at})
     change = _change(before, shown, ledger.champion, registry, stages)
     following = _asked(before, change, registry.labels, at)
     if following.request is None and ledger.champion is None:

@@ -269,6 +269,7 @@ def _status(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan, ready: Verdict
         champion=_live(seen, ledger, ledger.champion, since=ledger.since),
         candidate=_live(seen, ledger, plan.candidate),
         predecessor=_live(seen, ledger, ledger.predecessor, until=warm) if warm else None,
+        following_since=ledger.following.since if ledger.following else None,
         rollback=where,
     )
 
@@ -307,4 +308,9 @@ def _news(seen: ModelSeen, before: ModelLedgerSpec, plan: Plan) -> tuple[Event, 
         return (Event("Normal", "NothingToServe", f"Version {before.champion} was archived; nothing serves."),)
     if before.handled.rollback != after.handled.rollback:
         return (Event("Warning", Reason.RollbackImpossible, f"Rollback: {plan.impossible}."),)
+    since = after.following.since if after.following else None
+    if since and since != (before.following.since if before.following else None):
+        there = "asks for nothing" if after.champion or adopted else "is asked for"
+        said = f"{Reason.FollowsRegistry.meaning} What is in Production there already {there}."
+        return (Event("Normal", Reason.FollowsRegistry, said),)
     return ()

@@ -35,6 +35,12 @@ class Reason(StrEnum):
     Archived = "Archived", "Fine", "The version is out of use."
     LabelsWritten = "LabelsWritten", "Fine", "The registry's labels say what is running."
     NothingToServe = "NothingToServe", "Fine", "No version of the model asks for Production."
+    FollowsRegistry = (
+        "FollowsRegistry",
+        "Fine",
+        "A label that is moved in the registry from now on is a request.",
+        "What was moved before status.followingSince asks for nothing while a version serves: move it again.",
+    )
     RegistryReachable = "RegistryReachable", "Fine", "The registry answers."
     ModelsDiscovered = "ModelsDiscovered", "Fine", "What discovery is about has its RegisteredModels."
     WebhookHeard = "WebhookHeard", "Fine", "The registry's webhooks arrive: what moves there is noticed at once."
