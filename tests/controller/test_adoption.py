@@ -231,6 +231,16 @@ def test_one_that_is_made_anew_with_other_labels_is_followed_while_it_serves() -
     assert of.cluster.objects[("Service", "ml", "flights")]["spec"]["selector"] == {"app": "renamed"}
 
 
+def test_one_that_is_made_anew_and_cannot_be_followed_is_gone() -> None:
+    of = adopting()
+    of.cluster.lose("Deployment", "ml", "old-flights")
+    there = {"matchLabels": {"app": "renamed"}, "matchExpressions": [{"key": "app", "operator": "Exists"}]}
+    of.cluster.put(deployed(**there))
+    of.advance(LOOK_SECONDS + MOMENT_SECONDS)
+    assert (of.route(), said(of, "Ready")) == ("adopted", ("False", "AdoptedGone"))
+    assert "other labels" in of.condition("RegisteredModel", "flights", "Ready")["message"]
+
+
 def test_until_a_version_takes_over_the_spec_may_name_another_or_none() -> None:
     of = adopting(deployed(), deployed("older"))
     of.edit("RegisteredModel", "flights", adopt={"deployment": "older", "port": 80})

@@ -93,6 +93,8 @@ def ready(seen: ModelSeen, ledger: ModelLedgerSpec) -> Verdict | None:
     name, found = adopted.deployment, seen.deployments.get(adopted.deployment)
     if isinstance(found, Unseen) and not found.why:
         return failed(Reason.AdoptedGone, f"Deployment {name} is gone.")
+    if isinstance(found, Deployed) and found.selector != adopted.selector:
+        return failed(Reason.AdoptedGone, f"Deployment {name} was made anew, and its pods have other labels.")
     if isinstance(found, Deployed) and found.ready == 0:
         return failed(Reason.AdoptedNotReady, f"No pod of Deployment {name} is ready.")
     pods = f"{found.ready}/{found.replicas} pods ready" if isinstance(found, Deployed) else "it cannot be read now"
