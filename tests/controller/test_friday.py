@@ -195,6 +195,8 @@ class Friday(RuleBasedStateMachine):
         else:
             self.of.cluster.put(deployed(ready=ready))
         self.of.advance(61)
+        self.of.wake_family()  # no watch tells of it: once a version serves, a look is rare
+        self.of.settle()
 
     @rule(adopt=st.sampled_from([None, {"deployment": "old-flights", "port": 80}]))
     def somebody_names_what_is_to_be_adopted(self, adopt: dict[str, Any] | None) -> None:
@@ -332,6 +334,17 @@ class Friday(RuleBasedStateMachine):
     def _by_registry(self) -> bool:
         found = self.of.cluster.objects.get(("RegisteredModel", "ml", "flights"), {"spec": {}})
         return bool(found["spec"].get("promotion", {}).get("source") == "Registry")
+
+    @rule(shows=st.dictionaries(NUMBERS, LABELS, max_size=3))
+    def the_registered_model_is_deleted_and_made_anew(self, shows: dict[int, str]) -> None:
+        before, self.moved, self.asked = self.of.route(), True, None
+        self.of.registry.labels = {}
+        self.of.registry.created += 1
+        for number, stage in shows.items():
+            self.of.registry.put(number, stage)
+        self.of.swept()
+        self.of.settle()
+        assert before in ("", "none") or self.of.route() == before, "what lies in another one asks for nothing"
 
     @rule()
     def the_registry_loses_every_version_and_finds_them_again(self) -> None:
