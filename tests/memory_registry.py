@@ -11,7 +11,7 @@ from slipway.adapters.mlflow_made import of_mlmodel, of_requirements, of_run
 from slipway.adapters.ports import silence
 from slipway.api.facts import Facts
 from slipway.core.facts import Logged, bounded
-from slipway.core.registry import Absent, Entry, Labels, Silent, Write
+from slipway.core.registry import Absent, Entry, Labels, Rights, Silent, Write
 from slipway.core.snapshot import Labelled, ModelListed, Sweep, VersionListed, Watermark, kept_tags
 from slipway.core.webhooks import Subscription, Trial
 
@@ -48,6 +48,7 @@ class MemoryRegistry:
         self.good_requests = 0
         self.refused: dict[str, AdapterError] = {}
         self.requests = 0
+        self.granted: dict[str, str] | None = None  # levels by model; None: nobody tells
         self.closed = False
         self._ticks = 0
         self.kept: dict[tuple[str, str], bytes] = {}
@@ -96,6 +97,13 @@ class MemoryRegistry:
         """The version given to the constructor."""
         self._check()
         return self._server_version
+
+    async def rights(self, names: frozenset[str]) -> Rights | None:
+        """What was granted; where nothing is told of a model, all."""
+        self._check()
+        if self.granted is None:
+            return None
+        return Rights("slipway", {name: self.granted.get(name, "MANAGE") for name in names})
 
     async def resolve(self, name: str, version: int) -> Entry | Absent:
         """What was registered, read from the MLmodel file as the real adapter does."""

@@ -51,6 +51,11 @@ class MLflowServer:
         """The JSON that answers a DELETE below /api/2.0/mlflow."""
         return self._call("DELETE", f"mlflow/{path}", json.dumps(document).encode())
 
+    def grant(self, user: str, kind: str, what: str, permission: str) -> None:
+        """The user has this permission, as the administrator whose headers these are says."""
+        asked = {"username": user, "resource_type": kind, "resource_id": what, "permission": permission}
+        self._call("POST", "mlflow/users/permissions/grant", json.dumps(asked).encode(), version="3.0")
+
     def upload(self, artifact_uri: str, path: str, content: bytes) -> None:
         """The file lies under a `mlflow-artifacts:/` URI."""
         folder = urllib.parse.urlsplit(artifact_uri).path.strip("/")
@@ -75,8 +80,8 @@ class MLflowServer:
                 process.kill()
         psutil.wait_procs(family, timeout=5)
 
-    def _call(self, method: str, path: str, body: bytes | None) -> Any:
-        request = urllib.request.Request(f"{self.uri}/api/2.0/{path}", method=method, data=body)
+    def _call(self, method: str, path: str, body: bytes | None, version: str = "2.0") -> Any:
+        request = urllib.request.Request(f"{self.uri}/api/{version}/{path}", method=method, data=body)
         request.add_header("Content-Type", "application/json")
         for key, value in self.headers.items():
             request.add_header(key, value)

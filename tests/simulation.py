@@ -82,6 +82,10 @@ class Registry:
         """Every model may use it."""
         return Reached(self.resource, cast(Any, None), {})
 
+    def place(self, _model: object) -> Place:
+        """Every model names it."""
+        return place_of(MLFLOW.wire())
+
     async def reach(self, _resource: object, anew: bool = False) -> Silent:
         """Passes over the registry itself are not simulated."""
         return SILENT

@@ -214,6 +214,44 @@ class TestGuarded:
         assert [model.name for model in swept.models] == [name] and swept.complete
         await reader.close()
 
+    async def rights(self, server: MLflowServer, user: str, *names: str) -> dict[str, str]:
+        registry = MLflowRegistry(Connection(server.uri, username=user, password="a long password"), patience=PATIENT)
+        found = await registry.rights(frozenset(names))
+        await registry.close()
+        assert found is not None and found.user == user
+        return dict(found.levels)
+
+    async def test_what_a_credential_may_do_is_told_without_a_write(self, guarded: MLflowShelf, name: str) -> None:
+        guarded.register(name, guarded.log(Model(MLMODEL)))
+        server, other = guarded.server, f"{name} more"
+        for user in ("plain", "editor", "one", "kept out"):
+            server.post("users/create", username=user, password="a long password")
+        server.grant("editor", "registered_model", "*", "EDIT")
+        server.grant("one", "registered_model", name, "MANAGE")
+        server.grant("kept out", "registered_model", name, "DENY")
+        assert await self.rights(server, "plain", name, other) == {name: "READ", other: "READ"}
+        assert await self.rights(server, "editor", name, other) == {name: "EDIT", other: "EDIT"}
+        assert await self.rights(server, "one", name, other) == {name: "MANAGE", other: "READ"}
+        assert await self.rights(server, "kept out", name, other) == {name: "DENY", other: "READ"}
+        administrator = await guarded.registry.rights(frozenset({name}))
+        assert administrator is not None and administrator.levels == {name: "MANAGE"}
+
+    async def test_models_whose_grants_are_alike_cost_one_question(self, guarded: MLflowShelf, name: str) -> None:
+        server, names = guarded.server, [f"{name} {number}" for number in range(40)]
+        server.post("users/create", username=f"of {name}", password="a long password")
+        for one in names[:30]:
+            server.grant(f"of {name}", "registered_model", one, "EDIT")
+        calls: list[str] = []
+        connection = Connection(server.uri, username=f"of {name}", password="a long password")
+        registry = MLflowRegistry(connection, lambda what, _, __: calls.append(what), PATIENT)
+        found = await registry.rights(frozenset(names))
+        await registry.close()
+        assert found is not None and len(calls) == 4
+        assert [found.levels[one] for one in names] == ["EDIT"] * 30 + ["READ"] * 10
+
+    async def test_a_server_without_passwords_tells_nothing(self, mlflow: MLflowShelf, name: str) -> None:
+        assert await mlflow.registry.rights(frozenset({name})) is None
+
     async def test_a_host_name_that_mlflow_refuses_is_told_with_the_remedy(self, guarded_server: MLflowServer) -> None:
         uri = guarded_server.uri.replace("localhost", "127.0.0.1")
         registry = MLflowRegistry(Connection(uri, username="admin", password=PASSWORD))
@@ -318,4 +356,5 @@ class TestManyModels:
         # Counted apart: 200 names in URLs of 3,000 bytes, and the version of the server, which takes two.
         assert whole == first == {
             "registered-models/search": 2, "model-versions/search": 1, "model-versions/search-whole": 3, "version": 1,
+            "users": 1,
         }  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from slipway import settings
+from slipway.adapters.own_token import TOKEN
 
 from tests.chart.helm import CHART, EGRESS, NAMESPACED, config, of_kind, one, rendered, template
 from tests.pages import Block, every_block
@@ -136,7 +137,24 @@ def test_targets_of_events_are_settings_and_their_secrets_are_files(tmp_path: Pa
     assert volume["secret"] == wanted, "a missing Secret keeps nobody from starting"
 
 
+def test_the_token_for_registries_is_mounted_where_an_audience_is_named() -> None:
+    pod = one(rendered(), "Deployment", "slipway")["spec"]["template"]["spec"]
+    assert "registry-token" not in {volume["name"] for volume in pod["volumes"]}
+    found = rendered({"registries": {"tokenAudience": "https://mlflow.example.com"}})
+    pod = one(found, "Deployment", "slipway")["spec"]["template"]["spec"]
+    (volume,) = (each for each in pod["volumes"] if each["name"] == "registry-token")
+    token = {"audience": "https://mlflow.example.com", "expirationSeconds": 3600, "path": TOKEN.name}
+    assert volume["projected"] == {"sources": [{"serviceAccountToken": token}]}
+    (mount,) = (each for each in pod["containers"][0]["volumeMounts"] if each["name"] == "registry-token")
+    assert (mount["mountPath"], mount["readOnly"]) == (str(TOKEN.parent), True)
+
+
+AUDIENCES = ("https://kubernetes.default.svc", "https://kubernetes.default.svc.cluster.local/", "kubernetes.default")
+
 REFUSED = [
+    *(Refused(f"a token for {audience}", "whoever gets it could act as the operator",
+              {"registries": {"tokenAudience": audience}}, "which the API server takes for itself")
+      for audience in AUDIENCES),
     Refused("no name of the cluster", "two clusters would overwrite each other's tags", {"clusterName": ""},
             "clusterName is not set: give this cluster a name of its own, such as `--set clusterName=prod`"),
     Refused("a name that is no part of a tag", "tags are keys", {"clusterName": "our cluster"}, "/clusterName'"),

@@ -79,13 +79,19 @@ class World:
         def calendar() -> datetime:
             return datetime(2026, 3, 6, 17, 0, tzinfo=UTC) + timedelta(seconds=self.now)
 
-        self.registries = Registries(self.api, self.cache, PLATFORM, self._connect, clock)  # type: ignore[arg-type]
+        self.token: str | Exception = "ours"
+        self.registries = Registries(self.api, self.cache, PLATFORM, self._connect, clock, self._token)  # type: ignore[arg-type]
         self.telemetry = Telemetry()
         self.sweeper = Sweeper(self.cache, self.registries, self._wake, self.telemetry, clock, calendar, lambda: 0.5)
         self.may_write = 10.0
         self.labeller = Labeller(
             self.sweeper, self.registries, self._wake, self.telemetry, clock, lambda: 0.5, lambda: self.may_write
         )
+
+    def _token(self) -> str:
+        if isinstance(self.token, Exception):
+            raise self.token
+        return self.token
 
     def _wake(self, key: Key) -> None:
         self.woken.append(key)

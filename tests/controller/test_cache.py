@@ -116,10 +116,13 @@ def test_of_every_version_the_state_is_known_without_unpacking_it(cache: Cache) 
     ready = {"type": "Ready", "status": "False", "reason": "GateFailed"}
     stalled = {"type": "Stalled", "status": "True", "reason": "GateFailed"}
     cache.put(VERSION, version(1, conditions=[ready, stalled]))
+    drifted = {"type": "Synced", "status": "False", "reason": "RegistryDrifted"}
     cache.put(VERSION, version(2))
+    cache.put(VERSION, version(3, conditions=[drifted]))
     assert list(cache.briefs()) == [
-        ("ml", "flights-v1", "flights", ("False", "GateFailed"), True, {"Stalled"}),
-        ("ml", "flights-v2", "flights", ("", ""), False, set()),
+        ("ml", "flights-v1", "flights", ("False", "GateFailed"), True, {"Stalled"}, False),
+        ("ml", "flights-v2", "flights", ("", ""), False, set(), False),
+        ("ml", "flights-v3", "flights", ("", ""), False, set(), True),
     ]
 
 

@@ -1,11 +1,13 @@
 """Who may use a registry, with which client; the API server is asked rarely, and a client closes after its last call."""
 
 import asyncio
+import base64
 from typing import Any
 
 import pytest
-from slipway.adapters.cluster import CONFIG_MAP, NAMESPACE, Kind
+from slipway.adapters.cluster import CONFIG_MAP, NAMESPACE, SECRET, Kind
 from slipway.adapters.errors import Unauthorized, Unreachable
+from slipway.adapters.own_token import TokenUnusable
 from slipway.adapters.ports import Connection
 from slipway.api.modelregistry import ModelRegistry
 from slipway.api.registeredmodel import RegisteredModel
@@ -106,6 +108,37 @@ class TestClient:
         world.api.put(CONFIG_MAP, "ml", "ca", {}, data={"ca.pem": "PEM"})
         world.now += ANEW_SECONDS
         assert (await reached(world, anew=True)).files == {"ca.crt": "PEM"}
+
+    async def test_a_certificate_of_our_own_is_shown_beside_the_credential(self, world: World) -> None:
+        world.registry("https://mlflow", mlflow=BASIC | {"clientCertificate": {"secretRef": {"name": "ours"}}})
+        found = await world.registries.of(model())
+        assert isinstance(found, Silent) and '"ours" not found' in found.message
+        data = {key: base64.b64encode(key.encode()).decode() for key in ("tls.crt", "tls.key")}
+        world.api.put(SECRET, "ml", "ours", {"slipway.dev/registry": ""}, data=data, type="kubernetes.io/tls")
+        world.now += ANEW_SECONDS
+        assert (await reached(world, anew=True)).files == {
+            "username": "slipway", "password": "one", "tls.crt": "tls.crt", "tls.key": "tls.key",
+        }  # fmt: skip
+        assert "tls" not in repr(world.clients[-1][0]), "a key is nobody's business"
+
+    async def test_the_operators_own_token_is_read_anew_at_each_sweep(self, world: World) -> None:
+        world.registry(mlflow={"auth": {"serviceAccountToken": {}}})
+        for token in ("first", "second"):
+            world.token = token
+            world.now += ANEW_SECONDS
+            assert (await reached(world, anew=True)).files == {"token": token}
+        world.token = TokenUnusable("The operator has no token for registries.")
+        world.now += ANEW_SECONDS
+        resource = world.registries.resource(PLACE)
+        assert isinstance(resource, ModelRegistry)
+        found = await world.registries.reach(resource, anew=True)
+        assert found == Silent("TokenUnusable", "The operator has no token for registries.", False)
+
+    async def test_proxy_and_patience_are_the_registrys(self, world: World) -> None:
+        world.registry(mlflow={"proxy": "http://proxy:3128/", "timeouts": {"connect": "9s"}})
+        await reached(world)
+        connection = world.clients[-1][0]
+        assert (connection.proxy, connection.connect_seconds, connection.answer_seconds) == ("http://proxy:3128", 9, 10)
 
     async def test_a_registry_that_is_gone_gives_its_client_back(self, world: World) -> None:
         client = (await reached(world)).client

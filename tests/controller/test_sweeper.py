@@ -172,6 +172,16 @@ class TestUse:
         world.api.secret(username="slipway", password="one")
         assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
 
+    async def test_another_credential_wakes_the_imports_that_need_it(self, world: World) -> None:
+        world.registry(mlflow={"auth": {"basic": {"secretRef": {"name": "credential"}}}})
+        world.api.secret(username="slipway", password="one")
+        importing = world.version(1, "Resolved")
+        world.version(2, "Resolved", "Imported")
+        await world.sweep()
+        assert await world.sweep() == set()
+        world.api.secret(username="slipway", password="two")
+        assert await world.sweep() == {importing}
+
 
 class TestCost:
     async def test_a_quiet_sweep_reads_the_pages_of_one_search_and_one_page_of_versions(self, world: World) -> None:
@@ -293,3 +303,72 @@ class TestGone:
         before = world.server.requests
         await world.sweep()
         assert self.gone(world) == {2} and world.server.requests - before <= 3
+
+
+class TestRights:
+    def rights(self, world: World) -> dict[str, str] | None:
+        state = world.sweeper.registry(PLACE)
+        return dict(state.rights.levels) if state and state.rights else None
+
+    async def test_what_the_credential_may_do_is_asked_rarely_and_oftener_while_something_is_missing(
+        self, world: World
+    ) -> None:
+        world.server.granted = {"flights": "EDIT"}
+        await world.sweep()
+        assert self.rights(world) == {"flights": "EDIT"}
+        world.server.granted = {"flights": "READ"}
+        await world.sweep(60)
+        assert self.rights(world) == {"flights": "EDIT"}, "what was held is believed for ten minutes"
+        assert REGISTRY_KEY in await world.sweep(600)
+        assert self.rights(world) == {"flights": "READ"}
+        world.server.granted = {"flights": "EDIT"}
+        assert await world.sweep(60) == {REGISTRY_KEY}, "who grants it, sees it within a minute"
+        assert self.rights(world) == {"flights": "EDIT"}
+
+    async def test_they_are_asked_at_once_for_another_model(self, world: World) -> None:
+        world.server.granted = {}
+        await world.sweep()
+        world.model("later")
+        await world.sweep()
+        assert self.rights(world) == {"flights": "MANAGE", "later": "MANAGE"}
+
+    async def test_where_nobody_tells_nothing_is_known_and_nothing_is_wrong(self, world: World) -> None:
+        await world.sweep()
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and (state.rights, state.silence) == (None, None)
+
+
+class TestSuspended:
+    async def test_a_registry_that_is_suspended_is_asked_for_nothing_and_forgets_nothing(self, world: World) -> None:
+        waiting = world.version(1)
+        await world.sweep()
+        world.server.requests, world.api.asked = 0, []
+        world.registry(generation=2, suspend=True)
+        assert {REGISTRY_KEY, FLIGHTS, waiting} <= await world.sweep()
+        for _ in range(3):
+            await world.sweep(600)
+        assert (world.server.requests, world.api.asked) == (0, [])
+        assert set(labels(world)) == {1, 2}
+        found = await world.registries.at(PLACE)
+        assert isinstance(found, Silent) and (found.reason, found.retry) == ("Suspended", False)
+
+    async def test_labels_that_were_to_be_written_wait(self, world: World) -> None:
+        await world.sweep()
+        world.registry(generation=2, suspend=True)
+        await world.sweep()
+        world.server.requests = 0
+        world.labeller.want(FLIGHTS, PLACE, "flights", (Write(1, "Production"),))
+        await world.labeller.label(FLIGHTS)
+        refusal = world.labeller.refusal(FLIGHTS, 1)
+        assert world.server.requests == 0 and refusal is not None and refusal.reason == "Suspended"
+
+    async def test_all_that_name_it_are_woken_when_it_goes_on(self, world: World) -> None:
+        waiting = world.version(1)
+        world.registry(suspend=True)
+        back: list[tuple[str, str]] = []
+        world.sweeper.listen(back.append)
+        await world.sweep()
+        world.registry(generation=2)
+        assert world.sweeper.registry(PLACE) is not None
+        assert {REGISTRY_KEY, FLIGHTS, waiting} <= await world.sweep()
+        assert back == [PLACE]

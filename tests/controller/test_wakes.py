@@ -135,6 +135,16 @@ class TestVersions:
         watch.saw(VERSION, "MODIFIED", thing(VERSION, "flights-v1", 3, status=before | after if after else {}))
         assert woken == {"version flights-v1": USUAL, "model flights": USUAL}
 
+    def test_drift_that_comes_or_goes_wakes_the_registry_that_counts_it(self, watch: Watch, woken: Woken) -> None:
+        drifted = {"conditions": [condition("Synced", "False", "RegistryDrifted")]}
+        watch.saw(VERSION, "MODIFIED", thing(VERSION, "flights-v1", 2, status=drifted))
+        assert woken.keys() == {"version flights-v1", "model flights", "registry mlflow"}
+        woken.clear()
+        watch.saw(VERSION, "MODIFIED", thing(VERSION, "flights-v1", 3, status=drifted | {"digest": "sha256:1"}))
+        assert "registry mlflow" not in woken
+        watch.saw(VERSION, "MODIFIED", thing(VERSION, "flights-v1", 4, status={}))
+        assert "registry mlflow" in woken
+
     def test_what_a_pass_has_written_wakes_others_and_not_itself(
         self, watch: Watch, cache: Cache, woken: Woken
     ) -> None:

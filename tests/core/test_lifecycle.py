@@ -12,7 +12,7 @@ from slipway.api.modelledger import ModelLedgerSpec, RolledBack
 from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
 from slipway.api.report import PREFIX, Measured, Report, Summary
-from slipway.core import lifecycle
+from slipway.core import lifecycle, promotion, registries
 from slipway.core.decision import Decision
 from slipway.core.jobs import JobSeen
 from slipway.core.observed import VersionSeen
@@ -31,6 +31,9 @@ from tests.worlds import (
     digest,
     job,
     model,
+    model_seen,
+    pods_of,
+    proven,
     release,
     serves,
     version,
@@ -386,3 +389,27 @@ def test_what_a_job_is_named_by_never_changes_between_releases() -> None:
     assert names == ("flights-v1-import-1f5012f38e-1", "flights-v1-validate-c7e5988145-1"), (
         "another name starts every Job anew at an upgrade: keep the old hash for what was asked before"
     )
+
+
+class TestSuspendedRegistry:
+    """Nothing is asked of it: what needs it waits, and says for what."""
+
+    SILENT = registries.SUSPENDED
+
+    def test_a_new_version_waits(self) -> None:
+        seen = version_seen(version(1), model(), entry=self.SILENT, registry=self.SILENT)
+        decision = lifecycle.decide(seen)
+        assert conditions(decision)["Resolved"] == conditions(decision)["Ready"] == ("False", "Suspended")
+        assert "Stalled" not in conditions(decision) and not jobs_of(decision)
+
+    def test_a_version_that_is_resolved_is_not_imported(self) -> None:
+        seen = version_seen(version(1), model())
+        decision = lifecycle.decide(after(seen, lifecycle.decide(seen), registry=self.SILENT, entry=self.SILENT))
+        assert conditions(decision)["Imported"] == ("False", "Suspended") and not jobs_of(decision)
+
+    def test_a_model_that_serves_is_ready_still(self) -> None:
+        seen = model_seen((proven(1),), serves(1), pods=(pods_of(1),), registry=self.SILENT)
+        said = promotion.decide(seen).status
+        assert said is not None
+        (ready,) = [one for one in said["conditions"] if one["type"] == "Ready"]
+        assert (ready["status"], ready["reason"]) == ("True", "Serving")

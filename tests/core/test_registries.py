@@ -1,11 +1,14 @@
 """What a registry's status says: trouble at once, figures rarely."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from slipway.api.modelregistry import ModelRegistry
+from slipway.core.permissions import Use
 from slipway.core.registries import RegistryDecision, RegistrySeen, decide
-from slipway.core.registry import RegistryState, Silent
+from slipway.core.registry import RegistryState, Rights, Silent
 
 from tests.worlds import NOW, REGISTRY, STAMP
 
@@ -13,11 +16,16 @@ ANSWERS = RegistryState(None, "3.17.2", STAMP, models=7, versions=70, latency_se
 HANGS = RegistryState(Silent("RegistryUnreachable", "no connection"), "3.17.2", STAMP, 7, 70, 10.0)
 
 
-def after(*states: RegistryState | None, pause_seconds: int = 30) -> RegistryDecision:
+def after(
+    *states: RegistryState | None,
+    pause_seconds: int = 30,
+    uses: tuple[Use, ...] = (),
+    registry: ModelRegistry = REGISTRY,
+) -> RegistryDecision:
     """The last decision of several, each with the status of the one before."""
-    registry, now, decision = REGISTRY, NOW, None
+    now, decision = NOW, None
     for state in states:
-        decision = decide(RegistrySeen(now, registry, state))
+        decision = decide(RegistrySeen(now, registry, state, uses=uses))
         stored: dict[str, Any] = registry.wire() | {"status": decision.status.wire()}
         registry, now = ModelRegistry.model_validate(stored), now + timedelta(seconds=pause_seconds)
     assert decision is not None
@@ -70,3 +78,113 @@ def test_an_operator_that_starts_anew_takes_nothing_back() -> None:
 def test_a_latency_stays_in_its_bounds() -> None:
     slow = RegistryState(None, "3.17.2", STAMP, 7, 70, 1e9)
     assert after(slow).status.latency_milliseconds == 3_600_000
+
+
+ALLOWED = RegistryState(
+    None, "3.17.2", STAMP, 7, 70, 0.25, rights=Rights("slipway", {"flights": "EDIT", "churn": "EDIT"})
+)
+FLIGHTS, CHURN = Use("flights"), Use("churn")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What Reachable, Authorized and Ready say, each as status and reason."""
+
+    name: str
+    because: str
+    state: RegistryState
+    reachable: tuple[str, str]
+    authorized: tuple[str, str]
+    ready: tuple[str, str]
+
+
+def silent(reason: str) -> RegistryState:
+    return RegistryState(Silent(reason, "it said so", False), "3.17.2", STAMP)
+
+
+ANSWERED = ("True", "RegistryReachable")
+CASES = [
+    Case("all is well", "it told", ALLOWED, ANSWERED, ("True", "PermissionsHeld"), ANSWERED),
+    Case("it tells no rights", "unknown is not missing", ANSWERS, ANSWERED, ("Unknown", "PermissionsNotTold"), ANSWERED),
+    Case("no answer", "nobody knows the rest", silent("RegistryUnreachable"), ("False", "RegistryUnreachable"),
+         ("Unknown", "RegistryUnreachable"), ("False", "RegistryUnreachable")),
+    Case("a wrong password", "a refusal is an answer", silent("RegistryUnauthorized"), ANSWERED,
+         ("False", "RegistryUnauthorized"), ("False", "RegistryUnauthorized")),
+    Case("no credential", "it was not asked", silent("SecretNotFound"), ("Unknown", "SecretNotFound"),
+         ("False", "SecretNotFound"), ("False", "SecretNotFound")),
+    Case("another server", "it is no MLflow", silent("RegistryRejected"), ("False", "RegistryRejected"),
+         ("Unknown", "RegistryRejected"), ("False", "RegistryRejected")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
+def test_whether_it_answers_and_whether_it_lets_us(case: Case) -> None:
+    status = after(case.state, uses=(FLIGHTS, CHURN)).status
+    said = [status.condition(kind) for kind in ("Reachable", "Authorized", "Ready")]
+    assert [(one.status, one.reason) for one in said if one] == [case.reachable, case.authorized, case.ready], (
+        case.because
+    )
+
+
+def missing(levels: dict[str, str], *uses: Use, registry: ModelRegistry = REGISTRY) -> str:
+    """What Authorized says of a credential with these levels; "" where it holds."""
+    state = RegistryState(None, "3.17.2", STAMP, rights=Rights("slipway", levels))
+    said = after(state, uses=uses, registry=registry).status.condition("Authorized")
+    assert said is not None and (said.reason == "PermissionsMissing") == (said.status == "False")
+    return said.message if said.status == "False" else ""
+
+
+FOLLOWS = Use("flights", follows=True)
+
+
+@pytest.mark.parametrize(
+    ("level", "use", "lacks"),
+    [
+        ("NO_PERMISSIONS", FLIGHTS, ("READ", "EDIT")),
+        ("DENY", FOLLOWS, ("READ", "EDIT", "MANAGE")),
+        ("READ", FLIGHTS, ("EDIT",)),
+        ("USE", FLIGHTS, ("EDIT",)),
+        ("EDIT", FLIGHTS, ()),
+        ("EDIT", FOLLOWS, ("MANAGE",)),
+        ("MANAGE", FOLLOWS, ()),
+        ("SOMETHING_NEW", FOLLOWS, ()),
+    ],
+)
+def test_each_permission_that_is_missing_is_named(level: str, use: Use, lacks: tuple[str, ...]) -> None:
+    said = missing({"flights": level}, use)
+    assert tuple(one for one in ("READ", "EDIT", "MANAGE") if f"{one} on flights" in said) == lacks
+
+
+def test_where_no_alias_is_mapped_none_is_taken_away() -> None:
+    spec = REGISTRY.wire()["spec"] | {"stages": {"Production": {"stage": "Production"}}}
+    by_stages = ModelRegistry.model_validate(REGISTRY.wire() | {"spec": spec})
+    assert missing({"flights": "EDIT"}, FOLLOWS, registry=by_stages) == ""
+
+
+def test_many_models_are_counted() -> None:
+    names = [f"m{number}" for number in range(8)]
+    said = missing(dict.fromkeys(names, "READ"), *map(Use, names))
+    assert said.startswith('The user "slipway" lacks EDIT on m0, m1, m2, m3, m4 and 3 more (to set stages')
+
+
+def test_models_whose_labels_were_moved_are_counted_at_once() -> None:
+    assert after(ANSWERS, uses=(FLIGHTS, Use("churn", drifted=True))).status.drifted == 1
+    assert after(ANSWERS, ANSWERS, uses=(FLIGHTS,)).status.drifted == 0
+
+
+class TestSuspended:
+    SUSPENDED = ModelRegistry.model_validate(REGISTRY.wire() | {"spec": REGISTRY.wire()["spec"] | {"suspend": True}})
+
+    @pytest.mark.parametrize("state", [None, ANSWERS, HANGS])
+    def test_it_is_said_at_once_and_nothing_else_is_claimed(self, state: RegistryState | None) -> None:
+        decision = after(state, registry=self.SUSPENDED)
+        assert ready(decision) == ("False", "Suspended")
+        assert {(one.status, one.reason) for one in decision.status.conditions} == {
+            ("Unknown", "Suspended"), ("False", "Suspended"), ("True", "Suspended"),
+        }  # fmt: skip
+        assert [(one.type, one.reason) for one in decision.events] == [("Normal", "Suspended")]
+
+    def test_what_was_seen_before_stays(self) -> None:
+        seen = ModelRegistry.model_validate(self.SUSPENDED.wire() | {"status": after(ANSWERS).status.wire()})
+        status = decide(RegistrySeen(NOW, seen, ANSWERS)).status
+        assert (status.version, status.models, status.last_sweep_time) == ("3.17.2", 7, STAMP)

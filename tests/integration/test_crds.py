@@ -193,10 +193,20 @@ REGISTRIES = [
          "spec.backend: Invalid value: give exactly one of 'mlflow'"),
     Case("no spec", "nothing to reach", made("ModelRegistry", "mlflow"), "spec: Required value"),
     Case("auth of no kind", "a union needs a member", mlflow(auth={}),
-         "spec.backend.mlflow.auth: Invalid value: give exactly one of 'basic' or 'bearer'"),
+         "spec.backend.mlflow.auth: Invalid value: give exactly one of 'basic' or 'bearer' or 'serviceAccountToken'"),
     Case("auth of two kinds", "which would be used?",
          mlflow(auth={kind: {"secretRef": {"name": "s"}} for kind in ("basic", "bearer")}),
-         "spec.backend.mlflow.auth: Invalid value: give exactly one of 'basic' or 'bearer'"),
+         "spec.backend.mlflow.auth: Invalid value: give exactly one of 'basic' or 'bearer' or 'serviceAccountToken'"),
+    Case("the operator's own token", "there is nothing to say of it", mlflow(auth={"serviceAccountToken": {}}), ACCEPTED),
+    Case("client certificate without TLS", "it would be shown to nobody",
+         mlflow(uri="http://mlflow.example.com", clientCertificate={"secretRef": {"name": "ours"}}),
+         "a clientCertificate needs a uri of https"),
+    Case("credential in a proxy", "it would be readable by all", mlflow(proxy="http://me:secret@proxy:3128"),
+         "spec.backend.mlflow.proxy in body should match"),
+    Case("no time to connect", "nobody would be reached", mlflow(timeouts={"connect": "0s"}),
+         "connect must be between 1s and 1m"),
+    Case("an hour for an answer", "everything else would wait for it", mlflow(timeouts={"answer": "1h"}),
+         "answer must be between 1s and 10m"),
     Case("credential in the URI", "it would be readable by all", mlflow(uri="https://me:secret@mlflow.example.com"),
          "spec.backend.mlflow.uri in body should match"),
     Case("a window that ends before it starts", "it would never open",
@@ -461,7 +471,7 @@ def test_columns_tell_the_story(kubectl: Kubectl) -> None:
     assert [row.split()[column] for column in (0, 1, 3, 4, 5, 6)] == ["flights", "2", "3", "20", "1", "eve"]
 
     header, row = kubectl.must("get", "mreg").splitlines()
-    assert header.split() == ["NAME", "URI", "MLFLOW", "MODELS", "DISCOVERED", "READY", "REASON"]
+    assert header.split() == ["NAME", "URI", "MLFLOW", "MODELS", "DISCOVERED", "DRIFTED", "READY", "REASON"]
     assert row.split() == ["mlflow", "https://mlflow.example.com", "3.17.2", "False", "GateFailed"]
 
 

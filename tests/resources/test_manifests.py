@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from slipway.api import tasks
+from slipway.api.connection import CABundle, ConfigMapKeyRef
 from slipway.api.modelledger import Adopted, Hold, ModelLedger, RolledBack
-from slipway.api.modelregistry import CABundle, ConfigMapKeyRef
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
 from slipway.resources.platform import ImportSettings, PoolSettings, StoreSettings, Toleration

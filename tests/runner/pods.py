@@ -25,7 +25,7 @@ START = """
 from pathlib import Path
 from slipway.runner.pod import Pod
 from slipway.runner.{program} import main
-main(Pod(Path({root!r}), Path({log!r}), 1))
+main(Pod(Path({root!r}), Path({log!r}), 1, 5))
 """
 
 HERE = DataAccess(allowed_hosts=("127.0.0.1",))  # servers of tests: a pod is not allowed its own address

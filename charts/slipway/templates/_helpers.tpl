@@ -86,6 +86,16 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.registries.namespaces | default (list .Release.Namespace) | toJson }}
 {{- end }}
 
+{{/* The audience of the token for registries. The API server's own are usually called so; the operator compares, too. */}}
+{{- define "slipway.tokenAudience" -}}
+{{- with .Values.registries.tokenAudience }}
+{{- if regexMatch "^(https?://)?kubernetes(\\.default(\\.svc(\\..*)?)?)?(:[0-9]+)?/?$" . }}
+{{- fail (printf "registries.tokenAudience is %q, which the API server takes for itself: name an audience that only the registry's proxy takes" .) }}
+{{- end }}
+{{- quote . }}
+{{- end }}
+{{- end }}
+
 {{/* A container's part of Pod Security `restricted`, and a read-only root file system. */}}
 {{- define "slipway.containerSecurity" -}}
 allowPrivilegeEscalation: false

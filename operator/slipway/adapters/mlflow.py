@@ -9,7 +9,7 @@ from typing import Any
 from ..api.facts import Facts
 from ..api.locations import is_inside
 from ..core.facts import bounded
-from ..core.registry import Absent, Entry, Labels, Silent, Write
+from ..core.registry import Absent, Entry, Labels, Rights, Silent, Write
 from ..core.snapshot import Sweep, Watermark
 from ..core.webhooks import Subscription, Trial
 from ..resources import naming
@@ -19,6 +19,7 @@ from .mlflow_facts import Traces, Where
 from .mlflow_formats import Unreadable, digest, proxied_path, read_mlmodel, records, scheme
 from .mlflow_http import API, Client, Observe, Request
 from .mlflow_lists import Lists
+from .mlflow_rights import AllRights
 from .mlflow_sources import MLMODEL, PROXY, Found, Sources
 from .mlflow_webhooks import Webhooks
 from .ports import Connection
@@ -47,11 +48,13 @@ class MLflowRegistry:
     def __init__(
         self, connection: Connection, observe: Observe = _unobserved, patience: Patience | None = None
     ) -> None:
-        self._http = Client(connection, observe, patience or Patience())
+        usual = Patience(connect_seconds=connection.connect_seconds, total_seconds=connection.answer_seconds)
+        self._http = Client(connection, observe, patience or usual)
         self._lists = Lists(self._http)
         self._sources = Sources(self._http, connection, self._find)
         self._traces = Traces(self._http)
         self._webhooks = Webhooks(self._http)
+        self._rights = AllRights(self._http)
 
     async def close(self) -> None:
         """No connection is left open; one that a call still uses is closed after it."""
@@ -69,6 +72,10 @@ class MLflowRegistry:
         except Rejected:
             return "unknown"
         return text if re.fullmatch(r"[0-9]+\.[0-9][\w.+-]{0,40}", text) else "unknown"
+
+    async def rights(self, names: frozenset[str]) -> Rights | None:
+        """What the credential may do, as MLflow's basic-auth app tells; None without it. GET users/…"""
+        return await self._rights(names)
 
     async def resolve(self, name: str, version: int) -> Entry | Absent:
         """What never changes about a version, or why it is no model.

@@ -13,6 +13,7 @@ from yarl import URL
 from .errors import AdapterError, NotFound, Rejected, Unauthorized, Unreachable
 from .ports import Connection
 
+REFUSED_CERTIFICATE = re.compile(r"_ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)")  # as OpenSSL spells alerts
 BUSY = frozenset({408, 429})
 SHORTEST_SECRET = 4  # replacing a shorter one would spell it out by what is missing
 
@@ -134,12 +135,10 @@ class Answers:
 
     def broken(self, error: Exception) -> AdapterError:
         """What it means that there is no answer at all."""
+        if (told := self._certificates(error) or self._proxy(error)) is not None:
+            return told
         who = f"the MLflow at {self.where}"
         match error:
-            case aiohttp.ClientConnectorCertificateError():
-                reason = getattr(error.certificate_error, "verify_message", "") or "not valid for this host"
-                text = f"the certificate of {who} is not trusted ({reason}): its authority belongs into caBundle"
-                return self.error(Unreachable, text)
             case aiohttp.ClientSSLError():
                 return self.error(Unreachable, f"no TLS connection with {who}: is it served by https?")
             case aiohttp.ClientConnectorDNSError():
@@ -156,6 +155,31 @@ class Answers:
                 return self.error(Faltered, f"{who} broke the connection off")
             case _:
                 return self.error(Rejected, f"{self.where} is no valid URI of an MLflow server")
+
+    def _certificates(self, error: Exception) -> AdapterError | None:
+        """What is wrong with theirs, or what they say of ours."""
+        who = f"the MLflow at {self.where}"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            reason = getattr(error.certificate_error, "verify_message", "") or "not valid for this host"
+            text = f"the certificate of {who} is not trusted ({reason}): its authority belongs into caBundle"
+            return self.error(Unreachable, text)
+        refused = REFUSED_CERTIFICATE.search(str(error)) if isinstance(error, aiohttp.ClientOSError) else None
+        if refused is None:
+            return None
+        ours = "our client certificate" if self._connection.certificate else "us without a client certificate"
+        return self.error(Unauthorized, f"{who} refused {ours} ({refused[1].replace('_', ' ').lower()})")
+
+    def _proxy(self, error: Exception) -> AdapterError | None:
+        """What a proxy on the way says, or that it is not there."""
+        proxy = shown(self._connection.proxy)
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            reason = error.os_error.strerror or type(error.os_error).__name__
+            return self.error(Faltered, f"no connection to the proxy {proxy} on the way to {self.where}: {reason}")
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            kind = Faltered if error.status >= 500 else Rejected
+            said = f"the proxy {proxy} does not lead to {self.where}: {error.status}, {error.message}"
+            return self.error(kind, said)
+        return None
 
     def error(self, kind: type[AdapterError], message: str) -> AdapterError:
         """The error, without our credential even if the server repeated it."""

@@ -1,11 +1,13 @@
 """Speaks HTTP with an MLflow server: each answer becomes a reply that can be used, or one of our errors."""
 
 import asyncio
+import os
 import random
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -38,6 +40,17 @@ class Request:
     document: Mapping[str, object] | None = None
     content: bytes | None = field(default=None, repr=False)
     limit_bytes: int = DOCUMENT_LIMIT_BYTES
+
+
+@contextmanager
+def in_memory(text: str) -> Iterator[str]:
+    """The path of a file that is on no disk, for a library that reads secrets from files only (Linux)."""
+    descriptor = os.memfd_create("slipway", os.MFD_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 class Client:
@@ -112,6 +125,7 @@ class Client:
                 self._url(request),
                 json=request.document,
                 data=request.content,
+                proxy=self._connection.proxy or None,
                 allow_redirects=False,  # a redirect would carry the credential, or turn a POST into a GET
             ) as response:
                 reply = Reply(
@@ -149,16 +163,27 @@ class Client:
         return self._session
 
     def _tls(self) -> ssl.SSLContext | bool:
-        """Trust in the system's authorities and those of the connection."""
-        if not self._connection.uri.lower().startswith("https:"):
+        """Trust in the system's authorities and those of the connection, and its own certificate."""
+        connection = self._connection
+        if not connection.uri.lower().startswith("https:"):
             return True
         context = ssl.create_default_context()
-        if self._connection.ca_certificates:
+        if connection.ca_certificates:
             try:
-                context.load_verify_locations(cadata=self._connection.ca_certificates)
+                context.load_verify_locations(cadata=connection.ca_certificates)
             except (ssl.SSLError, ValueError):
                 raise self._answers.error(
                     Rejected, f"the caBundle for {self.where} holds no readable PEM certificate"
+                ) from None
+        if connection.certificate:
+            try:
+                with in_memory(f"{connection.certificate}\n{connection.key}") as path:
+                    context.load_cert_chain(path, password="")
+            except (ssl.SSLError, ValueError, OSError):
+                raise self._answers.error(
+                    Unauthorized,
+                    f"the client certificate for {self.where} cannot be used: tls.crt and tls.key must be PEM, belong "
+                    "together, and need no password",
                 ) from None
         return context
 

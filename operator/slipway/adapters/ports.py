@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ..api.facts import Facts
 from ..core.reasons import Reason
-from ..core.registry import Absent, Entry, Labels, Silent, Write
+from ..core.registry import Absent, Entry, Labels, Rights, Silent, Write
 from ..core.snapshot import Sweep, Watermark
 from ..core.webhooks import Subscription, Trial
 from .errors import AdapterError, NotFound, Unauthorized, Unreachable
@@ -21,6 +21,11 @@ class Connection:
     token: str = field(default="", repr=False)
     ca_certificates: str = field(default="", repr=False)  # PEM
     artifact_hosts: tuple[str, ...] = ()  # other names of the same server, in addresses of artifacts
+    certificate: str = field(default="", repr=False)  # of the client, PEM
+    key: str = field(default="", repr=False)  # that belongs to it, PEM
+    proxy: str = ""
+    connect_seconds: float = 3.0
+    answer_seconds: float = 10.0
 
 
 class Registry(Protocol):
@@ -28,6 +33,10 @@ class Registry(Protocol):
 
     async def server_version(self) -> str:
         """The server's version; the cheapest call that needs the credential to be right."""
+        ...
+
+    async def rights(self, names: frozenset[str]) -> Rights | None:
+        """What the credential may do with these models; None where the server does not say. Nothing is written."""
         ...
 
     async def resolve(self, name: str, version: int) -> Entry | Absent:

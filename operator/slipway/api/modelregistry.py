@@ -5,91 +5,12 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import Duration, LabelValue, Namespace, ResourceName, Time, Value, exactly_one, rules
+from .base import Duration, LabelValue, Namespace, Time, Value, exactly_one, rules
 from .condition import ObjectStatus
+from .connection import MLflow, SecretRef
 from .meta import Meta
 
 RegistryStage = Literal["None", "Staging", "Production", "Archived"]
-
-
-class SecretRef(Value):
-    """A Secret beside the ModelRegistry; it must carry the label `slipway.dev/registry`."""
-
-    name: Annotated[ResourceName, Field(description="Name of the Secret.")]
-
-
-class BasicAuth(Value):
-    """HTTP basic authentication, as MLflow's `basic-auth` app takes it."""
-
-    secret_ref: Annotated[
-        SecretRef,
-        Field(
-            description="A Secret with the keys `username` and `password`, beside the ModelRegistry and labelled "
-            "`slipway.dev/registry`."
-        ),
-    ]
-
-
-class BearerAuth(Value):
-    """A bearer token, for a proxy in front of MLflow."""
-
-    secret_ref: Annotated[
-        SecretRef,
-        Field(
-            description="A Secret with the key `token`, beside the ModelRegistry and labelled `slipway.dev/registry`."
-        ),
-    ]
-
-
-class Auth(Value):
-    """How the operator proves who it is to the registry: exactly one of the members."""
-
-    model_config = rules(exactly_one("basic", "bearer"))
-
-    basic: Annotated[BasicAuth | None, Field(description="HTTP basic authentication.")] = None
-    bearer: Annotated[BearerAuth | None, Field(description="A bearer token.")] = None
-
-
-class ConfigMapKeyRef(Value):
-    """One key of a ConfigMap beside the ModelRegistry."""
-
-    name: Annotated[ResourceName, Field(description="Name of the ConfigMap.")]
-    key: Annotated[str, Field(min_length=1, max_length=253, description="Key inside it.")]
-
-
-class CABundle(Value):
-    """Certificates (PEM) that the registry's own is checked against."""
-
-    config_map_key_ref: Annotated[ConfigMapKeyRef, Field(description="Where the certificates are.")]
-
-
-ArtifactHost = Annotated[
-    str, Field(min_length=1, max_length=259, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$")
-]
-
-
-class MLflow(Value):
-    """An MLflow tracking server with its model registry."""
-
-    uri: Annotated[
-        str,
-        Field(
-            min_length=8,
-            max_length=2048,
-            pattern=r"^https?://[^\s@?#]+$",
-            description="Base URL of the MLflow server, without credentials.",
-        ),
-    ]
-    auth: Annotated[Auth | None, Field(description="Credentials; without it, requests are anonymous.")] = None
-    ca_bundle: Annotated[CABundle | None, Field(description="Certificates of a private authority.")] = None
-    artifact_hosts: Annotated[
-        tuple[ArtifactHost, ...],
-        Field(
-            max_length=16,
-            description="Other names of this same server, as `mlflow-artifacts://host:port/…` addresses of files have "
-            "them; they are asked for at `uri`. Without a port, it is 80 or 443.",
-        ),
-    ] = ()
 
 
 class Backend(Value):
@@ -300,6 +221,13 @@ class Discovery(Value):
 class ModelRegistrySpec(Value):
     """An MLflow server, how to reach it, and who may use it."""
 
+    suspend: Annotated[
+        bool,
+        Field(
+            description="Ask the registry for nothing and write nothing to it; what serves goes on serving, and new "
+            "versions wait."
+        ),
+    ] = False
     backend: Annotated[Backend, Field(description="The server.")]
     allowed_namespaces: Annotated[
         AllowedNamespaces | None, Field(description="Other namespaces that may use it; default: none.")
@@ -326,6 +254,9 @@ class ModelRegistryStatus(ObjectStatus):
         int | None, Field(ge=0, description="Versions of the models that RegisteredModels name, likewise.")
     ] = None
     discovered: Annotated[int | None, Field(ge=0, description="RegisteredModels that discovery has made.")] = None
+    drifted: Annotated[
+        int | None, Field(ge=0, description="RegisteredModels whose labels in the registry were moved by hand.")
+    ] = None
     last_sweep_time: Annotated[
         Time | None,
         Field(
@@ -348,8 +279,11 @@ class ModelRegistry(Value):
         ("MLflow", "string", ".status.version", 0),
         ("Models", "integer", ".status.models", 0),
         ("Discovered", "integer", ".status.discovered", 0),
+        ("Drifted", "integer", ".status.drifted", 0),
         ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
         ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
+        ("Reachable", "string", '.status.conditions[?(@.type=="Reachable")].status', 1),
+        ("Authorized", "string", '.status.conditions[?(@.type=="Authorized")].status', 1),
         ("Versions", "integer", ".status.versions", 1),
         ("Swept", "date", ".status.lastSweepTime", 1),
         ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),

@@ -21,7 +21,7 @@ CANDIDATE_PREDICTIONS = "/work/candidate-predictions"  # predictions.json
 CHAMPION_PREDICTIONS = "/work/champion-predictions"
 DATA = "/work/data"  # mount of the claim of pvc:// data, read-only
 IMPORT = "/work/import"  # scratch of the import: the model's files and the data
-CREDENTIALS = "/run/slipway/registry"  # files: username, password, token, ca.crt (each optional)
+CREDENTIALS = "/run/slipway/registry"  # files: username, password, token, ca.crt, tls.crt, tls.key (each optional)
 PUSH = "/run/slipway/store"  # files: username, password; what the store asks of an import, and only imports have it
 AUTHORITIES = "/etc/slipway/authorities"  # file: ca.crt, the platform's own authorities; optional
 DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
@@ -58,10 +58,19 @@ class DataSource(Value):
     access: DataAccess = DataAccess()
 
 
+class RegistryAccess(Value):
+    """How an import reaches the registry."""
+
+    proxy: str | None = None
+    connect_seconds: float = 5.0
+    answer_seconds: float = 30.0  # until the next byte
+
+
 class ImportTask(Value):
     """Copy a version's files (and its data, where the registry holds that) from the registry into the store."""
 
     registry_uri: str
+    registry_access: RegistryAccess = RegistryAccess()
     source: str | None = None  # where the files lie: mlflow-artifacts:/… (or models:/m-…, runs:/…); None: the data only
     model_name: str
     version: int

@@ -25,7 +25,7 @@ from ..api.registeredmodel import RegisteredModel
 from .identity import Family, Place, family_of, place_of, uid_of, version_of
 from .kinds import table
 from .queue import Key
-from .wakes import Change
+from .wakes import DRIFTED, Change
 
 Value = RegisteredModel | ModelVersion | ModelLedger | ModelRegistry
 _TYPES: dict[Kind, type[Value]] = {
@@ -54,6 +54,7 @@ class Brief(NamedTuple):
     ready: tuple[str, str]  # status and reason of its Ready condition; empty before anything was said
     stalled: bool
     holds: frozenset[str]  # types of the conditions that are True
+    drifted: bool = False  # its labels in the registry were moved by hand
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,7 +210,9 @@ def _brief(found: Object) -> Brief:
     holds = frozenset(name for name, one in said.items() if one.get("status") == "True")
     ready = said.get("Ready", {})
     _, model = family_of(VERSION, found) or ("", "")
-    return Brief(*place_of(found), model, (ready.get("status", ""), ready.get("reason", "")), "Stalled" in holds, holds)
+    drifted = said.get("Synced", {}).get("reason") == DRIFTED
+    state = (ready.get("status", ""), ready.get("reason", ""))
+    return Brief(*place_of(found), model, state, "Stalled" in holds, holds, drifted)
 
 
 def _parse(kind: Kind, found: Object) -> Value | Unreadable:

@@ -32,6 +32,7 @@ from ..core import jobs, lifecycle, pods
 from ..core import ledger as ledgers
 from ..core.discovery import Around, Present
 from ..core.observed import ModelSeen, Record, VersionSeen
+from ..core.permissions import Use
 from ..core.reasons import Reason
 from ..core.registries import RegistrySeen
 from ..core.registry import Absent, Contest, Entry, RegistryModel, RegistryState, Silent
@@ -39,7 +40,8 @@ from ..resources import naming, serving
 from ..resources.platform import Platform
 from . import deployments
 from .cache import Cache, Unreadable
-from .identity import section
+from .identity import Place, section
+from .identity import place_of as cached_place
 from .queue import Key
 from .refusals import Refusals
 from .registries import Reached, Registries
@@ -205,7 +207,7 @@ class Observer:
         """Everything about a registry. What is in the cluster matters to discovery only."""
         discovery, place = registry.spec.discovery, place_of(registry)
         if discovery is None:
-            return RegistrySeen(self._now(), registry, state)
+            return RegistrySeen(self._now(), registry, state, uses=self._uses(place))
         return RegistrySeen(
             self._now(),
             registry,
@@ -216,6 +218,7 @@ class Observer:
                 served=served,
                 refusals=self._refusals.of(Key("registry", *place)),
             ),
+            uses=self._uses(place),
         )
 
     def _present(self, registry: tuple[str, str]) -> Iterator[Present]:
@@ -225,6 +228,17 @@ class Observer:
             registered = str(section(found, "spec", "source").get("name") or meta["name"]) if about else ""
             made = annotations.get(names.DISCOVERED) == "/".join(registry)
             yield Present(meta.get("namespace", ""), meta["name"], registered, made)
+
+    def _uses(self, registry: Place) -> tuple[Use, ...]:
+        drifted = {(one.namespace, one.model) for one in self._cache.briefs() if one.drifted}
+        found = []
+        for model in self._cache.all(MODEL):
+            if self._outside.registries.place(model) == registry:
+                place = cached_place(model)
+                name = str(section(model, "spec", "source").get("name") or place[1])
+                follows = section(model, "spec", "promotion").get("source") == "Registry"
+                found.append(Use(name, follows, place in drifted))
+        return tuple(found)
 
     def _labelled_by(self, key: Key, reached: Reached | Silent, name: str) -> str:
         """Another model that follows the labels of the same registered model: one of them sets stage and alias."""

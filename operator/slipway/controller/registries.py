@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 
 from ..adapters.cluster import CONFIG_MAP, NAMESPACE, REGISTRY, SECRET, Cluster, Object
 from ..adapters.errors import NotFound, Rejected, Unauthorized
+from ..adapters.own_token import TokenUnusable, own_token
 from ..adapters.ports import Connection, Registry
 from ..api import names
-from ..api.modelregistry import MLflow, ModelRegistry
+from ..api.base import seconds
+from ..api.connection import MLflow
+from ..api.modelregistry import ModelRegistry
 from ..api.registeredmodel import RegisteredModel
 from ..core import allowed
 from ..core.reasons import Reason
+from ..core.registries import SUSPENDED
 from ..core.registry import Silent
 from ..resources.platform import Platform
 from .cache import Cache, Unreadable
@@ -32,7 +36,7 @@ class Reached:
 
     resource: ModelRegistry
     client: Registry
-    files: dict[str, str] = field(repr=False)  # username, password, token, ca.crt
+    files: dict[str, str] = field(repr=False)  # username, password, token, ca.crt, tls.crt, tls.key
 
 
 @dataclass
@@ -57,9 +61,10 @@ class Registries:
         platform: Platform,
         connect: Connect,
         clock: Callable[[], float] = time.monotonic,
+        token: Callable[[], str] = own_token,
     ) -> None:
         self._cluster, self._cache, self._platform, self._connect = cluster, cache, platform, connect
-        self._clock = clock
+        self._clock, self._own_token = clock, token
         self._known: dict[Place, _Known] = {}
         self._labels: dict[str, tuple[float, Mapping[str, str] | None]] = {}  # of namespaces
         self._changed: list[Callable[[Place], None]] = []
@@ -114,6 +119,8 @@ class Registries:
         """The registry with a client; `anew` reads its credential again, as each sweep and each 401 does."""
         place = (resource.metadata.namespace, resource.metadata.name)
         backend = resource.spec.backend.mlflow
+        if resource.spec.suspend:
+            return SUSPENDED
         if backend is None:
             return Silent(Reason.InvalidSpec, "spec.backend names no server.", False)
         known = self._known.setdefault(place, _Known())
@@ -142,7 +149,8 @@ class Registries:
         try:
             connection = await self._connection(place[0], backend)
         except (NotFound, Unauthorized, Rejected) as error:
-            known.trouble = Silent(Reason.SecretNotFound, str(error), False)
+            reason = Reason.TokenUnusable if isinstance(error, TokenUnusable) else Reason.SecretNotFound
+            known.trouble = Silent(reason, str(error), False)
             known.backend, known.read_at = backend, self._clock()
             return
         known.backend, known.read_at, known.trouble = backend, self._clock(), None
@@ -172,26 +180,39 @@ class Registries:
         return dict(known)
 
     async def _connection(self, namespace: str, backend: MLflow) -> Connection:
-        auth, bundle = backend.auth, backend.ca_bundle
+        auth, certificate = backend.auth, backend.client_certificate
         secret: dict[str, str] = {}
-        member = (auth.basic or auth.bearer) if auth else None
-        wanted = ("username", "password") if auth and auth.basic else ("token",)
-        if member:
-            secret = await self.secret(namespace, member.secret_ref.name, wanted)
-        certificates = ""
-        if bundle:
-            found = await self._cluster.get(CONFIG_MAP, namespace, bundle.config_map_key_ref.name)
-            certificates = (found.get("data") or {}).get(bundle.config_map_key_ref.key, "")
-            if not certificates:
-                raise Rejected(f"ConfigMap {namespace}/{bundle.config_map_key_ref.name} has no such key.")
+        if auth and auth.basic:
+            secret = await self.secret(namespace, auth.basic.secret_ref.name, ("username", "password"))
+        elif auth and auth.bearer:
+            secret = await self.secret(namespace, auth.bearer.secret_ref.name, ("token",))
+        elif auth and auth.service_account_token:
+            secret = {"token": self._own_token()}
+        if certificate:
+            secret |= await self.secret(namespace, certificate.secret_ref.name, ("tls.crt", "tls.key"))
         return Connection(
             uri=backend.uri.rstrip("/"),
             username=secret.get("username", ""),
             password=secret.get("password", ""),
             token=secret.get("token", ""),
-            ca_certificates=certificates,
             artifact_hosts=backend.artifact_hosts,
+            ca_certificates=await self._authorities(namespace, backend),
+            certificate=secret.get("tls.crt", ""),
+            key=secret.get("tls.key", ""),
+            proxy=(backend.proxy or "").rstrip("/"),
+            connect_seconds=float(seconds(backend.timeouts.connect)),
+            answer_seconds=float(seconds(backend.timeouts.answer)),
         )
+
+    async def _authorities(self, namespace: str, backend: MLflow) -> str:
+        if backend.ca_bundle is None:
+            return ""
+        ref = backend.ca_bundle.config_map_key_ref
+        found = await self._cluster.get(CONFIG_MAP, namespace, ref.name)
+        certificates = (found.get("data") or {}).get(ref.key, "")
+        if not certificates:
+            raise Rejected(f"ConfigMap {namespace}/{ref.name} has no such key.")
+        return str(certificates)
 
     async def secret(self, namespace: str, name: str, wanted: tuple[str, ...]) -> dict[str, str]:
         """The texts under these keys of a Secret that ModelRegistries may name; raises what is wrong with it."""
@@ -214,5 +235,7 @@ def _files(connection: Connection) -> dict[str, str]:
         "password": connection.password,
         "token": connection.token,
         "ca.crt": connection.ca_certificates,
+        "tls.crt": connection.certificate,
+        "tls.key": connection.key,
     }
     return {key: value for key, value in found.items() if value}

@@ -53,9 +53,10 @@ class Sweeper:
         self._tasks: dict[Place, asyncio.Task[None]] = {}
         self._asked = asyncio.Event()  # about a registry that is not swept yet
         self._back: list[Callable[[Place], None]] = []
+        registries.listen(self._renewed)
 
     def listen(self, back: Callable[[Place], None]) -> None:
-        """Call this with a registry that answers again."""
+        """Call this with a registry that answers again, or has another credential."""
         self._back.append(back)
 
     def model(self, registry: Place, name: str) -> RegistryModel | Absent | Silent | None:
@@ -166,6 +167,7 @@ class Sweeper:
                 silent = await swept.read(reached.client, resource, frozenset(wanted), began)
                 if silent is None:
                     await swept.look_for(reached.client, self._used(wanted), began)
+                    await swept.ask_rights(reached.client, frozenset(wanted), began)
             except AdapterError as error:
                 silent = silence(error)
         self._tell(registry, swept, wanted, silent, self._clock() - began)
@@ -203,12 +205,13 @@ class Sweeper:
             versions=versions,
             latency_seconds=took_seconds,
             found=swept.found,
+            rights=swept.rights,
         )
         reason, was = silent and silent.reason, before and before.silence and before.silence.reason
         turned = before is None or reason != was
         if turned:  # what was swept before is not taken back by silence; what was not, was told the reason
             swept.changed |= {name for name in wanted if silent is not None and swept.snapshot.labels(name) is None}
-        asks = turned or before is None or before.found != swept.found
+        asks = turned or before is None or (before.found, before.rights) != (swept.found, swept.rights)
         if asks or swept.whole_at >= self._clock() - took_seconds:  # the rare reading is the beat of the status
             self._wake(Key("registry", *registry))
         for name in swept.changed:
@@ -220,6 +223,13 @@ class Sweeper:
                 self._wake(key)
             for back in self._back if before is not None else ():
                 back(registry)
+
+    def _renewed(self, registry: Place) -> None:
+        """It has another credential: who waits for it asks again, and an import that runs is handed it."""
+        for key in self._waiting(registry):
+            self._wake(key)
+        for back in self._back:
+            back(registry)
 
     def _wake_all(self, registry: Place) -> None:
         """Whatever names the registry: it may be used now, or no longer, or otherwise."""

@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ..adapters.errors import Rejected
+from ..adapters.errors import Rejected, Unreachable
 from ..adapters.ports import Registry
 from ..api.modelregistry import ModelRegistry
 from ..core import discovery
-from ..core.registry import Absent, Labels, RegistryState, Silent
+from ..core.registry import Absent, Labels, RegistryState, Rights, Silent
 from ..core.snapshot import Snapshot, Sweep, Watermark
 from .queue import Key
 
 WHOLE_SECONDS = 600.0  # between two readings of every version
 GAP_SECONDS = 60.0  # between two of them that a gap asks for
 GRACE_SECONDS = 60.0  # between the first answer that a version is gone and the one that is believed
+RIGHTS_SECONDS = 60.0  # between two questions what the credential may do, while something is missing
 LOOKS = 10  # versions that are asked about in one sweep
 
 
@@ -45,6 +46,9 @@ class Swept:
     changed: set[str] = field(default_factory=set)  # names whose models are to be woken
     confirmed: dict[tuple[str, int], Labels] = field(default_factory=dict)  # since the request that runs began
     doubts: dict[tuple[str, int], Doubt] = field(default_factory=dict)
+    rights: Rights | None = None
+    rights_of: tuple[Registry, frozenset[str]] | None = None  # by whom, and of which models, it was asked
+    rights_at: float = float("-inf")
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     state: RegistryState | None = None  # None: not asked yet
 
@@ -53,7 +57,7 @@ class Swept:
         uri = resource.spec.backend.mlflow.uri if resource.spec.backend.mlflow else ""
         if self.uri != uri:
             self.uri, self.snapshot, self.watermark, self.version = uri, Snapshot(), None, None
-            self.whole_at = float("-inf")
+            self.whole_at, self.rights, self.rights_of = float("-inf"), None, None
         before, self.generation = self.generation, resource.metadata.generation
         if before != self.generation:
             self.found = None
@@ -96,6 +100,18 @@ class Swept:
             self.doubts[key] = replace(doubt, last=now, gone=gone)
             if gone and not doubt.gone:
                 self.changed.add(key[0])
+
+    async def ask_rights(self, client: Registry, names: frozenset[str], now: float) -> None:
+        """What the credential may do: asked rarely, and at once for another credential or another model."""
+        lacks = self.rights is not None and not set(self.rights.levels.values()) <= {"EDIT", "MANAGE"}
+        pause = RIGHTS_SECONDS if lacks else WHOLE_SECONDS
+        if self.rights_of == (client, names) and now - self.rights_at < pause:
+            return
+        try:
+            self.rights = await client.rights(names)
+        except Unreachable:  # of the registry, the sweep has told
+            return
+        self.rights_of, self.rights_at = (client, names), now
 
     async def read(self, client: Registry, resource: ModelRegistry, names: frozenset[str], now: float) -> Silent | None:
         """Read what has changed, and whole what needs it; why it broke off, if it did."""

@@ -16,6 +16,7 @@ from .queue import Key, Lane
 
 Woken = Iterable[tuple[Key, Lane]]
 COMMANDS = (names.ROLLBACK, names.RESUME, names.REFRESH)
+DRIFTED = "RegistryDrifted"  # the reason of Synced that a registry counts
 # What says when and in which words, wherever it stands in a status.
 _WORDS = {"message", "lastTransitionTime", "startedAt", "finishedAt"}
 
@@ -109,7 +110,9 @@ def model(change: Change, around: Around) -> Woken:
 
 
 def version(change: Change, around: Around) -> Woken:
-    """Its own key and its model's; a status that says the same in other words wakes nobody."""
+    """Its own key and its model's; a status that says the same in other words wakes nobody. Registries count drift."""
+    if _drifted(change.before) != _drifted(change.after) and (registry := _registry_of(change, around)):
+        yield Key("registry", *registry), Lane.USUAL
     if not (change.differs(_asked) or change.differs(_facts)):
         return
     asked = Lane.URGENT if change.edited(_stage) else Lane.USUAL
@@ -191,6 +194,12 @@ def _model(change: Change, around: Around, lane: Lane) -> Woken:
         yield Key("model", *family), Lane.COMMAND if _is_waited_for(around, family) else lane
 
 
+def _registry_of(change: Change, around: Around) -> Place | None:
+    family = family_of(change.kind, change.found)
+    model = around.known.get(MODEL, *family) if family is not None else None
+    return around.uses(model) if model is not None else None
+
+
 def _is_waited_for(around: Around, family: Family) -> bool:
     model, ledger = around.known.get(MODEL, *family), around.known.get(LEDGER, *family)
     asked = ((model or {}).get("metadata", {}).get("annotations") or {}).get(names.ROLLBACK, "")
@@ -240,6 +249,11 @@ def _retry(found: Object) -> Any:
 def _conditions(found: Object) -> set[str]:
     """The conditions that an object has, whatever they say."""
     return {str(one.get("type")) for one in (found.get("status") or {}).get("conditions") or ()}
+
+
+def _drifted(found: Object | None) -> bool:
+    conditions = ((found or {}).get("status") or {}).get("conditions") or ()
+    return any((one.get("type"), one.get("reason")) == ("Synced", DRIFTED) for one in conditions)
 
 
 def _facts(found: Object) -> Any:

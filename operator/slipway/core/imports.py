@@ -4,7 +4,8 @@ Evaluation data that the registry holds comes with the model's first import, and
 """
 
 from ..api import tasks
-from ..api.base import size_bytes
+from ..api.base import seconds, size_bytes
+from ..api.connection import MLflow
 from ..api.modelversion import DataRecord, ImportRecord
 from ..api.validation import Data
 from ..resources import jobs as builders
@@ -169,6 +170,19 @@ def _data_key(seen: VersionSeen, data: Data) -> str:
     return naming.short_hash([meta.uid, data.uri, data.digest, seen.version.retry or ""])
 
 
+def _access(backend: MLflow | None) -> tasks.RegistryAccess:
+    """By the registry's settings; a large file takes longer to begin than a short answer."""
+    if backend is None:
+        return tasks.RegistryAccess()
+    connect, answer = float(seconds(backend.timeouts.connect)), float(seconds(backend.timeouts.answer))
+    usual = tasks.RegistryAccess()
+    return tasks.RegistryAccess(
+        proxy=backend.proxy,
+        connect_seconds=max(connect, usual.connect_seconds),
+        answer_seconds=max(answer, usual.answer_seconds),
+    )
+
+
 def _started(seen: VersionSeen, progress: Progress, data: Data | None, purpose: str) -> tuple[Act, ...]:
     """The Job, and its credential once the Job exists to own it; nothing once the attempt has ended."""
     pinned, model = seen.version.status.resolved, seen.model
@@ -178,6 +192,7 @@ def _started(seen: VersionSeen, progress: Progress, data: Data | None, purpose: 
     backend, release = seen.registry.spec.backend.mlflow, seen.release
     task = tasks.ImportTask(
         registry_uri=backend.uri if backend else "",
+        registry_access=_access(backend),
         source=(pinned.location or pinned.source) if purpose == PURPOSE else None,
         model_name=model.spec.source.name or model.metadata.name,
         version=seen.version.spec.version,

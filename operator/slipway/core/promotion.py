@@ -180,7 +180,7 @@ def _model_ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdic
         return failed(Reason.InvalidSpec, unreadable(seen))
     if conflict := conflict_of(seen, ledger):
         return failed(Reason.LabelsConflict, conflict)
-    if isinstance(seen.registry, Silent) and seen.registry.reason != Reason.RegistryUnreachable:
+    if isinstance(seen.registry, Silent) and seen.registry.reason not in (Reason.RegistryUnreachable, Reason.Suspended):
         return failed(reason_named(seen.registry.reason), seen.registry.message)
     if plan.candidate is not None:
         return progress(seen, ledger, plan.candidate)

@@ -44,6 +44,12 @@ class Reason(StrEnum):
     RegistryReachable = "RegistryReachable", "Fine", "The registry answers."
     ModelsDiscovered = "ModelsDiscovered", "Fine", "What discovery is about has its RegisteredModels."
     WebhookHeard = "WebhookHeard", "Fine", "The registry's webhooks arrive: what moves there is noticed at once."
+    PermissionsHeld = "PermissionsHeld", "Fine", "The credential may do all that is needed in the registry."
+    PermissionsNotTold = (
+        "PermissionsNotTold",
+        "Fine",
+        "The credential may read; the registry does not tell what else it may do. A refusal is told where it happens.",
+    )
     NotRequested = "NotRequested", "Fine", "The stage does not ask for it."
     NotTold = "NotTold", "Fine", "The registry is told of the newest versions in play; this is none of them."
     PredecessorWarm = "PredecessorWarm", "Fine", "The pods of the version that a rollback returns to are ready."
@@ -88,7 +94,12 @@ class Reason(StrEnum):
         "The ledger was restored; it is believed once its versions are imported again under the same digests.",
         "Nothing, while imports run; otherwise look at the ModelVersion that the message names.",
     )
-    Suspended = "Suspended", "Moving", "spec.suspend is set on the RegisteredModel.", "Set suspend to false."
+    Suspended = (
+        "Suspended",
+        "Moving",
+        "spec.suspend is set on the RegisteredModel, or on its ModelRegistry.",
+        "Set suspend to false.",
+    )
 
     # A cause outside the model: tried again within limits.
     RegistryUnreachable = (
@@ -311,6 +322,12 @@ class Reason(StrEnum):
         "The registry refuses the credential.",
         "Correct the Secret that the ModelRegistry names; it is read again at each sweep.",
     )
+    PermissionsMissing = (
+        "PermissionsMissing",
+        "Stuck",
+        "The credential may read the registry, and not do all that is needed there.",
+        "Have an administrator of the MLflow server grant what the message names.",
+    )
     RegistryRejected = (
         "RegistryRejected",
         "Stuck",
@@ -322,6 +339,12 @@ class Reason(StrEnum):
         "Stuck",
         "The credential that the ModelRegistry names cannot be read.",
         "Create the Secret with the label slipway.dev/registry, in a namespace that the chart lists.",
+    )
+    TokenUnusable = (
+        "TokenUnusable",
+        "Stuck",
+        "The operator has no token of its own that may be shown to a registry.",
+        "Set registries.tokenAudience in the chart's values to an audience that only the registry's proxy takes.",
     )
     ModelMissing = (
         "ModelMissing",

@@ -92,6 +92,14 @@ class Absent:
 
 
 @dataclass(frozen=True)
+class Rights:
+    """What the registry itself says that our credential may do there."""
+
+    user: str
+    levels: Mapping[str, str]  # of registered models, by name: MLflow's own words, such as READ, EDIT or MANAGE
+
+
+@dataclass(frozen=True)
 class RegistryState:
     """What the sweeps have learned about one registry."""
 
@@ -102,3 +110,4 @@ class RegistryState:
     versions: int = 0  # versions of the models that are named in the cluster
     latency_seconds: float = 0.0  # how long the last sweep took
     found: tuple[str, ...] | None = None  # registered models that discovery is about; None: nobody knows
+    rights: Rights | None = None  # None: it does not say

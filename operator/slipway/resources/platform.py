@@ -7,7 +7,7 @@ from pydantic import Field
 
 from ..api import tasks
 from ..api.base import ItemName, Size, Value
-from ..api.modelregistry import CABundle
+from ..api.connection import CABundle
 from ..api.tasks import DataAccess
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..api import tasks
 from ..api.base import Value, size_bytes
-from ..api.modelregistry import ConfigMapKeyRef
+from ..api.connection import ConfigMapKeyRef
 from .platform import Platform, PoolSettings
 
 UID = 65532

@@ -17,7 +17,7 @@ from .store import DATA, EXTENSION, MODELS, TITLE, Blob, StoreClient, blob_of, t
 
 def import_version(task: ImportTask, pod: Pod) -> ImportResult:
     """The whole program: download, check, push. Data that cannot be had does not undo the model's import."""
-    mlflow, store = MLflow(task.registry_uri, pod), StoreClient(task.store, pod)
+    mlflow, store = MLflow(task.registry_uri, pod, task.registry_access), StoreClient(task.store, pod)
     scratch = pod.at(IMPORT)
     if task.source is None:
         return ImportResult(data_digest=_data(mlflow, store, task, _emptied(scratch / "data")))

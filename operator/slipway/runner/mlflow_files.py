@@ -18,15 +18,15 @@ import requests
 import urllib3
 
 from slipway.api.locations import PROXIED, location
-from slipway.api.tasks import CREDENTIALS
+from slipway.api.tasks import RegistryAccess
 
 from .outcome import Refused
 from .pod import Pod
+from .registry_session import RegistrySession
 from .tree import CHUNK, FILES_LIMIT, safe_path
 
 _API = "/api/2.0/mlflow"
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
-_TIMEOUT = (5, 30)  # seconds to connect, to wait for the next byte
 _PAUSES = (0.5, 1.0, 2.0)
 _DEPTH_LIMIT = 32
 _JSON_LIMIT = 32 * 1024 * 1024
@@ -47,16 +47,9 @@ class Remote:
 class MLflow:
     """One MLflow server; every failure is a Refused: RegistryUnreachable, RegistryUnauthorized, ArtifactMissing."""
 
-    def __init__(self, uri: str, pod: Pod) -> None:
+    def __init__(self, uri: str, pod: Pod, access: RegistryAccess | None = None) -> None:
         self._uri = uri.rstrip("/")
-        authority = pod.at(CREDENTIALS) / "ca.crt"
-        self._verify: bool | str = str(authority) if authority.is_file() else True
-        self._session = requests.Session()
-        token, username = pod.secret(CREDENTIALS, "token"), pod.secret(CREDENTIALS, "username")
-        if username:
-            self._session.auth = (username, pod.secret(CREDENTIALS, "password"))
-        elif token:
-            self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session = RegistrySession(access or RegistryAccess(), pod)
 
     def root(self, source: str) -> str:
         """The path in the server's artifact proxy that a source (models:/m-…, runs:/…, mlflow-artifacts:/…) means."""
@@ -162,10 +155,7 @@ class MLflow:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _ask(self, method: str, url: str, **options: Any) -> requests.Response:
-        # A redirect could lead the credential, or what is taken for a model, elsewhere.
-        answer = self._session.request(
-            method, url, timeout=_TIMEOUT, verify=self._verify, allow_redirects=False, **options
-        )
+        answer = self._session.request(method, url, **options)
         status = answer.status_code
         if status < 300:
             return answer

@@ -39,11 +39,15 @@ def say(line: str) -> None:
 
 def run(program: Callable[[Task, Pod], Value | None], kind: type[Task], pod: Pod) -> NoReturn:
     """Run a program on its task and end the process: 0 with its result, 1 with a Problem."""
-    secrets = pod.secrets()
+    first = pod.secrets()
+
+    def secrets() -> tuple[str, ...]:  # they may have been renewed meanwhile
+        return (*first, *pod.secrets())
+
     with contextlib.redirect_stderr(_Scrubbed(sys.stderr, secrets)):
         ending = _ending(program, kind, pod)
         if isinstance(ending, Problem):
-            ending = Problem(reason=ending.reason, message=_bounded(scrubbed(ending.message, secrets)))
+            ending = Problem(reason=ending.reason, message=_bounded(scrubbed(ending.message, secrets())))
             say(ending.message)
         if ending is not None:
             _write_termination_message(ending, pod)
@@ -84,11 +88,11 @@ def scrubbed(text: str, secrets: tuple[str, ...]) -> str:
 class _Scrubbed(io.TextIOBase):
     """A log that leaves out secrets, whoever writes to it."""
 
-    def __init__(self, log: TextIO, secrets: tuple[str, ...]) -> None:
+    def __init__(self, log: TextIO, secrets: Callable[[], tuple[str, ...]]) -> None:
         self._log, self._secrets = log, secrets
 
     def write(self, text: str) -> int:
-        self._log.write(scrubbed(text, self._secrets))
+        self._log.write(scrubbed(text, self._secrets()))
         return len(text)
 
     def flush(self) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from slipway.api.tasks import CREDENTIALS, DATA_CREDENTIALS, PUSH
 
 STORE_PATIENCE_SECONDS = 18.0  # below 30 with the last timeout
+RENEWAL_SECONDS = 150.0  # after which a Secret that was changed is changed in its mount, too
 # Files that hold a secret, by folder.
 _SECRETS = {
-    CREDENTIALS: ("password", "token"),
+    CREDENTIALS: ("password", "token", "tls.key"),
     DATA_CREDENTIALS: ("AWS_SECRET_ACCESS_KEY",),
     PUSH: ("password",),
 }
@@ -21,6 +22,7 @@ class Pod:
     root: Path = Path("/")
     termination_log: Path = Path("/dev/termination-log")
     store_patience_seconds: float = STORE_PATIENCE_SECONDS  # a store without progress for so long is unreachable
+    renewal_seconds: float = RENEWAL_SECONDS  # a credential that has ended is waited for so long
 
     def at(self, folder: str) -> Path:
         """One of the fixed folders of `slipway.api.tasks`."""

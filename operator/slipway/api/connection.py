@@ -1,0 +1,144 @@
+"""How an MLflow server is reached: its address, and what proves to it who asks."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import Duration, ResourceName, Value, exactly_one, rules
+
+
+class SecretRef(Value):
+    """A Secret beside the ModelRegistry; it must carry the label `slipway.dev/registry`."""
+
+    name: Annotated[ResourceName, Field(description="Name of the Secret.")]
+
+
+class BasicAuth(Value):
+    """HTTP basic authentication, as MLflow's `basic-auth` app takes it."""
+
+    secret_ref: Annotated[
+        SecretRef,
+        Field(
+            description="A Secret with the keys `username` and `password`, beside the ModelRegistry and labelled "
+            "`slipway.dev/registry`."
+        ),
+    ]
+
+
+class BearerAuth(Value):
+    """A bearer token, for a proxy in front of MLflow."""
+
+    secret_ref: Annotated[
+        SecretRef,
+        Field(
+            description="A Secret with the key `token`, beside the ModelRegistry and labelled `slipway.dev/registry`."
+        ),
+    ]
+
+
+class ServiceAccountToken(Value):
+    """The operator's own token, sent as a bearer token; its audience is `registries.tokenAudience` of the chart."""
+
+
+class Auth(Value):
+    """How the operator proves who it is to the registry: exactly one of the members."""
+
+    model_config = rules(exactly_one("basic", "bearer", "serviceAccountToken"))
+
+    basic: Annotated[BasicAuth | None, Field(description="HTTP basic authentication.")] = None
+    bearer: Annotated[BearerAuth | None, Field(description="A bearer token.")] = None
+    service_account_token: Annotated[
+        ServiceAccountToken | None,
+        Field(
+            description="A token of the operator's ServiceAccount, for a proxy that has the API server review it; "
+            "the API server itself does not take it."
+        ),
+    ] = None
+
+
+class ClientCertificate(Value):
+    """What the operator shows in the TLS handshake."""
+
+    secret_ref: Annotated[
+        SecretRef,
+        Field(
+            description="A Secret of the type kubernetes.io/tls (`tls.crt`, `tls.key`), beside the ModelRegistry and "
+            "labelled `slipway.dev/registry`."
+        ),
+    ]
+
+
+def _between(field: str, least: str, most: str) -> tuple[str, str]:
+    inside = f"duration(self.{field}) >= duration('{least}') && duration(self.{field}) <= duration('{most}')"
+    return f"!has(self.{field}) || ({inside})", f"{field} must be between {least} and {most}"
+
+
+class Timeouts(Value):
+    """How long the server may take; for imports as for all else."""
+
+    model_config = rules(_between("connect", "1s", "1m"), _between("answer", "1s", "10m"))
+
+    connect: Annotated[Duration, Field(description="Until a connection is there, such as 3s.")] = "3s"
+    answer: Annotated[
+        Duration,
+        Field(description="Until an answer is there, with a second try; for an import, until the next byte of a file."),
+    ] = "10s"
+
+
+class ConfigMapKeyRef(Value):
+    """One key of a ConfigMap beside the ModelRegistry."""
+
+    name: Annotated[ResourceName, Field(description="Name of the ConfigMap.")]
+    key: Annotated[str, Field(min_length=1, max_length=253, description="Key inside it.")]
+
+
+class CABundle(Value):
+    """Certificates (PEM) that the registry's own is checked against."""
+
+    config_map_key_ref: Annotated[ConfigMapKeyRef, Field(description="Where the certificates are.")]
+
+
+ArtifactHost = Annotated[
+    str, Field(min_length=1, max_length=259, pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$")
+]
+
+
+class MLflow(Value):
+    """An MLflow tracking server with its model registry."""
+
+    model_config = rules(
+        ("!has(self.clientCertificate) || self.uri.startsWith('https:')", "a clientCertificate needs a uri of https")
+    )
+
+    uri: Annotated[
+        str,
+        Field(
+            min_length=8,
+            max_length=2048,
+            pattern=r"^https?://[^\s@?#]+$",
+            description="Base URL of the MLflow server, without credentials.",
+        ),
+    ]
+    auth: Annotated[Auth | None, Field(description="Credentials; without it, requests are anonymous.")] = None
+    client_certificate: Annotated[
+        ClientCertificate | None, Field(description="A certificate of our own (mutual TLS), beside any `auth`.")
+    ] = None
+    ca_bundle: Annotated[CABundle | None, Field(description="Certificates of a private authority.")] = None
+    artifact_hosts: Annotated[
+        tuple[ArtifactHost, ...],
+        Field(
+            max_length=16,
+            description="Other names of this same server, as `mlflow-artifacts://host:port/…` addresses of files have "
+            "them; they are asked for at `uri`. Without a port, it is 80 or 443.",
+        ),
+    ] = ()
+    proxy: Annotated[
+        str | None,
+        Field(
+            min_length=8,
+            max_length=512,
+            pattern=r"^https?://[^\s@?#/]+/?$",
+            description="Proxy on the way to the server, for imports too: its URL, without credentials.",
+        ),
+    ] = None
+    timeouts: Annotated[Timeouts, Field(description="How long the server may take.")] = Timeouts()
