@@ -162,14 +162,14 @@ async def _set_webhook(world: World, on: bool) -> None:
     world.simulation.apply({"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": data})
     path = f"{SLIPWAY}/namespaces/{SYSTEM}/modelregistries/{REGISTRY}"
     await world.person.merge(path, {"spec": {"webhook": {"secretRef": {"name": "hooks"}} if on else None}})
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         said = (await world.person.get(path)).get("status", {}).get("conditions", [])
         reasons = [one["reason"] for one in said if one["type"] == "Notified"]
         if reasons == (["WebhookHeard"] if on else []):
             return
         await asyncio.sleep(0.2)
-    raise SystemExit(f"after a minute the registry's webhook is {reasons or 'not told of'}")
+    raise SystemExit(f"after three minutes the registry's webhook is {reasons or 'not told of'}")
 
 
 async def _imports(
