@@ -383,3 +383,11 @@ def test_a_registry_that_is_away_for_an_hour_changes_nothing_that_serves(moves: 
     of.settle()
     of.advance(MOMENT_SECONDS)
     assert of.route() == ("4" if moves else "3")
+
+
+def test_who_moves_a_label_sees_at_once_that_the_import_has_begun() -> None:
+    of = by_registry()
+    of.registry.put(3, "Production")
+    of.swept()
+    of.settle(nodes=False)  # no node has begun yet, and no time has passed
+    assert of.condition("ModelVersion", "flights-v3", "Imported").get("reason") == "ImportRunning"
