@@ -48,7 +48,7 @@ def test_an_alias_that_is_moved_is_heard_of(world: World, place: Place) -> None:
             condition(world.kube.get("modelregistry.slipway.dev", SYSTEM, "hooks") or {}, "Notified").get("reason")
         )
 
-    poll("a delivery on trial has arrived", 60, lambda: notified() == "WebhookHeard", notified)
+    poll("a delivery on trial has arrived", 120, lambda: notified() == "WebhookHeard", notified)
     registered = f"{place.namespace}-heard"
     world.made.register(registered, "fair")
     source = {"registryRef": {"name": "hooks", "namespace": SYSTEM}, "name": registered}

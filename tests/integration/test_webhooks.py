@@ -113,7 +113,7 @@ def two(plane: ControlPlane, admin: Kubectl, mlflow: MLflowServer, tmp_path: Pat
 
 
 def test_a_moved_alias_begins_an_import_whichever_operator_hears_of_it(two: Two, mlflow: MLflowServer) -> None:
-    until("a delivery on trial has arrived", lambda: two.notified() == "WebhookHeard", 60)
+    until("a delivery on trial has arrived", lambda: two.notified() == "WebhookHeard", 120)
     assert two.deliveries(two.standby, "passed-on") >= 1 and two.deliveries(two.acting, "taken") >= 1
     before = two.deliveries(two.acting, "taken")
     mlflow.post("registered-models/alias", name="flights", alias="champion", version="2")

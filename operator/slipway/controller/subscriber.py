@@ -28,7 +28,7 @@ log = logging.getLogger("slipway")
 NOTIFIED = "Notified"
 LOOK_SECONDS = 2.0  # until a ModelRegistry that asks for webhooks is noticed
 HEARD_SECONDS = 600.0  # between two trials, where all is well
-AGAIN_SECONDS = 60.0  # between two tries, where it is not
+AGAIN_SECONDS = 20.0  # between two tries, where it is not
 
 
 @dataclass(frozen=True)
