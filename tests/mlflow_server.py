@@ -115,10 +115,11 @@ def start_mlflow(
     options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
+    port: int | None = None,
 ) -> MLflowServer:
     """A server that answers /health; the caller stops it. Raises `DidNotStart`."""
     directory.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     database, artifacts, log = directory / "mlflow.db", directory / "artifacts", directory / "server.log"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{database}"]

@@ -86,6 +86,10 @@ class Registry:
         """Every model names it."""
         return place_of(MLFLOW.wire())
 
+    async def with_bucket(self, reached: Reached, _location: str) -> Reached:
+        """No model lies in a bucket."""
+        return reached
+
     async def reach(self, _resource: object, anew: bool = False) -> Silent:
         """Passes over the registry itself are not simulated."""
         return SILENT

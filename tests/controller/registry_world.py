@@ -52,10 +52,10 @@ class ApiServer:
     def put(self, kind: Kind, namespace: str, name: str, labels: dict[str, str], **content: Any) -> None:
         self.objects[kind.kind, namespace, name] = {"metadata": {"name": name, "labels": labels}, **content}
 
-    def secret(self, **data: str) -> None:
-        """The registry's Secret holds this."""
+    def secret(self, name: str = "credential", /, **data: str) -> None:
+        """The Secret, which is the registry's unless it is named, holds this."""
         coded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-        self.put(SECRET, "ml", "credential", {"slipway.dev/registry": ""}, data=coded)
+        self.put(SECRET, "ml", name, {"slipway.dev/registry": ""}, data=coded)
 
 
 @dataclass

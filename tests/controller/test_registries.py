@@ -43,6 +43,40 @@ async def reached(world: World, anew: bool = False) -> Reached:
     return found
 
 
+ROOTS = [
+    {"prefix": "s3://models/air", "secretRef": {"name": "bucket"}},
+    {"prefix": "s3://models/public"},
+    {"prefix": "s3://models/lost", "secretRef": {"name": "lost"}},
+]
+KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
+
+
+class TestBuckets:
+    @pytest.mark.parametrize(
+        ("location", "keys"),
+        [
+            ("s3://models/air/m", KEYS),
+            ("s3://models/public/m", {}),
+            ("s3://models/elsewhere/m", {}),
+            ("mlflow-artifacts:/1/m", {}),
+        ],
+    )
+    async def test_a_buckets_secret_is_for_what_lies_in_its_root(
+        self, world: World, location: str, keys: dict[str, str]
+    ) -> None:
+        world.registry(mlflow=BASIC | {"artifactRoots": ROOTS})
+        world.api.secret("bucket", **KEYS)
+        found = await world.registries.with_bucket(await reached(world), location)
+        assert isinstance(found, Reached)
+        assert found.files == {"username": "slipway", "password": "one", **keys}
+
+    async def test_one_that_cannot_be_read_is_told_with_its_root(self, world: World) -> None:
+        world.registry(mlflow=BASIC | {"artifactRoots": ROOTS})
+        found = await world.registries.with_bucket(await reached(world), "s3://models/lost/m")
+        assert isinstance(found, Silent) and found.reason == "SecretNotFound"
+        assert "s3://models/lost" in found.message
+
+
 class TestClient:
     @pytest.mark.parametrize("uri", ["http://mlflow:5000", "http://mlflow:5000/"])
     async def test_passes_do_not_ask_the_api_server(self, world: World, uri: str) -> None:

@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 from slipway.api.locations import location
 from slipway.api.modelregistry import ModelRegistry
+from slipway.api.tasks import Bucket, ImportTask
 from slipway.core import lifecycle, sources
+from slipway.core.decision import Apply
 
+from tests.core.test_lifecycle import after, conditions, of_family
 from tests.worlds import ENTRY, REGISTRY, model, version, version_seen
 
 OWN = REGISTRY.metadata.namespace
@@ -35,7 +38,7 @@ CASES = [
     Case("elsewhere", "the credential goes to one server", "artifactHosts", "mlflow-artifacts://other:5000/1/m"),
     Case("disk", "only the server has that disk", "on a disk that only", "/mlruns/1/m"),
     Case("file", "likewise", "on a disk that only", "file:///mlruns/1/m"),
-    Case("bucket", "no import may read there", "--serve-artifacts", "s3://bucket/m"),
+    Case("bucket", "no import may read there", "artifactRoots", "s3://bucket/m"),
     Case("azure", "nothing reads it", "--serve-artifacts", "wasbs://c@a.blob.core.windows.net/m"),
     Case("copy of an allowed model", "its name is allowed", "", via=("fraud-eu",)),
     Case(
@@ -54,9 +57,65 @@ def test_where_files_may_be_read_from(case: Case) -> None:
     assert case.says in said and bool(said) == bool(case.says), case.because
 
 
+ROOTS = [
+    {"prefix": "s3://models/air", "secretRef": {"name": "air"}, "endpoint": "https://s3.example", "region": "eu-1"},
+    {"prefix": "s3://models/air/deep/", "secretRef": {"name": "deep"}},
+    {"prefix": "gs://whole-bucket"},
+]
+ROOTED = registry(backend={"mlflow": {"uri": "http://mlflow:5000", "artifactRoots": ROOTS}})
+
+
+@pytest.mark.parametrize(
+    ("where", "root"),
+    [
+        ("s3://models/air", "s3://models/air"),
+        ("s3://models/air/m 1", "s3://models/air"),
+        ("s3://models/air/deep/m", "s3://models/air/deep/"),
+        ("s3://models/air/deeper/m", "s3://models/air"),
+        ("gs://whole-bucket/m", "gs://whole-bucket"),
+        ("s3://models/airx/m", ""),
+        ("s3://models/AIR/m", ""),
+        ("s3://models/air/../secrets", ""),
+        ("s3://models/air/%2e%2e/secrets", ""),
+        ("s3://models/air/%252e%252e/secrets", ""),
+        ("s3://models/secrets", ""),
+        ("s3://modelsx/air/m", ""),
+        ("s3://whole-bucket/m", ""),
+        ("gs://models/air/m", ""),
+        ("S3://models/air?versionId=1", ""),
+        ("s3://user@models/air/m", ""),
+    ],
+)
+def test_a_root_covers_what_lies_in_it_and_nothing_else(where: str, root: str) -> None:
+    found = sources.root_of(where, ROOTED)
+    assert (found.prefix if found else "") == root
+    assert bool(sources.out_of_bounds(where, ROOTED)) == (not root)
+
+
+def test_a_bucket_is_read_as_its_root_says() -> None:
+    entry = replace(ENTRY, location="s3://models/air/m", mlmodel_digest=None)
+    seen = version_seen(version(1), model(), entry=entry, registry=ROOTED)
+    (made,) = [one.manifest for one in lifecycle.decide(seen).acts if isinstance(one, Apply)]
+    task = ImportTask.model_validate_json(made["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"])
+    assert (task.source, task.mlmodel_digest) == ("s3://models/air/m", None)
+    assert task.bucket == Bucket(endpoint="https://s3.example", region="eu-1")
+    google = sources.bucket_of("gs://whole-bucket/m", ROOTED)
+    assert google is not None and google.endpoint == "https://storage.googleapis.com"
+
+
+def test_a_root_that_is_taken_away_stops_the_imports_that_need_it() -> None:
+    entry = replace(ENTRY, location="s3://models/air/m")
+    seen = version_seen(version(1), model(), entry=entry, registry=ROOTED)
+    later = after(seen, lifecycle.decide(seen))
+    decision = lifecycle.decide(of_family(later, registry=REGISTRY))
+    said = conditions(decision)
+    assert said["Resolved"] == ("True", "Registered") and said["Imported"] == ("False", "ArtifactForbidden")
+    assert decision.acts == ()
+
+
 def test_files_out_of_bounds_are_refused_before_anything_is_imported() -> None:
     decision = lifecycle.decide(version_seen(version(1), model(), entry=replace(ENTRY, location="s3://bucket/m")))
-    said = {one["type"]: (one["status"], one["reason"]) for one in decision.status["conditions"]}
+    said = conditions(decision)
     assert said["Resolved"] == ("False", "ArtifactForbidden")
     assert said["Stalled"] == ("True", "ArtifactForbidden")
     assert decision.acts == ()

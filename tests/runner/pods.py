@@ -25,7 +25,7 @@ START = """
 from pathlib import Path
 from slipway.runner.pod import Pod
 from slipway.runner.{program} import main
-main(Pod(Path({root!r}), Path({log!r}), 1, 5))
+main(Pod(Path({root!r}), Path({log!r}), 1, 5, {patience}))
 """
 
 HERE = DataAccess(allowed_hosts=("127.0.0.1",))  # servers of tests: a pod is not allowed its own address
@@ -62,10 +62,11 @@ class Ended:
 class Pod:
     """The fixed folders of a pod, below a temporary one, and the programs that run in it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, patience_seconds: float = 1) -> None:
         self.root = root
+        self.patience_seconds = patience_seconds  # with a registry that does not answer
         self.log = root / "termination-log"
-        self.inside = Inside(root, self.log, store_patience_seconds=1)
+        self.inside = Inside(root, self.log, store_patience_seconds=1, registry_patience_seconds=1)
 
     def at(self, folder: str) -> Path:
         """One of the fixed folders, made if need be."""
@@ -104,7 +105,10 @@ class Pod:
     def _start(self, program: str) -> list[str]:
         if program == "score":  # its folders are in its task
             return ["-m", "slipway.runner.score"]
-        return ["-c", START.format(program=program, root=str(self.root), log=str(self.log))]
+        return [
+            "-c",
+            START.format(program=program, root=str(self.root), log=str(self.log), patience=self.patience_seconds),
+        ]
 
 
 def program(name: str) -> Path:

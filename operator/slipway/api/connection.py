@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Duration, ResourceName, Value, exactly_one, rules
+from .base import Duration, ResourceName, Value, exactly_one, keyed_by, rules
 
 
 class SecretRef(Value):
@@ -103,6 +103,39 @@ ArtifactHost = Annotated[
 ]
 
 
+class ArtifactRoot(Value):
+    """A folder of a bucket that holds models, and how imports read it: the server need not hand them out."""
+
+    prefix: Annotated[
+        str,
+        Field(
+            min_length=6,
+            max_length=1024,
+            pattern=r"^(s3|gs)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/?#\s]+)*/?$",
+            description="Where models may lie, such as `s3://models/team-air`: this folder and what is in it. Google "
+            "Cloud Storage (`gs://`) is read with HMAC keys.",
+        ),
+    ]
+    secret_ref: Annotated[
+        SecretRef | None,
+        Field(
+            description="A Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, beside the "
+            "ModelRegistry and labelled `slipway.dev/registry`; without it, the bucket is read as a public one."
+        ),
+    ] = None
+    endpoint: Annotated[
+        str | None,
+        Field(
+            max_length=2048,
+            pattern=r"^https?://[^\s@?#]+$",
+            description="URL of an S3 store other than AWS; for `gs://`, the default is https://storage.googleapis.com.",
+        ),
+    ] = None
+    region: Annotated[
+        str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$", description="Region of the bucket.")
+    ] = "us-east-1"
+
+
 class MLflow(Value):
     """An MLflow tracking server with its model registry."""
 
@@ -130,6 +163,15 @@ class MLflow(Value):
             max_length=16,
             description="Other names of this same server, as `mlflow-artifacts://host:port/…` addresses of files have "
             "them; they are asked for at `uri`. Without a port, it is 80 or 443.",
+        ),
+    ] = ()
+    artifact_roots: Annotated[
+        tuple[ArtifactRoot, ...],
+        Field(
+            max_length=16,
+            json_schema_extra=keyed_by("prefix"),
+            description="Buckets that imports read themselves, for models that this server does not hand out; "
+            "default: none.",
         ),
     ] = ()
     proxy: Annotated[

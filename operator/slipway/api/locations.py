@@ -40,6 +40,14 @@ def location(uri: str) -> Location | None:
     return Location(scheme.lower(), authority.lower() if scheme == PROXIED else authority, path)
 
 
+def covers(prefix: str, place: Location) -> bool:
+    """Whether a location is the folder that a prefix (`s3://bucket/path`) names, or lies in it."""
+    scheme, _, rest = prefix.partition("://")
+    bucket, _, path = rest.rstrip("/").partition("/")
+    inside = not path or place.path == path or place.path.startswith(f"{path}/")
+    return (place.scheme, place.authority) == (scheme, bucket) and inside
+
+
 def is_inside(path: str) -> bool:
     """Whether a relative path stays inside its folder, by MLflow's own rules."""
     return bool(path) and not re.search(r"[\\#\x00-\x1f]", path) and not {"", ".", ".."} & set(path.split("/"))

@@ -59,7 +59,7 @@ class Attempt(Value):
     """How far a Job for one revision came; kept so that a finished one is never repeated."""
 
     key: Annotated[str, Field(max_length=64, description="Hash of everything that the Job's result depends on.")]
-    attempt: Annotated[int, Field(ge=1, le=100, description="Which attempt it is.")] = 1
+    attempt: Annotated[int, Field(ge=1, le=1_000_000, description="Which attempt it is.")] = 1
     outcome: Annotated[
         Literal["Running", "Passed", "Failed"], Field(description="Whether it is running, passed or failed.")
     ] = "Running"

@@ -21,7 +21,9 @@ CANDIDATE_PREDICTIONS = "/work/candidate-predictions"  # predictions.json
 CHAMPION_PREDICTIONS = "/work/champion-predictions"
 DATA = "/work/data"  # mount of the claim of pvc:// data, read-only
 IMPORT = "/work/import"  # scratch of the import: the model's files and the data
-CREDENTIALS = "/run/slipway/registry"  # files: username, password, token, ca.crt, tls.crt, tls.key (each optional)
+# Files: username, password, token, ca.crt, tls.crt, tls.key; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY of the
+# bucket (each optional).
+CREDENTIALS = "/run/slipway/registry"
 PUSH = "/run/slipway/store"  # files: username, password; what the store asks of an import, and only imports have it
 AUTHORITIES = "/etc/slipway/authorities"  # file: ca.crt, the platform's own authorities; optional
 DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
@@ -66,12 +68,20 @@ class RegistryAccess(Value):
     answer_seconds: float = 30.0  # until the next byte
 
 
+class Bucket(Value):
+    """How a bucket with models is read; its credential is a file in CREDENTIALS."""
+
+    endpoint: str | None = None  # None: AWS
+    region: str
+
+
 class ImportTask(Value):
     """Copy a version's files (and its data, where the registry holds that) from the registry into the store."""
 
     registry_uri: str
     registry_access: RegistryAccess = RegistryAccess()
     source: str | None = None  # where the files lie: mlflow-artifacts:/… (or models:/m-…, runs:/…); None: the data only
+    bucket: Bucket | None = None  # where the source is s3:// or gs://
     model_name: str
     version: int
     mlmodel_digest: str | None = None  # sha256:… of the MLmodel file that was resolved

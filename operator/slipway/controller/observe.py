@@ -28,7 +28,7 @@ from ..api.modelledger import ModelLedger
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
-from ..core import jobs, lifecycle, pods
+from ..core import imports, jobs, lifecycle, pods
 from ..core import ledger as ledgers
 from ..core.discovery import Around, Present
 from ..core.observed import ModelSeen, Record, VersionSeen
@@ -141,6 +141,8 @@ class Observer:
         if family and family.invalid:
             return Unreadable(MODEL, version.spec.model, family.invalid)
         reached = await self._outside.registries.of(family.model) if family else Silent(Reason.Resolving, "")
+        if isinstance(reached, Reached) and (where := imports.wanted_from(version)):
+            reached = await self._outside.registries.with_bucket(reached, where)
         believed = ledgers.believed(family) if family else ledgers.EMPTY
         key = Key("version", namespace, name)
         seen = VersionSeen(

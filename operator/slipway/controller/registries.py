@@ -5,7 +5,7 @@ import base64
 import binascii
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..adapters.cluster import CONFIG_MAP, NAMESPACE, REGISTRY, SECRET, Cluster, Object
 from ..adapters.errors import NotFound, Rejected, Unauthorized
@@ -16,7 +16,7 @@ from ..api.base import seconds
 from ..api.connection import MLflow
 from ..api.modelregistry import ModelRegistry
 from ..api.registeredmodel import RegisteredModel
-from ..core import allowed
+from ..core import allowed, sources
 from ..core.reasons import Reason
 from ..core.registries import SUSPENDED
 from ..core.registry import Silent
@@ -27,6 +27,7 @@ from .identity import Place, section
 Connect = Callable[[Connection], Registry]
 NAMESPACE_SECONDS = 60.0  # for which a namespace's labels are believed where namespaces are not watched
 NAMESPACES = 1024
+BUCKET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 ANEW_SECONDS = 5.0  # a credential is not read more often, however many calls it fails
 
 
@@ -132,6 +133,17 @@ class Registries:
             return known.trouble
         assert known.client is not None and known.connection is not None
         return Reached(resource, known.client, _files(known.connection))
+
+    async def with_bucket(self, reached: Reached, location: str) -> Reached | Silent:
+        """The registry with what an import of files at that location needs besides: a root's Secret is for no other."""
+        root, resource = sources.root_of(location, reached.resource), reached.resource
+        if root is None or root.secret_ref is None:
+            return reached
+        try:
+            files = await self.secret(resource.metadata.namespace, root.secret_ref.name, BUCKET_KEYS)
+        except (NotFound, Unauthorized, Rejected) as error:
+            return Silent(Reason.SecretNotFound, f"{root.prefix} cannot be read: {error}", False)
+        return replace(reached, files={**reached.files, **files})
 
     async def forget(self, place: Place) -> None:
         """The ModelRegistry is gone."""

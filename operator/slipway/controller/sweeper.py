@@ -71,7 +71,7 @@ class Sweeper:
         labels = swept.snapshot.labels(name)
         if labels is not None:
             created = swept.snapshot.models[name].created
-            return RegistryModel(labels, swept.state.swept_at or "", created, swept.gone(name))
+            return RegistryModel(labels, swept.state.swept_at or "", created, swept.gone(name), swept.answers_since)
         if name in swept.snapshot.absent:
             said = (
                 f'The model "{name}" is not registered in the MLflow at {swept.uri}, or the credential may not read '
@@ -209,6 +209,8 @@ class Sweeper:
         )
         reason, was = silent and silent.reason, before and before.silence and before.silence.reason
         turned = before is None or reason != was
+        if turned and swept_at and silent is None:
+            swept.answers_since = swept_at
         if turned:  # what was swept before is not taken back by silence; what was not, was told the reason
             swept.changed |= {name for name in wanted if silent is not None and swept.snapshot.labels(name) is None}
         asks = turned or before is None or (before.found, before.rights) != (swept.found, swept.rights)

@@ -51,6 +51,7 @@ class Swept:
     rights_at: float = float("-inf")
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
     state: RegistryState | None = None  # None: not asked yet
+    answers_since: str = ""  # since when each sweep was answered (RFC 3339); what it was before, while it is silent
 
     def begin(self, resource: ModelRegistry) -> bool:
         """Whether the ModelRegistry was edited. What another server said says nothing of this one."""

@@ -1,7 +1,8 @@
 """One Job per attempt, and a record that remembers how it ended: a finished attempt is never repeated by accident.
 
 The record's key is a hash of all that the result depends on. Another key begins anew; the same key goes on, waits,
-or has ended. Only causes outside the model are tried again, three times in all.
+or has ended. Only causes outside the model are tried again, three times in all; some of an import for as long as they
+last, which is said as stalled from the third on.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from ..api.modelversion import Attempt
 from . import jobs
 from .conditions import MESSAGE_LIMIT, Verdict, clipped, failed, sentence
 from .decision import Delete, Ref
-from .jobs import JobSeen
+from .jobs import THREE_TIMES, JobSeen, Persistence
 from .observed import VersionSeen
 from .pods import Trouble
 from .reasons import Reason, reason_named
@@ -37,19 +38,22 @@ class Progress:
     recorded: bool = False  # the outcome was already in the record
     again_seconds: float | None = None  # when to look again
     abandoned: bool = False  # the Job is to be removed although it has not ended
+    lasting: bool = False  # it failed, and is tried again for as long as it fails for that reason
+    before: tuple[str, str] | None = None  # reason and message of the attempt before, once it was one too many
 
     def ended(self, now: str, outcome: str, reason: str = "", message: str = "") -> "Progress":
         """The same attempt, over."""
         return replace(self, outcome=outcome, reason=reason, message=message, finished_at=now)
 
     def fields(self) -> dict[str, Any]:
-        """The fields of its record."""
+        """The fields of its record. One that goes on after too many keeps what they failed of."""
+        reason, message = (self.before if self.outcome == "Running" else None) or (self.reason, self.message)
         return {
             "key": self.key,
             "attempt": self.attempt,
             "outcome": self.outcome,
-            "reason": self.reason or None,
-            "message": clipped(self.message, MESSAGE_LIMIT) or None,
+            "reason": reason or None,
+            "message": clipped(message, MESSAGE_LIMIT) or None,
             "started_at": self.started_at,
             "finished_at": self.finished_at,
         }
@@ -62,6 +66,7 @@ def advance(
     seen_jobs: Mapping[str, JobSeen],
     now: datetime,
     pending_seconds: int,
+    persistence: Persistence = THREE_TIMES,
 ) -> Progress:
     """Where the attempt for `key` stands. A Job that succeeded is left `Running`: the caller judges its result."""
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -70,18 +75,22 @@ def advance(
     here = Progress(
         key, record.attempt, name_of(record.attempt), record.outcome, record.reason or "", record.message or "",
         record.started_at, record.finished_at, seen_jobs.get(name_of(record.attempt)), recorded=True,
+        lasting=record.outcome == "Failed" and reason_named(record.reason or "") in persistence.reasons,
     )  # fmt: skip
+    said = (record.reason or "", record.message or "")
     if record.outcome == "Passed":
         return here
     if record.outcome == "Failed":
-        at = jobs.again_at(record, reason_named(record.reason or ""))
+        at = jobs.again_at(record, persistence)
         if at is None:
             return here
         if now < at:
             return replace(here, again_seconds=(at - now).total_seconds())
         number = record.attempt + 1
         here = Progress(key, number, name_of(number), "Running", started_at=stamp)
-    return _look(here, seen_jobs, now, pending_seconds)
+    before = said if here.attempt > jobs.ATTEMPTS and said[0] else None
+    found = _look(replace(here, before=before), seen_jobs, now, pending_seconds)
+    return replace(found, lasting=found.outcome == "Failed" and reason_named(found.reason) in persistence.reasons)
 
 
 def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pending_seconds: int) -> Progress:
@@ -111,6 +120,9 @@ def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pendi
 
 def verdict(progress: Progress, running: Reason) -> Verdict:
     """What is known while the attempt runs, or why it failed."""
+    if progress.outcome == "Running" and progress.before:
+        why, message = progress.before
+        return replace(failed(reason_named(why), f"{sentence(message)} Attempt {progress.attempt} runs."), final=True)
     if progress.outcome == "Running":
         reason = reason_named(progress.reason) if progress.reason else running
         attempt = f" (attempt {progress.attempt} of {jobs.ATTEMPTS})" if progress.attempt > 1 else ""
@@ -119,6 +131,10 @@ def verdict(progress: Progress, running: Reason) -> Verdict:
     if reason.outlook == "Retrying" and progress.attempt < jobs.ATTEMPTS:
         again = f" Attempt {progress.attempt} of {jobs.ATTEMPTS}; the next one follows."
         return Verdict("False", reason, sentence(progress.message) + again)
+    if progress.lasting:
+        minutes = jobs.LONGEST_PAUSE.total_seconds() / 60
+        said = f"{sentence(progress.message)} It is tried again within {minutes:.0f} minutes, as long as it lasts."
+        return replace(failed(reason, said), final=progress.attempt >= jobs.ATTEMPTS)
     return replace(failed(reason, progress.message), final=True)
 
 

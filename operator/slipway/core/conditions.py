@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..api.condition import Condition, Status
 from ..api.modelversion import ModelVersion
-from .reasons import REGISTRY_REASONS, Reason
+from .reasons import LASTING_REASONS, REGISTRY_REASONS, Reason
 
 MESSAGE_LIMIT = 1000
 PASSING_REASONS = REGISTRY_REASONS | {Reason.ModelMissing}
@@ -95,12 +95,14 @@ def _condition(kind: str, verdict: Verdict, before: Condition | None, now: str, 
 def refusal(version: ModelVersion) -> Condition | None:
     """The condition that refuses a version, if its status says that one does.
 
-    A registry that is missing, or refuses the credential, refuses no version: it may answer again. Nor does a model
-    that was missing: whoever asks here has it.
+    A registry that is missing, or refuses the credential, refuses no version: it may answer again. Nor does what keeps
+    an import waiting, nor a model that was missing: whoever asks here has it.
     """
     stalled = version.status.condition("Stalled")
     if stalled is None or stalled.status != "True":
         return None
     found = (version.status.condition(kind) for kind in ("Resolved", "Imported", "Validated"))
     first = next((one for one in found if one is not None and one.status != "True"), None)
-    return None if first is None or first.reason in PASSING_REASONS else first
+    if first is None or first.reason in PASSING_REASONS:
+        return None
+    return None if first.type == "Imported" and first.reason in LASTING_REASONS else first

@@ -6,17 +6,18 @@ Evaluation data that the registry holds comes with the model's first import, and
 from ..api import tasks
 from ..api.base import seconds, size_bytes
 from ..api.connection import MLflow
-from ..api.modelversion import DataRecord, ImportRecord
+from ..api.modelversion import DataRecord, ImportRecord, ModelVersion
 from ..api.validation import Data
 from ..resources import jobs as builders
 from ..resources import naming
-from . import attempts
+from . import attempts, sources
 from .attempts import Progress
 from .conditions import Verdict, failed, passed
 from .decision import Act, Apply
+from .jobs import Persistence, parse_time
 from .ledger import is_rolled_back, stamp
 from .observed import VersionSeen
-from .reasons import Reason, reason_named
+from .reasons import LASTING_REASONS, Reason, reason_named
 from .registry import Silent
 from .revisions import import_key
 from .step import Step
@@ -32,6 +33,8 @@ def decide(seen: VersionSeen) -> Step:
     key = import_key(seen.version)
     if isinstance(seen.registry, Silent) and not _is_done(status.imported, key):
         return Step(failed(reason_named(seen.registry.reason), seen.registry.message), again_seconds=30.0)
+    if not _is_done(status.imported, key) and (said := _out_of_bounds(seen)):
+        return Step(failed(Reason.ArtifactForbidden, said), again_seconds=60.0)
     progress = _progress(seen, _whole(status.imported), key, PURPOSE)
     stale = attempts.leftovers(progress, seen.jobs, PURPOSE, seen.platform.namespace)
     if progress.recorded and progress.outcome == "Passed" and status.imported:
@@ -87,6 +90,13 @@ def is_data_there(seen: VersionSeen) -> bool:
     return data is None or (record is not None and _is_done(record, _data_key(seen, data)))
 
 
+def wanted_from(version: ModelVersion) -> str:
+    """Where the files lie that are still to be imported; "" if none are, or nobody knows yet."""
+    pinned = version.status.resolved
+    done = pinned is None or _is_done(version.status.imported, import_key(version))
+    return "" if done or pinned is None else pinned.location
+
+
 def asked_again(seen: VersionSeen) -> bool:
     """Whether a retry asks for the files of a released version, and they did not come yet: a store may lose them.
 
@@ -117,6 +127,14 @@ def _is_done(record: ImportRecord | DataRecord | None, key: str) -> bool:
     return record is not None and record.key == key and record.outcome == "Passed"
 
 
+def _out_of_bounds(seen: VersionSeen) -> str:
+    """Why the files may not be read any more: the ModelRegistry may have been changed since they were found."""
+    pinned = seen.version.status.resolved
+    if pinned is None or not pinned.location or isinstance(seen.registry, Silent):
+        return ""
+    return sources.out_of_bounds(pinned.location, seen.registry)
+
+
 def _whole(record: ImportRecord | DataRecord | None) -> ImportRecord | DataRecord | None:
     """The record; none where what passed has lost its digest, such as in a status that somebody restored in part."""
     return None if record is not None and record.outcome == "Passed" and record.digest is None else record
@@ -124,8 +142,11 @@ def _whole(record: ImportRecord | DataRecord | None) -> ImportRecord | DataRecor
 
 def _progress(seen: VersionSeen, record: ImportRecord | DataRecord | None, key: str, purpose: str) -> Progress:
     name = seen.version.metadata.name
+    known = seen.family.known if seen.family else None
+    back = parse_time(known.answers_since) if known and known.answers_since else None
+    persistence = Persistence(LASTING_REASONS, back)
     return attempts.advance(
-        record, key, lambda n: naming.job(name, purpose, key, n), seen.jobs, seen.now, PENDING_SECONDS
+        record, key, lambda n: naming.job(name, purpose, key, n), seen.jobs, seen.now, PENDING_SECONDS, persistence
     )
 
 
@@ -194,6 +215,7 @@ def _started(seen: VersionSeen, progress: Progress, data: Data | None, purpose: 
         registry_uri=backend.uri if backend else "",
         registry_access=_access(backend),
         source=(pinned.location or pinned.source) if purpose == PURPOSE else None,
+        bucket=sources.bucket_of(pinned.location, seen.registry) if purpose == PURPOSE else None,
         model_name=model.spec.source.name or model.metadata.name,
         version=seen.version.spec.version,
         mlmodel_digest=pinned.mlmodel_digest,

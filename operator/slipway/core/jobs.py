@@ -10,9 +10,10 @@ from ..api.modelversion import Attempt
 from . import pods
 from .conditions import clipped
 from .pods import Object, Trouble
-from .reasons import Reason
+from .reasons import Reason, reason_named
 
 ATTEMPTS = 3  # of a Job that failed for a reason outside the model
+LONGEST_PAUSE = timedelta(minutes=5)  # between two attempts of what is tried for as long as its cause lasts
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,30 @@ def log_container(job: Object, pod: Object) -> str | None:
     return pods.failed(pod).container or None if phase == "Failed" else None
 
 
-def again_at(record: Attempt, reason: Reason) -> datetime | None:
-    """When a failed attempt is repeated; None if it is not: only causes outside the model are, and only so often."""
-    if reason.outlook != "Retrying" or record.attempt >= ATTEMPTS or record.finished_at is None:
+@dataclass(frozen=True)
+class Persistence:
+    """For which reasons an attempt is repeated for as long as they last, and since when their cause is over."""
+
+    reasons: frozenset[Reason] = frozenset()
+    over_since: datetime | None = None  # None: it may still be there
+
+
+THREE_TIMES = Persistence()
+
+
+def again_at(record: Attempt, persistence: Persistence) -> datetime | None:
+    """When a failed attempt is repeated; None if it is not: only causes outside the model are, and most only so often.
+
+    The pauses grow. Once the cause is over, the next one is due at once.
+    """
+    reason = reason_named(record.reason or "")
+    lasting = reason in persistence.reasons
+    if record.finished_at is None or not (lasting or (reason.outlook == "Retrying" and record.attempt < ATTEMPTS)):
         return None
-    return parse_time(record.finished_at) + timedelta(seconds=10 * 3 ** (record.attempt - 1))
+    ended, over = parse_time(record.finished_at), persistence.over_since
+    if lasting and over is not None and over > ended:
+        return ended
+    return ended + min(timedelta(seconds=10 * 3 ** min(record.attempt - 1, ATTEMPTS + 1)), LONGEST_PAUSE)
 
 
 def described(seen: JobSeen, trouble: Trouble) -> str:

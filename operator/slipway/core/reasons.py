@@ -569,6 +569,22 @@ def reason_named(word: str) -> Reason:
     return Reason.__members__.get(word, Reason.InternalError)
 
 
+# What keeps an import from its files or its store, or its pod from running: it is tried for as long as that lasts.
+LASTING_REASONS = frozenset(
+    {
+        Reason.RegistryUnreachable,
+        Reason.RegistryUnauthorized,
+        Reason.StoreUnreachable,
+        Reason.StoreUnauthorized,
+        Reason.StoreReadOnly,
+        Reason.Unschedulable,
+        Reason.ImagePullFailed,
+        Reason.QuotaExceeded,
+        Reason.PodLost,
+        Reason.PodConfigInvalid,
+    }
+)
+
 # What a registry, or the way to it, is to blame for: such a reason refuses no version.
 REGISTRY_REASONS = frozenset(
     {

@@ -41,6 +41,7 @@ class RegistryModel:
     gone: frozenset[int] = (
         frozenset()
     )  # versions that were there, and of which it has said for a while that they are not
+    answers_since: str = ""  # since when it has answered each sweep, or since the operator began to ask
 
 
 @dataclass(frozen=True)

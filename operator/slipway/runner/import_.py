@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from slipway.api.tasks import DATA_BYTES, IMPORT, ImportResult, ImportTask, Problem
 
@@ -21,7 +21,8 @@ def import_version(task: ImportTask, pod: Pod) -> ImportResult:
     scratch = pod.at(IMPORT)
     if task.source is None:
         return ImportResult(data_digest=_data(mlflow, store, task, _emptied(scratch / "data")))
-    files = _model(mlflow, task, task.source, _emptied(scratch / "model"))
+    place = _place(mlflow, task, task.source, pod)
+    files = _model(place, task, task.source, _emptied(scratch / "model"))
     digest = tree.digest(files)
     _same("the model's files have", digest, task.expected_digest)
     _push_model(store, scratch / "model", files, digest)
@@ -37,29 +38,51 @@ def import_version(task: ImportTask, pod: Pod) -> ImportResult:
     return result.model_copy(update={"data_digest": data_digest})
 
 
-def _model(mlflow: MLflow, task: ImportTask, source: str, folder: Path) -> tuple[tree.File, ...]:
-    root = mlflow.root(source)
-    listed = mlflow.files(root)
+class Files(Protocol):
+    """Where the files of a version lie."""
+
+    def files(self, root: str) -> tuple[Remote, ...]:
+        """What lies there, by path and size."""
+        ...
+
+    def download(self, path: str, to: Path, max_bytes: int, size: int | None) -> int:
+        """One of them is on disk."""
+        ...
+
+
+def _place(mlflow: MLflow, task: ImportTask, source: str, pod: Pod) -> tuple[Files, str]:
+    if task.bucket is None:
+        return mlflow, mlflow.root(source)
+    from . import bucket  # noqa: PLC0415 - 0.3 s for boto3, which only models in buckets cost
+
+    found = bucket.Bucket(source, task.bucket, pod)
+    return found, found.root
+
+
+def _model(place: tuple[Files, str], task: ImportTask, source: str, folder: Path) -> tuple[tree.File, ...]:
+    files, root = place
+    listed = files.files(root)
     if not any(remote.path == "MLmodel" for remote in listed):
         raise Refused("ArtifactMissing", f"{source} holds no MLmodel file")
     announced = sum(remote.size or 0 for remote in listed)
     if announced > task.max_bytes:
         raise Refused("ArtifactTooLarge", f"{source} is {announced} bytes; at most {task.max_bytes} are allowed")
-    _download(mlflow, root, listed, folder, task.max_bytes)
+    _download(place, listed, folder, task.max_bytes)
     found = "sha256:" + tree.sha256_of(folder / "MLmodel")
     _same("the MLmodel file has", found, task.mlmodel_digest)
     return tree.scan(folder)
 
 
-def _download(mlflow: MLflow, root: str, listed: tuple[Remote, ...], folder: Path, max_bytes: int) -> None:
+def _download(place: tuple[Files, str], listed: tuple[Remote, ...], folder: Path, max_bytes: int) -> None:
+    files, root = place
+    folders = {str(above) for remote in listed for above in PurePosixPath(remote.path).parents}
+    if both := folders & {remote.path for remote in listed}:
+        raise Refused("UnsafeArtifact", f"{min(both)} is listed both as a file and as a folder")
     began, written = time.monotonic(), 0
     for count, remote in enumerate(listed, start=1):
         target = folder / remote.path
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            written += mlflow.download(f"{root}/{remote.path}", target, max_bytes - written)
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise Refused("UnsafeArtifact", f"{remote.path} is listed both as a file and as a folder") from error
+        target.parent.mkdir(parents=True, exist_ok=True)
+        written += files.download(f"{root}/{remote.path}", target, max_bytes - written, remote.size)
         say(f"{count}/{len(listed)} files, {written / 1e6:.1f} MB, {time.monotonic() - began:.0f} s: {remote.path}")
 
 
@@ -76,7 +99,8 @@ def _data(mlflow: MLflow, store: StoreClient, task: ImportTask, folder: Path) ->
     uri = task.data_uri or ""
     name, file = PurePosixPath(uri).name, folder / "data"
     try:
-        mlflow.download(mlflow.root(uri), file, DATA_BYTES)
+        path = mlflow.root(uri)
+        mlflow.download(path, file, DATA_BYTES, mlflow.size(path))
     except Refused as refused:
         if refused.reason == "ArtifactTooLarge":
             raise Refused("DataTooLarge", f"the data at {uri} is larger than {DATA_BYTES} bytes") from refused

@@ -8,10 +8,10 @@ artifact proxy is read, so a server must run with `--serve-artifacts` (the defau
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import requests
@@ -21,19 +21,21 @@ from slipway.api.locations import PROXIED, location
 from slipway.api.tasks import RegistryAccess
 
 from .outcome import Refused
+from .part import CHUNK, Body, Part, be_impatient
+from .patience import Patience, Unreachable
 from .pod import Pod
 from .registry_session import RegistrySession
-from .tree import CHUNK, FILES_LIMIT, safe_path
+from .tree import FILES_LIMIT, safe_path
 
 _API = "/api/2.0/mlflow"
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
-_PAUSES = (0.5, 1.0, 2.0)
+# A server in front of a bucket fetches a file whole before it sends the first byte of it.
+_FETCHED_BYTES_PER_SECOND = 5e6
+_BROKEN_PAUSES = (0.5, 1.0, 2.0, 4.0)  # after tries of a folder that alone cannot be listed
 _DEPTH_LIMIT = 32
 _JSON_LIMIT = 32 * 1024 * 1024
 _SAID_BYTES = 4096  # of what a refusal says
 _BUSY = (408, 429)
-
-Got = TypeVar("Got")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Remote:
 
     path: str
     size: int | None
+    folder: bool = False
 
 
 class MLflow:
@@ -49,7 +52,10 @@ class MLflow:
 
     def __init__(self, uri: str, pod: Pod, access: RegistryAccess | None = None) -> None:
         self._uri = uri.rstrip("/")
-        self._session = RegistrySession(access or RegistryAccess(), pod)
+        self._access = access or RegistryAccess()
+        self._session = RegistrySession(self._access, pod)
+        passing = (requests.RequestException, urllib3.exceptions.HTTPError)
+        self._patience = Patience(f"the registry at {self._uri}", pod.registry_patience_seconds, passing)
 
     def root(self, source: str) -> str:
         """The path in the server's artifact proxy that a source (models:/m-…, runs:/…, mlflow-artifacts:/…) means."""
@@ -70,50 +76,68 @@ class MLflow:
                 raise Refused("ArtifactTooLarge", f"the version has more than {FILES_LIMIT} files")
         return tuple(found)
 
-    def download(self, path: str, to: Path, max_bytes: int) -> int:
-        """Stream one file to disk; its size."""
-        url = f"{self._uri}{_PROXY}/{quote(path)}"
-        return self._retried(lambda: self._download_once(url, to, max_bytes))
+    def size(self, path: str) -> int | None:
+        """The size of a file as its folder is listed; None if it is not."""
+        folder, _, name = path.rpartition("/")
+        return next((one.size for one in self._entries(folder) if one.path == name), None)
 
-    def _download_once(self, url: str, to: Path, max_bytes: int) -> int:
-        size = 0
-        with self._ask("GET", url, stream=True) as answer, to.open("wb") as file:
-            for chunk in answer.iter_content(CHUNK):
-                size += len(chunk)
-                if size > max_bytes:
-                    raise Refused("ArtifactTooLarge", f"{to.name} makes it larger than what is allowed")
-                file.write(chunk)
-        return size
+    def download(self, path: str, to: Path, max_bytes: int, size: int | None) -> int:
+        """Stream one file to disk; its size, which is the one that the server has listed.
+
+        What has come before a connection broke is kept where the server continues the same file (206, same ETag).
+        """
+        url, part = f"{self._uri}{_PROXY}/{quote(path)}", Part(to, max_bytes, size)
+        return self._patience.tried(lambda: self._fetch(url, part))
+
+    def _fetch(self, url: str, part: Part) -> int:
+        connect, silent = self._access.connect_seconds, self._access.answer_seconds
+        wait = silent + (part.size or 0) / _FETCHED_BYTES_PER_SECOND
+        headers = {"Accept-Encoding": "identity"}
+        if (rest := part.rest) is not None:
+            headers |= {"Range": f"bytes={rest.start}-", "If-Range": rest.tag}
+        with self._ask("GET", url, stream=True, headers=headers, timeout=(connect, wait)) as answer:
+            be_impatient(answer, silent)
+            part.take(
+                Body(answer.status_code == 206, answer.headers, answer.iter_content(CHUNK)), self._patience.advanced
+            )
+        return part.whole()
 
     def _list(self, root: str, below: str, depth: int) -> Iterator[Remote]:
         if depth == 0:
             raise Refused("UnsafeArtifact", f"folders are nested deeper than {_DEPTH_LIMIT} levels")
-        listed = self._folder(f"{root}/{below}".rstrip("/"))
+        for entry in self._entries(f"{root}/{below}".rstrip("/")):
+            path = safe_path(f"{below}/{entry.path}" if below else entry.path)
+            if entry.folder:
+                yield from self._list(root, path, depth - 1)
+            else:
+                yield Remote(path, entry.size)
+
+    def _entries(self, folder: str) -> Iterator[Remote]:
+        """What the server lists in a folder, by name."""
+        listed = self._folder(folder)
         for entry in listed if isinstance(listed, list) else []:
             try:
-                name, folder, size = str(entry["path"]), bool(entry.get("is_dir")), entry.get("file_size")
-                path = safe_path(f"{below}/{name}" if below else name)
-                if folder:
-                    yield from self._list(root, path, depth - 1)
-                else:
-                    yield Remote(path, None if size is None else int(size))
+                name, is_folder, size = str(entry["path"]), bool(entry.get("is_dir")), entry.get("file_size")
+                yield Remote(name, None if size is None or int(size) < 0 else int(size), is_folder)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise Refused("RegistryUnreachable", f"{self._uri} lists files in a way MLflow does not") from error
 
     def _folder(self, path: str) -> Any:
-        """What the server lists in a folder. One that alone makes it fail holds what nobody can read."""
-        try:
-            return self._json("GET", _PROXY, params={"path": path}).get("files", [])
-        except _Unreachable as error:
-            above = path.rpartition("/")[0]
-            if error.status != 500 or not above:
-                raise
-            self._json("GET", _PROXY, params={"path": above})
-            raise Refused(
-                "ArtifactMissing",
-                f"{self._uri} lists the folder above and fails on {path} itself (HTTP 500), as on a link that leads "
-                "nowhere: remove it there, or log the model again",
-            ) from error
+        """The listing of a folder. One that alone makes the server fail holds what nobody can read."""
+        above, asked = path.rpartition("/")[0], {"path": path}
+        for pause in _BROKEN_PAUSES:
+            try:
+                return self._json("GET", _PROXY, patience_seconds=0, params=asked).get("files", [])
+            except Unreachable as error:
+                if error.status != 500 or not above:
+                    return self._json("GET", _PROXY, params=asked).get("files", [])
+            time.sleep(pause)
+        self._json("GET", _PROXY, params={"path": above})
+        raise Refused(
+            "ArtifactMissing",
+            f"{self._uri} lists the folder above and fails on {path} itself (HTTP 500), as on a link that leads "
+            "nowhere: remove it there, or log the model again",
+        )
 
     def _logged_model(self, model_id: str) -> str:
         found = self._json("GET", f"{_API}/logged-models/{model_id}")
@@ -134,25 +158,15 @@ class MLflow:
                     return _proxied(_text(model, "model", "info", "artifact_uri"))
         return path
 
-    def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    def _json(self, method: str, path: str, patience_seconds: float | None = None, **options: Any) -> dict[str, Any]:
         def attempt() -> bytes:
             with self._ask(method, self._uri + path, stream=True, **options) as answer:
                 return bytes(answer.raw.read(_JSON_LIMIT, decode_content=True))
 
-        found = _document(self._retried(attempt))
+        found = _document(self._patience.tried(attempt, patience_seconds))
         if found is None:
             raise Refused("RegistryUnreachable", f"what answers at {self._uri} is not an MLflow server")
         return found
-
-    def _retried(self, attempt: Callable[[], Got]) -> Got:
-        for pause in (*_PAUSES, None):
-            try:
-                return attempt()
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                if pause is None:
-                    raise _Unreachable(self._uri, error) from error
-            time.sleep(pause)
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _ask(self, method: str, url: str, **options: Any) -> requests.Response:
         answer = self._session.request(method, url, **options)
@@ -173,15 +187,6 @@ class MLflow:
             re.search("[#%]", path)
         )
         raise Refused("ArtifactMissing", f"{self._uri} answers HTTP {status} to {path}: {told}{advice}")
-
-
-class _Unreachable(Refused):
-    """No answer, or a server's error, again and again."""
-
-    def __init__(self, uri: str, error: Exception) -> None:
-        super().__init__("RegistryUnreachable", f"no answer from the registry at {uri}: {error}")
-        answer = getattr(error, "response", None)
-        self.status = answer.status_code if answer is not None else 0
 
 
 def _document(content: bytes) -> dict[str, Any] | None:

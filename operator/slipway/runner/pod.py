@@ -7,9 +7,10 @@ from slipway.api.tasks import CREDENTIALS, DATA_CREDENTIALS, PUSH
 
 STORE_PATIENCE_SECONDS = 18.0  # below 30 with the last timeout
 RENEWAL_SECONDS = 150.0  # after which a Secret that was changed is changed in its mount, too
+REGISTRY_PATIENCE_SECONDS = 300.0  # what has come lies in the pod: another one would begin anew
 # Files that hold a secret, by folder.
 _SECRETS = {
-    CREDENTIALS: ("password", "token", "tls.key"),
+    CREDENTIALS: ("password", "token", "tls.key", "AWS_SECRET_ACCESS_KEY"),
     DATA_CREDENTIALS: ("AWS_SECRET_ACCESS_KEY",),
     PUSH: ("password",),
 }
@@ -23,6 +24,7 @@ class Pod:
     termination_log: Path = Path("/dev/termination-log")
     store_patience_seconds: float = STORE_PATIENCE_SECONDS  # a store without progress for so long is unreachable
     renewal_seconds: float = RENEWAL_SECONDS  # a credential that has ended is waited for so long
+    registry_patience_seconds: float = REGISTRY_PATIENCE_SECONDS  # likewise
 
     def at(self, folder: str) -> Path:
         """One of the fixed folders of `slipway.api.tasks`."""

@@ -57,10 +57,10 @@ class RegistrySession:
     def request(self, method: str, url: str, **options: Any) -> requests.Response:
         """The answer; a credential that was good and is refused now has ended, and the next one is waited for."""
         sent = self._mounted.read()
-        answer = self._session.request(method, url, **self._always, **options)
+        answer = self._session.request(method, url, **{**self._always, **options})
         if answer.status_code == 401 and self._accepted and self._was_renewed(sent):
             answer.close()
-            answer = self._session.request(method, url, **self._always, **options)
+            answer = self._session.request(method, url, **{**self._always, **options})
         self._accepted = self._accepted or answer.status_code < 400
         return answer
 
