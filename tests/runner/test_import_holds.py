@@ -104,6 +104,19 @@ def test_a_file_that_never_comes_whole_is_told_with_both_sizes(pod: Pod, store: 
     assert f"{HALF} bytes of model.bin came, and {len(CONTENT)} are listed" in ended.message
 
 
+def test_a_server_that_is_ill_for_a_while_is_not_taken_for_a_folder_that_is(pod: Pod, store: StoreOnDisk) -> None:
+    """It fails on the folder and on the one above, and then on neither."""
+    whole, fails = Faltering([]), iter(range(6))
+
+    def answer(path: str, headers: dict[str, str]) -> Answer:
+        return (500, {}, b"ill") if "?path=" in path and next(fails, None) is not None else whole(path, headers)
+
+    pod.patience_seconds = 60
+    with answering(answer) as url:
+        ended = imported(pod, url, store)
+    assert ended.termination.get("digest"), ended.stderr
+
+
 class Line:
     """A line to a server, that can be cut: whoever talks is cut off, and nobody gets through until it is mended."""
 

@@ -77,9 +77,15 @@ class MLflow:
         return tuple(found)
 
     def size(self, path: str) -> int | None:
-        """The size of a file as its folder is listed; None if it is not."""
+        """The size of a file as its folder is listed; None if it is not, or has none."""
         folder, _, name = path.rpartition("/")
-        return next((one.size for one in self._entries(folder) if one.path == name), None)
+        try:
+            listed = tuple(self._entries(folder)) if folder else ()
+        except Refused as refused:
+            if refused.reason != "ArtifactMissing":
+                raise
+            listed = ()  # something beside it cannot be listed
+        return next((one.size for one in listed if one.path == name), None)
 
     def download(self, path: str, to: Path, max_bytes: int, size: int | None) -> int:
         """Stream one file to disk; its size, which is the one that the server has listed.
@@ -124,20 +130,29 @@ class MLflow:
 
     def _folder(self, path: str) -> Any:
         """The listing of a folder. One that alone makes the server fail holds what nobody can read."""
-        above, asked = path.rpartition("/")[0], {"path": path}
+        above = path.rpartition("/")[0]
         for pause in _BROKEN_PAUSES:
             try:
-                return self._json("GET", _PROXY, patience_seconds=0, params=asked).get("files", [])
+                return self._listing(path, patience_seconds=0)
             except Unreachable as error:
-                if error.status != 500 or not above:
-                    return self._json("GET", _PROXY, params=asked).get("files", [])
+                if error.status != 500 or not above or not self._lists(above):
+                    return self._listing(path)
             time.sleep(pause)
-        self._json("GET", _PROXY, params={"path": above})
         raise Refused(
             "ArtifactMissing",
             f"{self._uri} lists the folder above and fails on {path} itself (HTTP 500), as on a link that leads "
             "nowhere: remove it there, or log the model again",
         )
+
+    def _lists(self, path: str) -> bool:
+        try:
+            self._listing(path, patience_seconds=0)
+        except Unreachable:
+            return False
+        return True
+
+    def _listing(self, path: str, patience_seconds: float | None = None) -> Any:
+        return self._json("GET", _PROXY, patience_seconds, params={"path": path}).get("files", [])
 
     def _logged_model(self, model_id: str) -> str:
         found = self._json("GET", f"{_API}/logged-models/{model_id}")
