@@ -27,6 +27,7 @@ REGISTRY: Manifest = {
 }
 # What is asked for, by field: the new value, or the new value of something around it.
 Around = tuple[str, Any]
+ROOTS = "backend.mlflow.artifactRoots"
 OF_REGISTRY: dict[str, Any] = {
     "suspend": True,
     "backend.mlflow.uri": "https://collector.example.com",
@@ -36,6 +37,10 @@ OF_REGISTRY: dict[str, Any] = {
         {"basic": None, "bearer": {"secretRef": {"name": "token"}}},
     ),
     "backend.mlflow.artifactHosts": ["collector.example.com"],
+    "backend.mlflow.artifactRoots.prefix": (ROOTS, [{"prefix": "s3://other"}]),
+    "backend.mlflow.artifactRoots.region": (ROOTS, [{"prefix": "s3://other", "region": "eu-central-1"}]),
+    "backend.mlflow.artifactRoots.endpoint": (ROOTS, [{"prefix": "s3://other", "endpoint": "https://s3.example"}]),
+    "backend.mlflow.artifactRoots.secretRef.name": (ROOTS, [{"prefix": "s3://other", "secretRef": {"name": "other"}}]),
     "backend.mlflow.auth.serviceAccountToken": ("backend.mlflow.auth", {"basic": None, "serviceAccountToken": {}}),
     "backend.mlflow.clientCertificate.secretRef.name": "other",
     "backend.mlflow.proxy": "http://collector.example.com:3128",
