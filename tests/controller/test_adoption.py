@@ -354,6 +354,25 @@ def test_where_labels_decide_a_label_is_a_request_though_something_is_adopted() 
     assert ledger is not None and ledger.adopted is not None and not ledger.adopted.serving
 
 
+def test_a_registered_model_that_is_made_anew_takes_nothing_from_what_was_adopted_by_what_it_shows_at_first() -> None:
+    of = adopting(promotion={"source": "Registry"})
+    of.registry.put(2, "Staging")
+    of.swept()
+    of.settle()
+    of.registry.labels = {}
+    of.registry.created += 1
+    of.registry.put(1, "Production")
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "adopted"
+    of.registry.put(3, "Production")
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "3"
+
+
 # Where somebody knows which version of the registry it runs.
 
 

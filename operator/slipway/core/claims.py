@@ -96,7 +96,7 @@ def follow(
     """The ledger, once it has taken down what the registry's labels ask for.
 
     `of` stands for the registered model and its labels of Production. Where a champion serves when this begins, or
-    when either is another one, what the registry shows then asks for nothing. Nor do the labels of `adopted`: that
+    anything when either is another one, what the registry shows then asks for nothing. Nor do the labels of `adopted`: that
     version is said to run in an adopted Deployment.
     """
     shown = {number: by for number, one in registry.labels.items() if (by := _by(one, stages))}
@@ -122,8 +122,9 @@ def follow(
 def _begun(
     ledger: ModelLedgerSpec, shown: Mapping[int, By], registry: RegistryModel, stages: Stages, adopted: int | None
 ) -> Following:
-    """What is believed to have been seen before the first sweep."""
-    if ledger.champion is None:
+    """What is believed to have been seen before the first sweep. Where a label counted before, another is no request."""
+    serves = ledger.champion is not None or (ledger.following is not None and ledger.serving_adopted is not None)
+    if not serves:
         shown = {
             number: by
             for number, by in shown.items()
