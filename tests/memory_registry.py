@@ -293,7 +293,7 @@ class MemoryRegistry:
                 and self._models[name][other][1].stage.lower() == (write.stage or "").lower()
             ):
                 yield partial(self._enter, name, other, write.aside)
-        for key, value in write.tags.items():
+        for key, value in write.all_tags.items():
             yield partial(self._tag, name, number, key, value)
 
     def _refuse(self, what: str) -> None:

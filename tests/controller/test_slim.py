@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipway.api import names
@@ -157,3 +158,17 @@ def test_what_the_crd_says_in_the_operators_place_is_not_taken_for_its_own_word(
     said = {"observedGeneration": -1, "conditions": [{"type": "Ready", "status": "Unknown", "reason": "Pending"}]}
     found = {"apiVersion": "slipway.dev/v1alpha1", "kind": "ModelVersion", "metadata": {"name": "v"}, "status": said}
     assert slim.custom(found)["status"] == {"observedGeneration": -1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        pytest.param([{"manager": "argocd-controller", "fieldsV1": {"f:spec": {"f:stage": {}}}}], "argocd-controller"),
+        pytest.param([{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:model": {}}}}], None, id="another field"),
+        pytest.param(["hostile", {"fieldsV1": "x"}, {"manager": 1, "fieldsV1": {"f:spec": {"f:stage": {}}}}], None),
+        pytest.param("hostile", None),
+    ],
+)
+def test_of_who_wrote_what_only_the_program_that_set_the_stage_is_kept(fields: object, said: str | None) -> None:
+    found = {"kind": "ModelVersion", "metadata": {"name": "flights-v1", "managedFields": fields}, "spec": {}}
+    assert slim.custom(found)["metadata"].get("stagedBy") == said

@@ -36,6 +36,7 @@ def test_labels_are_written_once_the_traffic_was_seen_to_have_moved() -> None:
     (write,) = promotion.decide(seen).labels
     assert (write.version, write.stage, write.alias) == (1, "Production", "champion")
     assert set(write.tags) == {"slipway.dev/test/ml/state", "slipway.dev/test/ml/digest"}
+    assert set(write.notes) == {f"slipway.dev/test/ml/served {STAMP}"}
 
 
 def test_the_ledger_remembers_what_the_registry_is_asked_to_say() -> None:
@@ -49,7 +50,7 @@ def test_the_ledger_remembers_what_the_registry_is_asked_to_say() -> None:
 def written(seen: ModelSeen, number: int) -> tuple[ModelSeen, Labels]:
     """The world once the labels were written, and the labels."""
     write = next(one for one in promotion.decide(seen).labels if one.version == number)
-    labels = Labels(write.stage or "None", (write.alias,) if write.alias else (), write.tags)
+    labels = Labels(write.stage or "None", (write.alias,) if write.alias else (), write.all_tags)
     return labelled(seen, number, labels), labels
 
 

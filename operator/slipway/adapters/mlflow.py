@@ -297,7 +297,7 @@ def _steps(found: Found, write: Write) -> Iterator[_Step]:
 
 
 def _tags(found: Found, write: Write) -> Iterator[_Step]:
-    for tag, value in write.tags.items():
+    for tag, value in write.all_tags.items():
         if found.labels.tags.get(tag) != value:
             said = {**found.key, "key": tag, "value": value}
             yield _Step("model-versions/set-tag", f'set the tag "{tag}" on {found}', said)

@@ -18,4 +18,5 @@ class Meta(Value):
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
     labels: Annotated[dict[str, str], Field(default_factory=dict)]
+    staged_by: str = ""  # the field manager that set spec.stage, as far as the API server tells
     annotations: Annotated[dict[str, str], Field(default_factory=dict)]

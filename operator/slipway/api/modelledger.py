@@ -4,7 +4,7 @@ One object per RegisteredModel, of the same name and owned by it. It is a `spec`
 tools drop what a status says.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,11 +16,13 @@ ROLLED_BACK = 12
 TOLD = 12
 SHOWN = 24
 STARTED = 4
+HISTORY = 10
 TAKEN_BACK = 12
 SELECTOR_LABELS, SELECTOR_BYTES = 8, 400  # of an adopted Deployment's selector; bytes as JSON
 WHO_BYTES, REASON_BYTES = 64, 96  # as JSON: what keeps the whole within LIMIT_BYTES
 LIMIT_BYTES = 8 * 1024
 
+LIST: Any = {"x-kubernetes-list-type": "atomic"}
 Number = Annotated[int, Field(ge=1, le=2_147_483_647)]
 Short = Annotated[str, Field(max_length=16, pattern=r"^[0-9a-f]*$")]
 
@@ -46,6 +48,27 @@ class Shift(Value):
     weight: Annotated[int, Field(ge=0, le=100, description="Percent of the traffic that it should have now.")] = 0
     step: Annotated[int, Field(ge=0, le=100, description="Number of the step.")] = 0
     since: Annotated[Time, Field(description="Since when this step has lasted (RFC 3339).")]
+
+
+class Served(Value):
+    """A time for which a version had the traffic. Nothing is decided by it."""
+
+    version: Annotated[Number, Field(description="Number of the version.")]
+    digest: Annotated[str, Field(max_length=71, description="Digest of the model's files.")]
+    since: Annotated[Time, Field(description="When it got the traffic (RFC 3339).")]
+    until: Annotated[Time | None, Field(description="When it lost it (RFC 3339); absent: it has it.")] = None
+    by: Annotated[
+        str,
+        Field(
+            max_length=WHO_BYTES,
+            description="Who asked for it: whoever approved or rolled back, or the program that set the stage; "
+            "`unknown` where nobody is known, as of a label in the registry.",
+        ),
+    ] = "unknown"
+    report: Annotated[
+        str, Field(max_length=16, description="Revision that it was proven by: its report's name ends with it.")
+    ] = ""
+    left: Annotated[str, Field(max_length=REASON_BYTES, description="Why it lost the traffic.")] = ""
 
 
 class Adopted(Value):
@@ -215,6 +238,14 @@ class ModelLedgerSpec(Value):
     following: Annotated[
         Following | None, Field(description="What the registry asked for, where its labels decide.")
     ] = None
+    history: Annotated[
+        tuple[Served, ...],
+        Field(
+            max_length=HISTORY,
+            json_schema_extra=LIST,
+            description="What had the traffic when, the latest last, as far as there is room. For people.",
+        ),
+    ] = ()
     handled: Annotated[Handled, Field(description="Commands that were carried out.")] = Handled()
     told: Annotated[
         tuple[Told, ...],

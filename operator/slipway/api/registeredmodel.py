@@ -7,6 +7,7 @@ from pydantic import Field
 from .base import ENDINGS, Duration, ItemName, LabelValue, Namespace, ResourceName, Time, Value, exactly_one, rules
 from .condition import ObjectStatus
 from .meta import Meta
+from .modelledger import HISTORY, Served
 from .validation import Pool, Validation
 
 _QUANTITY: dict[str, Any] = {
@@ -233,6 +234,12 @@ class RegisteredModelStatus(ObjectStatus):
     champion: Annotated[Live | None, Field(description="The version that has the traffic.")] = None
     candidate: Annotated[Live | None, Field(description="The version that is being rolled out.")] = None
     predecessor: Annotated[Live | None, Field(description="The version that a rollback returns to.")] = None
+    history: Annotated[
+        tuple[Served, ...], Field(max_length=HISTORY, description="What had the traffic when, the latest last.")
+    ] = ()
+    before: Annotated[
+        str | None, Field(max_length=256, description="What had the traffic before, until when, and why it left.")
+    ] = None
     adopted: Annotated[Adopted | None, Field(description="The Deployment that served before any version did.")] = None
     following_since: Annotated[
         Time | None,
@@ -253,6 +260,7 @@ class RegisteredModel(Value):
     short: ClassVar[str] = "rmodel"
     columns: ClassVar[tuple[tuple[str, str, str, int], ...]] = (
         ("Serving", "string", ".status.champion.version", 0),
+        ("Since", "date", ".status.champion.since", 0),
         ("Pods", "string", ".status.champion.ready", 0),
         ("Candidate", "string", ".status.candidate.version", 0),
         ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
@@ -260,6 +268,7 @@ class RegisteredModel(Value):
         ("Rollback", "string", ".status.rollback", 0),
         ("URL", "string", ".status.url", 0),
         ("Adopted", "string", ".status.adopted.deployment", 1),
+        ("Before", "string", ".status.before", 1),
         ("Message", "string", '.status.conditions[?(@.type=="Ready")].message', 1),
     )
     root_rules: ClassVar[tuple[tuple[str, str], ...]] = (

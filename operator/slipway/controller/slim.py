@@ -40,7 +40,21 @@ def custom(found: Mapping[str, Any]) -> Object:
         parts["status"] = {**status, "conditions": [one for one in said if _is_condition(one)]}
     elif "conditions" in status:
         parts["status"] = {key: value for key, value in status.items() if key != "conditions"}
-    return _kept(found, **parts)
+    kept = _kept(found, **parts)
+    if found.get("kind") == "ModelVersion" and (manager := _stage_set_by(found)):
+        kept["metadata"]["stagedBy"] = manager
+    return kept
+
+
+def _stage_set_by(found: Mapping[str, Any]) -> str:
+    """The program that set the stage last, by what the API server keeps of who wrote which field."""
+    there = found["metadata"].get("managedFields")
+    for one in there if isinstance(there, list) else ():
+        fields = one.get("fieldsV1") if isinstance(one, Mapping) else None
+        spec = fields.get("f:spec") if isinstance(fields, Mapping) else None
+        if isinstance(spec, Mapping) and "f:stage" in spec and isinstance(one.get("manager"), str):
+            return sys.intern(one["manager"][:64])
+    return ""
 
 
 def named(found: Mapping[str, Any]) -> Object:

@@ -60,13 +60,13 @@ def withheld(seen: ModelSeen, version: ModelVersion, started: bool = False) -> W
     if isinstance(seen.registry, Silent):
         return Withheld(reason_named(seen.registry.reason), seen.registry.message)
     policy = seen.registry.spec.promotion
-    missing = policy.approvals - len(_approved(seen, version, started))
+    missing = policy.approvals - len(approved(seen, version, started))
     if missing > 0:
         return Withheld(Reason.ApprovalMissing, _asks_for(seen, version, missing))
     return None if started or not policy.windows else _closed(policy.windows, seen.now)
 
 
-def _approved(seen: ModelSeen, version: ModelVersion, started: bool) -> set[str]:
+def approved(seen: ModelSeen, version: ModelVersion, started: bool) -> set[str]:
     """Who has approved of these files in this environment, and whose approval still holds."""
     found, proof = set(), version.status.validation
     environment = (proof.environment if proof else None) or NO_ENVIRONMENT
@@ -83,14 +83,14 @@ def _approved(seen: ModelSeen, version: ModelVersion, started: bool) -> set[str]
 
 def _asks_for(seen: ModelSeen, version: ModelVersion, missing: int) -> str:
     """Says what to do, with what an approval must name."""
-    proof, approved = version.status.validation, _approved(seen, version, False)
-    key = names.APPROVALS[1 if approved else 0]
+    proof, there = version.status.validation, approved(seen, version, False)
+    key = names.APPROVALS[1 if there else 0]
     until = (seen.now + timedelta(days=APPROVED_DAYS)).strftime("%Y-%m-%dT00:00:00Z")  # one message a day
     value = (
         f"by=<you>, version={version.spec.version}, digest={version.status.digest}, "
         f"environment={(proof.environment if proof else None) or NO_ENVIRONMENT}, until={until}"
     )
-    who = f"{', '.join(sorted(approved))} has approved, another person must" if approved else "who may promote must"
+    who = f"{', '.join(sorted(there))} has approved, another person must" if there else "who may promote must"
     return (
         f"{missing} approval{'s are' if missing > 1 else ' is'} missing: {who} run kubectl annotate --overwrite "
         f"--namespace={version.metadata.namespace} mv/{version.metadata.name} '{key}={value}'"

@@ -4,6 +4,7 @@ Labels that differ are drift once they were as asked: somebody has moved them. D
 where the policy says so.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..api.modelledger import ModelLedgerSpec
@@ -33,7 +34,7 @@ def _due(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, one: W
     verdict, number = synced(seen, ledger, version), version.spec.version
     labels = seen.known.labels.get(number) if seen.known else None
     if verdict.reason is Reason.RegistryContested and labels is not None:
-        one = replace(one, write=replace(one.write, tags={}))
+        one = replace(one, write=replace(one.write, tags={}, notes={}))
         verdict = _compared(replace(seen, label_refusals={}), ledger, number, one, labels)
     return one.write if verdict.reason in _UNWRITTEN else None
 
@@ -78,7 +79,9 @@ def _compared(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted
         return passed(Reason.LabelsWritten, one.message)
     if number in seen.label_refusals:  # tags may be there although the registry refused the rest
         return _unwritten(seen, number)
-    if _tags_are(labels, one.write):  # tags are written last: the rest was as it should be
+    if _tags_are(labels, one.write.tags):  # they are written last: the rest was as it should be
+        if _labels_are(labels, one.write) and not one.write.archive and not _tags_are(labels, one.write.notes):
+            return _unwritten(seen, number)
         return _drifted(seen, ledger, number, one, labels)
     return _unwritten(seen, number)
 
@@ -113,14 +116,18 @@ def _unwritten(seen: ModelSeen, number: int) -> Verdict:
 
 
 def says(labels: Labels, write: Write) -> bool:
-    """Whether the labels are as the write would have them."""
+    """Whether the registry says what the write would have it say."""
+    return _labels_are(labels, write) and _tags_are(labels, write.all_tags)
+
+
+def _labels_are(labels: Labels, write: Write) -> bool:
     stage = write.stage is None or labels.stage == write.stage
     alias = (write.alias is None or write.alias in labels.aliases) and write.without not in labels.aliases
-    return stage and alias and _tags_are(labels, write)
+    return stage and alias
 
 
-def _tags_are(labels: Labels, write: Write) -> bool:
-    return all(labels.tags.get(key) == value for key, value in write.tags.items())
+def _tags_are(labels: Labels, tags: Mapping[str, str]) -> bool:
+    return all(labels.tags.get(key) == value for key, value in tags.items())
 
 
 def _drift(seen: ModelSeen, ledger: ModelLedgerSpec, labels: Labels, write: Write) -> str:

@@ -9,7 +9,7 @@ from ..api.modelledger import TOLD, ModelLedgerSpec, Told
 from ..api.modelregistry import RegistryLabels, Stages
 from ..api.modelversion import ModelVersion
 from ..resources import naming
-from . import adoption, claims
+from . import adoption, claims, history
 from .conditions import clipped, refusal
 from .election import barrier_of, refused, request_of, waits
 from .ledger import is_rolled_back, who_serves
@@ -40,10 +40,12 @@ class Said:
 
 def in_play(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
     """Versions of which the registry is told: the champion, then those that ask for Production, then the newest."""
-    asking = [one for one in seen.versions if seen.stage(one, ledger) != "None" or one.spec.version == ledger.champion]
+    served = {one.version for one in ledger.history} | {ledger.champion}
+    asking = [one for one in seen.versions if seen.stage(one, ledger) != "None" or one.spec.version in served]
 
-    def first(one: ModelVersion) -> tuple[bool, bool, int]:
-        return one.spec.version != ledger.champion, seen.stage(one, ledger) != "Production", -one.spec.version
+    def first(one: ModelVersion) -> tuple[bool, bool, bool, int]:
+        stage, number = seen.stage(one, ledger), one.spec.version
+        return number != ledger.champion, stage == "None", stage != "Production", -number
 
     return sorted(asking, key=first)[:TOLD]
 
@@ -74,10 +76,18 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
         first = _is_first_in_staging(seen, ledger, version)
         after = stages.staging if first else RegistryLabels(stage=stages.staging.stage)
         return _wanted(seen, ledger, version, after, Said("Validated"))
+    return _replaced(seen, ledger, version, Said("Replaced", serves))
+
+
+def _replaced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, said: Said) -> Wanted | None:
+    """What is told of a version that another one has replaced, or that waits; also if nobody asks for it any more."""
+    number, stage = version.spec.version, seen.stage(version, ledger)
     if stage == "Production" and (seen.by_registry or (ledger.champion is not None and ledger.release(number))):
         if seen.by_registry and not _was_replaced(ledger, number):
             return _waiting(seen, ledger, version)
-        return _wanted(seen, ledger, version, nothing, Said("Replaced", serves))
+        return _wanted(seen, ledger, version, RegistryLabels(), said)
+    if stage == "None" and any(one.version == number for one in ledger.history):
+        return _wanted(seen, ledger, version, RegistryLabels(), said)
     return None
 
 
@@ -188,12 +198,21 @@ def _wanted(
         alias=labels.alias,
         without=_stale_alias(seen, ledger, version.spec.version, state),
         tags=tags,
+        notes=_notes(ledger, version, prefix),
         expected=_expected(seen, version.spec.version, labels),
     )
     stage = f", stage {labels.stage}" if labels.stage else ""
     alias = f", alias {labels.alias}" if labels.alias else ""
     other = f" Stage and alias are those of the model {seen.labelled_by}." if seen.labelled_by else ""
     return Wanted(write, state, f"The registry says: {said}{stage}{alias}.{other}")
+
+
+def _notes(ledger: ModelLedgerSpec, version: ModelVersion, prefix: str) -> dict[str, str]:
+    """What differs from the version that serves, and each time for which it has served itself."""
+    changes = version.status.changes
+    notes = {prefix + "changes": clipped(changes.summary, WHY_LIMIT)} if changes else {}
+    served = [one for one in ledger.history if one.version == version.spec.version]
+    return notes | {f"{prefix}served {one.since}": history.told(one) for one in served}
 
 
 def _stale_alias(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, state: str) -> str | None:

@@ -3,16 +3,16 @@
 The ledger is written first; the route, the pods and the registry's labels are functions of it.
 """
 
-import json
 from collections.abc import Iterable
 from datetime import datetime
 
 from ..api import modelledger, names
-from ..api.modelledger import Adopted, Following, Handled, Hold, ModelLedgerSpec, Release, RolledBack, Told
+from ..api.modelledger import Adopted, Following, Handled, Hold, ModelLedgerSpec, Release, RolledBack, Served, Told
 from ..api.modelversion import ModelVersion
 from ..resources import naming
-from . import claims
+from . import claims, history
 from .commands import Command
+from .history import fitting
 from .observed import ModelSeen
 from .reasons import Reason
 from .revisions import import_key
@@ -112,13 +112,23 @@ def _handled(seen: ModelSeen) -> Handled:
     return Handled(**{word: naming.short_hash(value) for word, value in found.items() if value})
 
 
-def move(ledger: ModelLedgerSpec, to: Release, history_limit: int, now: datetime) -> ModelLedgerSpec:
+def move(
+    ledger: ModelLedgerSpec, to: Release, history_limit: int, now: datetime, by: str = "unknown", report: str = ""
+) -> ModelLedgerSpec:
     """The traffic goes on to a version; who had it becomes the predecessor."""
     kept = _remember(ledger, to, ledger.champion, history_limit, now)
     predecessor = ledger.champion if ledger.champion != to.version else ledger.predecessor
     ledger = claims.released_again(ledger, to.version)
     return _at(
-        ledger, now, champion=to.version, predecessor=predecessor, released=kept, shift=None, against_stage=False
+        ledger,
+        now,
+        f"replaced by version {to.version}",
+        history.began(to, stamp(now), by, report),
+        champion=to.version,
+        predecessor=predecessor,
+        released=kept,
+        shift=None,
+        against_stage=False,
     )
 
 
@@ -146,12 +156,14 @@ def go_back(seen: ModelSeen, ledger: ModelLedgerSpec, to: Release, asked: Comman
     return _at(
         claims.withdraw(ledger, {*out, to.version}),
         now,
+        _rolled_back_by(asked),
+        history.began(to, stamp(now), asked.by, history.proof_of(returned)),
         champion=to.version,
         predecessor=predecessor,
         released=_remember(ledger, to, predecessor, modelledger.RELEASES, now),
         rolled_back=rolled_back,
         shift=None,
-        hold=Hold(at=stamp(now), by=clipped(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),
+        hold=Hold(at=stamp(now), by=fitting(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),
         handled=ledger.handled.model_copy(update={"rollback": asked.hash}),
         against_stage=returned is not None and seen.stage(returned, ledger) == "Archived",
     )
@@ -163,12 +175,13 @@ def go_back_to_adopted(seen: ModelSeen, ledger: ModelLedgerSpec, to: Adopted, as
     return _at(
         claims.withdraw(ledger, out),
         seen.now,
+        _rolled_back_by(asked),
         champion=None,
         predecessor=None,
         adopted=to.model_copy(update={"serving": True}),
         rolled_back=_rolled_back(seen, ledger, out, asked),
         shift=None,
-        hold=Hold(at=stamp(seen.now), by=clipped(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),
+        hold=Hold(at=stamp(seen.now), by=fitting(asked.by, modelledger.WHO_BYTES), reason=_reason(asked)),
         handled=ledger.handled.model_copy(update={"rollback": asked.hash}),
         against_stage=False,
     )
@@ -183,7 +196,7 @@ def start(ledger: ModelLedgerSpec, candidate: int | None) -> ModelLedgerSpec:
 
 def stop(ledger: ModelLedgerSpec, now: datetime) -> ModelLedgerSpec:
     """Nobody has the traffic."""
-    return _at(ledger, now, champion=None, predecessor=ledger.champion, shift=None, against_stage=False)
+    return _at(ledger, now, "archived", champion=None, predecessor=ledger.champion, shift=None, against_stage=False)
 
 
 def refuse_rollback(ledger: ModelLedgerSpec, asked: Command) -> ModelLedgerSpec:
@@ -245,7 +258,7 @@ def rerecord(ledger: ModelLedgerSpec, number: int, record: str, inputs: str) -> 
 def tell(ledger: ModelLedgerSpec, told: Iterable[Told]) -> ModelLedgerSpec:
     """What the registry is asked to say, at most as many versions as there is room for."""
     kept = tuple(sorted(told, key=lambda one: one.version))[-modelledger.TOLD :]
-    return ledger if kept == ledger.told else ledger.model_copy(update={"told": kept})
+    return ledger if kept == ledger.told else history.fit(ledger.model_copy(update={"told": kept}))
 
 
 def is_rolled_back(ledger: ModelLedgerSpec, number: int) -> RolledBack | None:
@@ -256,18 +269,17 @@ def is_rolled_back(ledger: ModelLedgerSpec, number: int) -> RolledBack | None:
     return next((one for one in ledger.rolled_back if one.version == number), None)
 
 
-def clipped(text: str, limit_bytes: int) -> str:
-    """The beginning of a text that takes at most so many bytes as JSON."""
-    while len(json.dumps(text, ensure_ascii=False).encode()) - 2 > limit_bytes:
-        text = text[: max(1, len(text) * 9 // 10) if len(text) > 1 else 0]
-    return text
-
-
 def _reason(asked: Command) -> str:
-    return clipped(asked.reason, modelledger.REASON_BYTES)
+    return fitting(asked.reason, modelledger.REASON_BYTES)
 
 
-def _at(ledger: ModelLedgerSpec, now: datetime, **changes: object) -> ModelLedgerSpec:
+def _rolled_back_by(asked: Command) -> str:
+    return f"rolled back by {asked.by}" + (f": {asked.reason}" if asked.reason else "")
+
+
+def _at(
+    ledger: ModelLedgerSpec, now: datetime, why: str, begins: Served | None = None, **changes: object
+) -> ModelLedgerSpec:
     """The traffic goes elsewhere. What the registry says of the new champion was said before it was one."""
     following, adopted = ledger.following, ledger.adopted
     if adopted is not None:
@@ -275,8 +287,9 @@ def _at(ledger: ModelLedgerSpec, now: datetime, **changes: object) -> ModelLedge
     if following is not None:
         waits = following.request is not None and following.request.version != changes.get("champion")
         following = following.model_copy(update={"archived": "Aside", "read_at": None, "restore": waits})
-    at = {"since": stamp(now), "started": (), "following": following, "adopted": adopted}
-    return ledger.model_copy(update=at | changes)
+    served = (*history.ended(ledger, stamp(now), why), *([begins] if begins else []))
+    at = {"since": stamp(now), "started": (), "following": following, "adopted": adopted, "history": served}
+    return history.fit(ledger.model_copy(update=at | changes))
 
 
 def _remember(
@@ -300,7 +313,7 @@ def _rolled_back(
         found[number] = RolledBack(
             version=number,
             at=stamp(seen.now),
-            by=clipped(asked.by, modelledger.WHO_BYTES),
+            by=fitting(asked.by, modelledger.WHO_BYTES),
             reason=_reason(asked),
             retry=retry_hash(version) if version else "",
         )

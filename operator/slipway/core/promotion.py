@@ -271,7 +271,15 @@ def _status(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan, ready: Verdict
         predecessor=_live(seen, ledger, ledger.predecessor, until=warm) if warm else None,
         following_since=ledger.following.since if ledger.following else None,
         rollback=where,
+        history=ledger.history,
+        before=_before(ledger),
     )
+
+
+def _before(ledger: ModelLedgerSpec) -> str | None:
+    """What had the traffic before, in a few words."""
+    last = next((one for one in reversed(ledger.history) if one.until), None)
+    return f"v{last.version} until {last.until}, {last.left or 'nobody said why'}" if last else None
 
 
 def _live(

@@ -65,6 +65,12 @@ class Write:
     without: str | None = None  # an alias that the version must not have
     expected: Expected | None = None  # None: stage and alias are set whatever they are
     tags: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)  # tags that only tell: where they differ, nothing was moved
+
+    @property
+    def all_tags(self) -> Mapping[str, str]:
+        """Tags and notes."""
+        return {**self.tags, **self.notes}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ..api.base import seconds
 from ..api.modelledger import Adopted, ModelLedgerSpec, Release
 from ..resources import disruption, naming, serving
 from ..resources.serving import Rendered
-from . import adoption, claims, labels
+from . import adoption, claims, history, labels
 from . import ledger as ledgers
 from .commands import command
 from .decision import Act, Apply, Delete, Ref, in_order
@@ -51,6 +51,7 @@ def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     ledger = ledgers.start(ledger, candidate)
     if not seen.invalid:
         ledger = ledgers.tell(ledger, labels.told(seen, ledger))
+    ledger = history.fit(ledger)
     acts = [
         act for number, record in records.items() if record for act in _pods(seen, ledger, record, number in frozen)
     ]
@@ -137,7 +138,9 @@ def _moved(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Mode
         release = _candidate_release(seen, target)
         if release is None:
             return ledger
-    return ledgers.move(ledger, release, seen.model.spec.rollout.history_limit, seen.now)
+    version, limit = seen.version(target), seen.model.spec.rollout.history_limit
+    by, report = history.asked_by(seen, version), history.proof_of(version)
+    return ledgers.move(ledger, release, limit, seen.now, by, report)
 
 
 def _enough(seen: ModelSeen, ledger: ModelLedgerSpec, release: Release) -> bool:

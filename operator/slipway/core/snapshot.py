@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from ..api.base import GROUP
 from .registry import Labels, Silent
 
+SERVED, SERVED_KEPT = "/served ", 24  # tags of a version's times of serving, of which the latest are kept
 TAG_LIMIT = 1024  # characters of a tag that are kept; what Slipway writes is shorter
 _NO_TAGS: Mapping[str, str] = {}
 
@@ -157,6 +158,8 @@ class Snapshot:
 def kept_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
     """The tags that Slipway writes; others would only take memory."""
     found = {key: value[:TAG_LIMIT] for key, value in tags.items() if key.startswith(f"{GROUP}/")}
+    for old in sorted((key for key in found if SERVED in key), key=lambda key: key.rpartition(" ")[2])[:-SERVED_KEPT]:
+        del found[old]
     return found or _NO_TAGS
 
 
