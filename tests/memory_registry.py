@@ -10,6 +10,7 @@ from slipway.adapters.mlflow_formats import Unreadable, digest, read_mlmodel
 from slipway.adapters.mlflow_made import of_mlmodel, of_requirements, of_run
 from slipway.adapters.ports import silence
 from slipway.api.facts import Facts
+from slipway.core.description import DESCRIPTION_LIMIT, described, lines
 from slipway.core.facts import Logged, bounded
 from slipway.core.registry import Absent, Entry, Labels, Rights, Silent, Write
 from slipway.core.snapshot import Labelled, ModelListed, Sweep, VersionListed, Watermark, kept_tags
@@ -56,6 +57,7 @@ class MemoryRegistry:
         self.webhooks: dict[str, Subscription] = {}
         self.trial = Trial(204)  # what becomes of a delivery on trial
         self.forbids_webhooks: Silent | None = None
+        self.descriptions: dict[tuple[str, int], str] = {}
         self._server_version = version
         self._models: dict[str, dict[int, tuple[Model, Labels]]] = {}
         self._deleted: dict[tuple[str, int], tuple[Model, Labels]] = {}
@@ -267,11 +269,12 @@ class MemoryRegistry:
     def _row(self, name: str, number: int) -> VersionListed:
         labels, updated = self._models[name][number][1], self._updated[name, number]
         moved = self._moved(name, number)
-        return VersionListed(name, number, updated, labels.stage, kept_tags(labels.tags), moved)
+        return VersionListed(name, number, updated, labels.stage, kept_tags(labels.tags), moved, labels.lines)
 
     def _expect(self, name: str, write: Write, now: Labels) -> None:
         expected, alias = write.expected, write.alias if write.alias not in now.aliases else None
         changes = write.stage not in (None, now.stage) or alias is not None or write.without in now.aliases
+        changes = changes or (write.line != "" and write.line not in now.lines)
         if expected is None or not changes:
             return
         holder = next((n for n, (_, one) in self._models[name].items() if alias in one.aliases), None)
@@ -295,6 +298,20 @@ class MemoryRegistry:
                 yield partial(self._enter, name, other, write.aside)
         for key, value in write.all_tags.items():
             yield partial(self._tag, name, number, key, value)
+        if write.line and write.line not in self._models[name][number][1].lines:
+            yield partial(self._describe, name, number, write.line)
+
+    def _describe(self, name: str, version: int, line: str) -> None:
+        self._refuse("description")
+        text = described(self.descriptions.get((name, version), ""), line)
+        if len(text) > DESCRIPTION_LIMIT:
+            raise Rejected(f"the description of version {version} has no room for the line that Slipway writes")
+        self.describe(name, version, text)
+
+    def describe(self, name: str, version: int, text: str) -> None:
+        """Somebody writes a description."""
+        self.descriptions[name, version] = text
+        self._relabel(name, version, replace(self._models[name][version][1], lines=lines(text)))
 
     def _refuse(self, what: str) -> None:
         if what in self.refused:

@@ -56,6 +56,10 @@ class MLflowServer:
         asked = {"username": user, "resource_type": kind, "resource_id": what, "permission": permission}
         self._call("POST", "mlflow/users/permissions/grant", json.dumps(asked).encode(), version="3.0")
 
+    def patch(self, path: str, **document: object) -> Any:
+        """The JSON that answers a PATCH below /api/2.0/mlflow."""
+        return self._call("PATCH", f"mlflow/{path}", json.dumps(document).encode())
+
     def upload(self, artifact_uri: str, path: str, content: bytes) -> None:
         """The file lies under a `mlflow-artifacts:/` URI."""
         folder = urllib.parse.urlsplit(artifact_uri).path.strip("/")

@@ -146,7 +146,9 @@ class Registry:
                 self.name(one.version, one.alias)
             there = self.labels[one.version]
             there = replace(there, aliases=tuple(alias for alias in there.aliases if alias != one.without))
-            self.labels[one.version] = replace(there, tags={**there.tags, **one.all_tags})
+            self.labels[one.version] = replace(
+                there, tags={**there.tags, **one.all_tags}, lines=(one.line,) if one.line else there.lines
+            )
             if one.tags:
                 self.wrote[one.version] = one
             self._read(one.version)

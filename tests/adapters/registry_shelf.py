@@ -48,6 +48,10 @@ class Shelf(Protocol):
 
     def kept(self, run_id: str, path: str) -> bytes: ...
 
+    def describe(self, name: str, version: int, text: str) -> None: ...
+
+    def description(self, name: str, version: int) -> str: ...
+
 
 @dataclass(frozen=True)
 class MemoryShelf:
@@ -73,6 +77,12 @@ class MemoryShelf:
 
     def kept(self, run_id: str, path: str) -> bytes:
         return self.registry.kept[run_id, path]
+
+    def describe(self, name: str, version: int, text: str) -> None:
+        self.registry.describe(name, version, text)
+
+    def description(self, name: str, version: int) -> str:
+        return self.registry.descriptions.get((name, version), "")
 
 
 @dataclass(frozen=True)
@@ -120,3 +130,10 @@ class MLflowShelf:
     def kept(self, run_id: str, path: str) -> bytes:
         uri = self.server.get("runs/get", run_id=run_id)["run"]["info"]["artifact_uri"]
         return self.server.file(uri, path).read_bytes()
+
+    def describe(self, name: str, version: int, text: str) -> None:
+        self.server.patch("model-versions/update", name=name, version=str(version), description=text)
+
+    def description(self, name: str, version: int) -> str:
+        found = self.server.get("model-versions/get", name=name, version=str(version))["model_version"]
+        return str(found.get("description") or "")

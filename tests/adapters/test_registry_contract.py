@@ -347,3 +347,48 @@ class TestFacts:
     async def test_an_unknown_version_has_none(self, shelf: Shelf, name: str) -> None:
         absent = await shelf.registry.facts(name, 7)
         assert isinstance(absent, Absent) and absent.reason == "VersionNotFound"
+
+
+class TestDescription:
+    LINE = "**Slipway test/ml:** serving since today \\[1\\]"
+
+    async def test_our_line_is_written_once_and_what_people_wrote_stays(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        shelf.describe(name, version, "Tuned by Ada.\n")
+        for line in ("**Slipway test/ml:** refused", self.LINE, self.LINE):
+            await shelf.registry.write(name, Write(version, tags={"a": "1"}, line=line))
+        assert shelf.description(name, version) == f"Tuned by Ada.\n\n{self.LINE}"
+        shelf.describe(name, version, f"{self.LINE}\nTuned by Bob.")
+        await shelf.registry.write(name, Write(version, line="**Slipway test/ml:** replaced"))
+        assert shelf.description(name, version) == "**Slipway test/ml:** replaced\nTuned by Bob."
+        found = await shelf.registry.labels(name, version)
+        assert isinstance(found, Labels) and found.lines == ("**Slipway test/ml:** replaced",)
+
+    async def test_a_sweep_tells_of_it_and_nothing_was_moved_by_it(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        await shelf.registry.write(name, Write(version, "Staging"))
+        (before,) = (await shelf.registry.versions(frozenset({name}))).versions
+        for line in ("**Slipway test/ml:** refused", self.LINE):
+            await shelf.registry.write(name, Write(version, line=line))
+        (after,) = (await shelf.registry.versions(frozenset({name}))).versions
+        assert (after.lines, after.moved) == ((self.LINE,), before.moved)
+        await shelf.registry.write(name, Write(version, "Production"))
+        (moved,) = (await shelf.registry.versions(frozenset({name}))).versions
+        assert moved.moved > before.moved
+
+    async def test_what_somebody_moved_meanwhile_is_not_described(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        await shelf.registry.write(name, Write(version, "Production"))
+        expected = Expected("Staging", (), None)
+        with pytest.raises(Conflict):
+            await shelf.registry.write(name, Write(version, line=self.LINE, expected=expected))
+        assert shelf.description(name, version) == ""
+
+    async def test_a_description_without_room_is_said_and_holds_no_label_up(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        shelf.describe(name, version, "x" * 4990)
+        with pytest.raises(Rejected, match="no room"):
+            await shelf.registry.write(name, Write(version, "Staging", line=self.LINE))
+        found = await shelf.registry.labels(name, version)
+        assert isinstance(found, Labels) and found.stage == "Staging"
+        assert shelf.description(name, version) == "x" * 4990

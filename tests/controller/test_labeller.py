@@ -261,3 +261,16 @@ class TestMoved:
         want(world, replace(SERVES, expected=Expected("Staging", (), None)))
         assert await world.labeller.label(FLIGHTS) == 0
         assert seen(world, 2).stage == "Production"
+
+
+async def test_a_description_that_may_not_be_written_is_said_and_holds_no_label_up(world: World) -> None:
+    write = replace(SERVES, line="**Slipway test/ml:** serving")
+    world.server.refused["description"] = Unauthorized("does not allow this credential to describe version 2")
+    want(world, write)
+    await world.labeller.label(FLIGHTS)
+    assert (seen(world, 2).stage, seen(world, 2).lines) == ("Production", ())
+    said = world.labeller.refusal(FLIGHTS, 2)
+    assert said is not None and (said.reason, "describe" in said.message) == ("RegistryUnauthorized", True)
+    del world.server.refused["description"]
+    await world.labeller.label(FLIGHTS)
+    assert (seen(world, 2).lines, world.labeller.refusal(FLIGHTS, 2)) == ((write.line,), None)

@@ -155,3 +155,22 @@ def test_a_promotion_takes_twelve_writes_at_most(replicas: int) -> None:
         of.settle()
         wrote = [one for one in of.cluster.writes[before:] if one[1] != "Event"]
         assert (of.champion(), len(wrote) <= 12) == (number, True), wrote
+
+
+def test_mlflow_alone_tells_what_serves_what_was_refused_and_what_served_when() -> None:
+    of = Simulation()
+    of.bad = {2}
+    of.cluster.put(model(validation=GATED))
+    for number in (1, 2, 3):
+        of.cluster.put(version(number))
+        of.settle()
+        of.advance(60)
+    lines = {number: one.lines[0] for number, one in of.registry.labels.items()}
+    assert "replaced; version 3 serves" in lines[1]
+    assert "refused, GateFailed" in lines[2] and "is 99" in lines[2]
+    assert "serving since" in lines[3] and "1 parameter" in lines[3]
+    served = {number: [key for key in one.tags if "/served " in key] for number, one in of.registry.labels.items()}
+    assert [len(served[number]) for number in (1, 2, 3)] == [1, 0, 1]
+    assert "replaced by version 3" in of.registry.labels[1].tags[served[1][0]]
+    pages = [one for one in of.kept if one.path.endswith(".html")]
+    assert len(pages) == 3 and b"max_depth" in pages[1].content

@@ -178,7 +178,7 @@ def test_a_note_that_is_missing_is_written_and_no_label_that_was_moved_with_it()
     before = replace(model_seen((proven(1),), pods=(pods_of(1),)), labels=RegistryModel({1: Labels("None", (), {})}))
     seen = with_ledger(before, ledger_after(promotion.decide(before)))
     (write,) = promotion.decide(seen).labels
-    there = Labels("Production", ("champion",), write.tags)
+    there = Labels("Production", ("champion",), write.tags, lines=(write.line,))
     assert [one.notes for one in promotion.decide(replace(seen, labels=RegistryModel({1: there}))).labels] == [
         write.notes
     ]

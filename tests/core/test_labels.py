@@ -50,7 +50,7 @@ def test_the_ledger_remembers_what_the_registry_is_asked_to_say() -> None:
 def written(seen: ModelSeen, number: int) -> tuple[ModelSeen, Labels]:
     """The world once the labels were written, and the labels."""
     write = next(one for one in promotion.decide(seen).labels if one.version == number)
-    labels = Labels(write.stage or "None", (write.alias,) if write.alias else (), write.all_tags)
+    labels = Labels(write.stage or "None", (write.alias,) if write.alias else (), write.all_tags, lines=(write.line,))
     return labelled(seen, number, labels), labels
 
 

@@ -123,7 +123,23 @@ def test_the_registry_says_what_is_true(told: Told) -> None:
         lambda: f"{[told.label(one) for one in (1, 2, 3)]}\n{told.place.told()}",
     )
     tags = told.world.made.client.get_model_version(told.registered, "3").tags
-    assert tags[told.tag("digest")] == told.place.version(f"{MODEL}-v3")["status"]["digest"]
+    status = told.place.version(f"{MODEL}-v3")["status"]
+    assert tags[told.tag("digest")] == status["digest"]
+    assert status["changes"]["against"] == 1 and tags[told.tag("changes")] == status["changes"]["summary"]
+    assert [key for key in tags if key.startswith(told.tag("served "))]
+
+
+def test_mlflow_alone_tells_what_changed_and_why_a_version_was_refused(told: Told) -> None:
+    client, errors = told.world.made.client, told.world.made.errors
+    found = {one: client.get_model_version(told.registered, str(one)) for one in (2, 3)}
+    assert "serving since" in found[3].description
+    assert f"{errors['worse']:.6g}" in found[2].description and f"{errors['fair']:.6g}" in found[2].description
+    (page,) = [
+        one.path
+        for one in client.list_artifacts(found[2].run_id, "slipway/demo")
+        if one.path.endswith(".html") and f"{MODEL}-v2-" in one.path
+    ]
+    assert page in found[2].description, "a link leads to it"
 
 
 def test_a_rollback_returns_to_the_warm_predecessor_and_is_not_replayed_when_every_status_is_lost(told: Told) -> None:

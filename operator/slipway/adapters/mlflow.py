@@ -8,6 +8,7 @@ from typing import Any
 
 from ..api.facts import Facts
 from ..api.locations import is_inside
+from ..core.description import DESCRIPTION_LIMIT, described
 from ..core.facts import bounded
 from ..core.registry import Absent, Entry, Labels, Rights, Silent, Write
 from ..core.snapshot import Sweep, Watermark
@@ -18,7 +19,7 @@ from .mlflow_answers import Patience, TooLarge
 from .mlflow_facts import Traces, Where
 from .mlflow_formats import Unreadable, digest, proxied_path, read_mlmodel, records, scheme
 from .mlflow_http import API, Client, Observe, Request
-from .mlflow_lists import Lists
+from .mlflow_lists import DESCRIBED, Lists
 from .mlflow_rights import AllRights
 from .mlflow_sources import MLMODEL, PROXY, Found, Sources
 from .mlflow_webhooks import Webhooks
@@ -153,7 +154,9 @@ class MLflowRegistry:
         raised afterwards. Writing again completes what another error broke off. Where stage or alias are not what
         the write expects, nothing is written: `Conflict`. MLflow compares nothing itself, so that what is moved
         between the two requests is overwritten all the same.
-        POST model-versions/transition-stage, registered-models/alias (or DELETE), model-versions/set-tag.
+        Our line of the description comes last: all of it was read a moment before, and its other lines stay.
+        POST model-versions/transition-stage, registered-models/alias (or DELETE), model-versions/set-tag; PATCH
+        model-versions/update.
         """
         found = await self._find(name, write.version)
         if isinstance(found, Absent):
@@ -165,6 +168,10 @@ class MLflowRegistry:
                 await self._post(step)
             except Rejected as error:
                 refusals.append(error)
+        try:
+            await self._describe(name, write)
+        except Rejected as error:
+            refusals.append(error)
         if refusals:
             raise refusals[0]
 
@@ -244,6 +251,32 @@ class MLflowRegistry:
             moved = await self._holder(found.name, write.alias) != expected.holder
         if moved:
             raise Conflict(f"the labels of {found} were moved meanwhile: they are read again first")
+
+    async def _describe(self, name: str, write: Write) -> None:
+        """Our line is in the description. MLflow takes that for a move of the version: a tag says that it was none."""
+        found = await self._find(name, write.version) if write.line else None
+        if not isinstance(found, Found) or write.line in found.labels.lines:
+            return
+        expected, now = write.expected, found.labels
+        if expected and (
+            now.stage.lower() not in (expected.stage.lower(), (write.stage or "").lower())
+            or not set(now.aliases) <= {*expected.aliases, write.alias}
+        ):
+            raise Conflict(f"the labels of {found} were moved meanwhile: they are read again first")
+        text = described(found.text("description"), write.line)
+        if len(text) > DESCRIPTION_LIMIT:
+            raise Rejected(
+                f"the description of {found} has no room for the line that Slipway writes: shorten it to "
+                f"{DESCRIPTION_LIMIT - len(write.line) - 2} characters"
+            )
+        document = {**found.key, "description": text}
+        path = f"{API}/model-versions/update"
+        answer = await self._http.document(
+            Request("model-versions/update", f"describe {found}", path, method="PATCH", document=document)
+        )
+        at = self._member(answer, "model_version").get("last_updated_timestamp")
+        said = {**found.key, "key": DESCRIBED, "value": f"{now.moved} {at}"}
+        await self._post(_Step("model-versions/set-tag", f'set the tag "{DESCRIBED}" on {found}', said))
 
     async def _archived(self, found: Found, write: Write) -> list[_Step]:
         """The calls that archive those which leave the stage for it, and are still there."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..core.description import lines
 from ..core.snapshot import Labelled, ModelListed, Sweep, VersionListed, Watermark, kept_tags
 from .errors import AdapterError, Rejected
 from .mlflow_answers import TooLarge
@@ -20,6 +21,7 @@ NEWEST_PAGE = 100  # of the versions that changed last
 CHANGED_PAGE = 1000  # the second page, where the first was not enough
 WHOLE_PAGE = 1000
 NAMES_BYTES = 3000  # of one request's filter: servers and proxies take at least 8 KiB of URL
+DESCRIBED = "slipway.dev/described"  # tag: when a version was moved before Slipway described it, and when it did
 PAGE_LIMIT_BYTES = 32 * 2**20
 Row = dict[str, Any]
 
@@ -154,12 +156,19 @@ def _versions(rows: object) -> Iterator[VersionListed]:
             raise Rejected("MLflow listed a version without a name or a number")
         tags = {str(tag.get("key")): str(tag.get("value", "")) for tag in records(row.get("tags"))}
         updated, shown = _integer(row.get("last_updated_timestamp")), stage if isinstance(stage, str) else "None"
-        yield VersionListed(name, number, updated, shown, kept_tags(tags), moved_at(row))
+        yield VersionListed(name, number, updated, shown, kept_tags(tags), moved_at(row), lines(row.get("description")))
 
 
 def moved_at(facts: Mapping[str, object]) -> int:
-    """When a version last entered a stage or was described anew (milliseconds); 0 for one that is as it was made."""
+    """When a version last entered a stage or was described anew (milliseconds); 0 for one that is as it was made.
+
+    What Slipway wrote into the description moved nothing, and the tag says so for as long as that was the last change.
+    """
     updated = _integer(facts.get("last_updated_timestamp"))
+    tags = (tag for tag in records(facts.get("tags")) if tag.get("key") == DESCRIBED)
+    said = str(next(tags, {}).get("value", ""))
+    if said.endswith(f" {updated}"):
+        return _integer(said.partition(" ")[0])
     return 0 if updated == _integer(facts.get("creation_timestamp")) else updated
 
 

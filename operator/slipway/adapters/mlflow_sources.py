@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api.locations import PROXIED, Location, at_home, location
+from ..core.description import lines
 from ..core.registry import Absent, Labels
 from .errors import AdapterError, NotFound, Rejected
 from .mlflow_answers import ServerFault
@@ -58,6 +59,7 @@ class Found:
             aliases=tuple(sorted(map(str, aliases if isinstance(aliases, list) else ()))),
             tags={str(tag.get("key")): str(tag.get("value", "")) for tag in records(self.facts.get("tags"))},
             moved=moved_at(self.facts),
+            lines=lines(self.text("description")),
         )
 
 

@@ -212,7 +212,7 @@ class Labeller:
         for number, write in enumerate(wanted.writes):
             contest, said, asked = self.contested(model, write.version), "", write
             if contest and contest.tags == write.tags:  # two who insist would write for ever
-                said, asked = contest.said, replace(write, tags={}, notes={})
+                said, asked = contest.said, replace(write, tags={}, notes={}, line="")
             if known.fights(write, self._clock()):
                 said, asked = _fought(write), Write(write.version, tags=asked.tags)
             try:
@@ -267,7 +267,9 @@ def _labelled(labels: Labels, write: Write) -> bool:
 
 
 def _tagged(labels: Labels, write: Write) -> bool:
-    return all(labels.tags.get(key) == value for key, value in write.all_tags.items())
+    return all(labels.tags.get(key) == value for key, value in write.all_tags.items()) and (
+        not write.line or write.line in labels.lines
+    )
 
 
 def _move(write: Write) -> tuple[int, str | None, str | None]:

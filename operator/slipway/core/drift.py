@@ -34,7 +34,7 @@ def _due(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, one: W
     verdict, number = synced(seen, ledger, version), version.spec.version
     labels = seen.known.labels.get(number) if seen.known else None
     if verdict.reason is Reason.RegistryContested and labels is not None:
-        one = replace(one, write=replace(one.write, tags={}, notes={}))
+        one = replace(one, write=replace(one.write, tags={}, notes={}, line=""))
         verdict = _compared(replace(seen, label_refusals={}), ledger, number, one, labels)
     return one.write if verdict.reason in _UNWRITTEN else None
 
@@ -80,7 +80,7 @@ def _compared(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted
     if number in seen.label_refusals:  # tags may be there although the registry refused the rest
         return _unwritten(seen, number)
     if _tags_are(labels, one.write.tags):  # they are written last: the rest was as it should be
-        if _labels_are(labels, one.write) and not one.write.archive and not _tags_are(labels, one.write.notes):
+        if _labels_are(labels, one.write) and not one.write.archive and not _is_told(labels, one.write):
             return _unwritten(seen, number)
         return _drifted(seen, ledger, number, one, labels)
     return _unwritten(seen, number)
@@ -117,13 +117,17 @@ def _unwritten(seen: ModelSeen, number: int) -> Verdict:
 
 def says(labels: Labels, write: Write) -> bool:
     """Whether the registry says what the write would have it say."""
-    return _labels_are(labels, write) and _tags_are(labels, write.all_tags)
+    return _labels_are(labels, write) and _tags_are(labels, write.tags) and _is_told(labels, write)
 
 
 def _labels_are(labels: Labels, write: Write) -> bool:
     stage = write.stage is None or labels.stage == write.stage
     alias = (write.alias is None or write.alias in labels.aliases) and write.without not in labels.aliases
     return stage and alias
+
+
+def _is_told(labels: Labels, write: Write) -> bool:
+    return _tags_are(labels, write.notes) and (not write.line or write.line in labels.lines)
 
 
 def _tags_are(labels: Labels, tags: Mapping[str, str]) -> bool:

@@ -9,8 +9,8 @@ from ..api.modelledger import TOLD, ModelLedgerSpec, Told
 from ..api.modelregistry import RegistryLabels, Stages
 from ..api.modelversion import ModelVersion
 from ..resources import naming
-from . import adoption, claims, history
-from .conditions import clipped, refusal
+from . import adoption, claims, description, history
+from .conditions import clipped, refusal, sentence
 from .election import barrier_of, refused, request_of, waits
 from .ledger import is_rolled_back, who_serves
 from .observed import ModelSeen
@@ -199,12 +199,36 @@ def _wanted(
         without=_stale_alias(seen, ledger, version.spec.version, state),
         tags=tags,
         notes=_notes(ledger, version, prefix),
+        line=description.line(seen, version, _sentences(told_people, version)),
         expected=_expected(seen, version.spec.version, labels),
     )
     stage = f", stage {labels.stage}" if labels.stage else ""
     alias = f", alias {labels.alias}" if labels.alias else ""
     other = f" Stage and alias are those of the model {seen.labelled_by}." if seen.labelled_by else ""
     return Wanted(write, state, f"The registry says: {said}{stage}{alias}.{other}")
+
+
+_TOLD = {
+    "Serving": "serving {}",
+    "RolledBack": "rolled back; {}",
+    "Refused": "refused, {}",
+    "Waiting": "waiting, {}",
+    "Replaced": "replaced; {}",
+    "Validated": "validated for staging{}",
+    "Archived": "archived{}",
+}
+
+
+def _sentences(said: Said, version: ModelVersion) -> str:
+    """What has become of a version, why, and what it changes."""
+    changes = version.status.changes
+    of_interest = changes is not None and said.state in ("Serving", "Validated", "Waiting")
+    parts = [
+        _TOLD.get(said.state, said.state.lower() + " {}").format(said.detail),
+        said.why,
+        changes.summary if changes and of_interest else "",
+    ]
+    return " ".join(sentence(one) for one in parts if one)
 
 
 def _notes(ledger: ModelLedgerSpec, version: ModelVersion, prefix: str) -> dict[str, str]:

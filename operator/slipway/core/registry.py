@@ -29,6 +29,7 @@ class Labels:
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
     moved: int = field(default=0, compare=False)  # when it last entered a stage, by the registry's clock; 0: unknown
+    lines: tuple[str, ...] = ()  # of its description: those that a Slipway wrote
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Write:
     expected: Expected | None = None  # None: stage and alias are set whatever they are
     tags: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)  # tags that only tell: where they differ, nothing was moved
+    line: str = ""  # of the description; all others are people's
 
     @property
     def all_tags(self) -> Mapping[str, str]:

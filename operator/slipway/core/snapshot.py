@@ -43,7 +43,8 @@ class VersionListed:
     updated: int  # milliseconds, by the registry's clock; a changed tag or alias does not move it
     stage: str
     tags: Mapping[str, str]  # those of Slipway
-    moved: int = 0  # `updated`, but for a version that is as it was made
+    moved: int = 0  # `updated`, but for a version that is as it was made, and for what Slipway described
+    lines: tuple[str, ...] = ()  # of its description: those that a Slipway wrote
 
     @property
     def mark(self) -> tuple[str, int, int]:
@@ -135,7 +136,7 @@ class Snapshot:
             return self, False
         others = {alias: number for alias, number in known.aliases.items() if number != version}
         aliases = others | dict.fromkeys(labels.aliases, version)
-        stage_and_tags = {**known.labels, version: Labels(labels.stage, (), kept_tags(labels.tags), labels.moved)}
+        stage_and_tags = {**known.labels, version: replace(labels, aliases=(), tags=kept_tags(labels.tags))}
         after = replace(known, aliases=aliases, labels=_with_aliases(stage_and_tags, aliases))
         return replace(self, models={**self.models, name: after}), after.labels != known.labels
 
@@ -177,8 +178,9 @@ def _read(before: Known, rows: list[VersionListed], whole: bool) -> Known:
     labels, news = dict(before.labels), False
     for row in rows:
         known = labels.get(row.version)
-        if known is None or (known.stage, known.tags, known.moved) != (row.stage, row.tags, row.moved):
-            labels[row.version], news = Labels(row.stage, (), row.tags, row.moved), True
+        said = Labels(row.stage, (), row.tags, row.moved, row.lines)
+        if known is None or (replace(known, aliases=()), known.moved) != (said, said.moved):
+            labels[row.version], news = said, True
     if not whole and not news:  # so it is for nearly every model at every tick
         return before
     if whole:
@@ -196,5 +198,5 @@ def _with_aliases(labels: Mapping[int, Labels], aliases: Mapping[str, int]) -> M
     found = {}
     for number, one in labels.items():
         its = tuple(sorted(named.get(number, ())))
-        found[number] = one if one.aliases == its else Labels(one.stage, its, one.tags, one.moved)
+        found[number] = one if one.aliases == its else replace(one, aliases=its)
     return found

@@ -6,16 +6,17 @@ from typing import Any
 
 from ..api import report, tasks
 from ..api.base import seconds
-from ..api.modelversion import ValidationRecord
+from ..api.modelversion import GateResult, ValidationRecord
 from ..api.validation import Data, Gate
 from ..resources import jobs as builders
 from ..resources import naming
 from ..resources.platform import PoolSettings
-from . import adoption, attempts, gates, imports
+from . import adoption, attempts, changes, gates, imports, page
 from .adoption import Opponent
 from .attempts import Progress
 from .conditions import Verdict, failed, passed
 from .decision import Act, Apply, Document
+from .description import report_path
 from .election import elect
 from .observed import VersionSeen
 from .reasons import Reason
@@ -190,7 +191,7 @@ def _result(seen: VersionSeen, progress: Progress, asked: tuple[Gate, ...], fact
     else:
         record = ValidationRecord(**progress.ended(stamp, "Passed").fields(), **facts)
         verdict = proven(record)
-    return Step(verdict, {"validation": record}, documents=_keep(seen, found))
+    return Step(verdict, {"validation": record}, documents=_keep(seen, found, verdict.message, results))
 
 
 def believed(seen: VersionSeen, progress: Progress, revision: str, opponent: str | None) -> report.Report | str:
@@ -216,13 +217,24 @@ def believed(seen: VersionSeen, progress: Progress, revision: str, opponent: str
     return found
 
 
-def _keep(seen: VersionSeen, found: report.Report) -> tuple[Document, ...]:
-    """The report goes to the run that made the model, where people look for it."""
+def _keep(
+    seen: VersionSeen, found: report.Report, outcome: str, results: tuple[GateResult, ...]
+) -> tuple[Document, ...]:
+    """The report goes to the run that made the model, where people look for it, with a page to read it by."""
     pinned = seen.version.status.resolved
     if pinned is None or not pinned.run_id:
         return ()
-    path = f"slipway/{seen.platform.cluster_name}/{seen.version.metadata.name}-{found.revision}.json"
-    return (Document(pinned.run_id, path, found.model_dump_json(by_alias=True, indent=2).encode()),)
+    version, family = seen.version, seen.family
+    differs = (changes.compared(family, seen.ledger, version) if family else None) or version.status.changes
+    title = f"{version.spec.model}, version {version.spec.version}"
+    contents = {
+        "json": found.model_dump_json(by_alias=True, indent=2),
+        "html": page.page(title, outcome, results, differs),
+    }
+    return tuple(
+        Document(pinned.run_id, report_path(seen.platform, version, found.revision, ending), text.encode())
+        for ending, text in contents.items()
+    )
 
 
 def proven(record: ValidationRecord) -> Verdict:

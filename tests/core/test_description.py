@@ -1,0 +1,108 @@
+"""Our line in a version's description says what has become of it; all other lines are people's."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from slipway.api.modelversion import ModelVersion
+from slipway.core.description import described, escaped, line, lines
+from slipway.core.labels import wanted
+from slipway.core.ledger import EMPTY
+
+from tests.worlds import STAMP, digest, model_seen, serves, version
+
+OURS = "**Slipway test/ml:** serving."
+OLD = "**Slipway test/ml:** refused."
+THEIRS = "**Slipway prod/ml:** serving."
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    because: str
+    before: str
+    after: str
+
+
+CASES = [
+    Case("none", "it is the whole description", "", OURS),
+    Case("a person's", "it comes last, in a paragraph of its own", "Tuned.", f"Tuned.\n\n{OURS}"),
+    Case("ours", "once is enough", OURS, OURS),
+    Case("an old one", "it is replaced where it stands", f"Tuned.\n{OLD}\r\nBy Ada.", f"Tuned.\n{OURS}\nBy Ada."),
+    Case("two of ours", "one was pasted", f"{OLD}\nTuned.\n{OLD}", f"{OURS}\nTuned."),
+    Case("another cluster's", "that one is its own", THEIRS, f"{THEIRS}\n\n{OURS}"),
+    Case("a quote of ours", "it does not begin the line", f"> {OLD}", f"> {OLD}\n\n{OURS}"),
+    Case("spaces", "a person's spaces are a person's", "  Tuned. \n\n", f"  Tuned. \n\n\n{OURS}"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_line_takes_its_place(case: Case) -> None:
+    after = described(case.before, OURS)
+    assert after == case.after, case.because
+    assert described(after, OURS) == after, "writing twice is writing once"
+    assert OURS in lines(after)
+
+
+@given(st.text(), st.text(alphabet=st.characters(blacklist_characters="\n")))
+def test_no_line_of_a_person_is_touched(text: str, said: str) -> None:
+    ours = f"**Slipway test/ml:** {escaped(said)}"
+    kept = [one for one in text.split("\n") if not one.startswith("**Slipway test/ml:**")]
+    after = described(text, ours).split("\n")
+    assert [one for one in after if one and one != ours] == [one for one in kept if one]
+    assert after.count(ours) == 1 and described("\n".join(after), ours) == "\n".join(after)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("[here](javascript:alert(1))", r"\[here\]\(javascript:alert\(1\)\)"),
+        ("<script>\n**Slipway x/y:** serving", r"\<script\> \*\*Slipway x/y:\*\* serving"),
+        ("root_mean_squared_error is 14.2", r"root\_mean\_squared\_error is 14.2"),
+    ],
+)
+def test_what_models_say_is_shown_letter_for_letter(said: str, shown: str) -> None:
+    assert escaped(said) == shown
+
+
+def seen_version(number: int, outcome: str = "Failed", experiment: str = "7") -> ModelVersion:
+    """A version that was validated, and whose run is known."""
+    said = "error: root_mean_squared_error is 14.2, the champion's is 12.1: must be lower by at least 1.000%."
+    conditions = [
+        {"type": kind, "status": status, "reason": "GateFailed", "message": said, "lastTransitionTime": STAMP}
+        for kind, status in (("Validated", "False"), ("Stalled", "True"))
+    ]
+    return version(
+        number,
+        status={
+            "observedGeneration": 1,
+            "conditions": conditions if outcome == "Failed" else [],
+            "resolved": {"source": "models:/m-1", "mlmodelDigest": digest("f"), "runId": "run 1"},
+            "facts": {"experiment": experiment} if experiment else None,
+            "validation": {"key": "k", "outcome": outcome, "revision": "0123456789", "gates": [
+                {"name": "error", "result": outcome}
+            ]},
+        },
+    )  # fmt: skip
+
+
+def test_a_refusal_is_told_with_both_numbers_and_a_link_to_the_report() -> None:
+    refused = seen_version(2)
+    seen = model_seen((version(1), refused), serves(1))
+    one = wanted(seen, serves(1), refused)
+    assert one is not None
+    said = one.write.line
+    assert said.startswith("**Slipway test/ml:** refused, GateFailed.")
+    assert "is 14.2" in said and "is 12.1" in said
+    link = "(#/experiments/7/runs/run%201/artifacts/slipway/test/flights-v2-0123456789.html)"
+    assert said.endswith(f" [Report]{link}")
+    assert lines(f"Tuned.\n\n{said}") == (said,)
+
+
+def test_what_serves_says_since_when_and_a_link_needs_an_experiment() -> None:
+    champion = seen_version(1, "Passed", experiment="")
+    one = wanted(model_seen((champion,), serves(1)), serves(1), champion)
+    assert one is not None
+    assert one.write.line == f"**Slipway test/ml:** serving since {STAMP}."
+    assert line(model_seen((), EMPTY), champion, "x" * 9000).count("x") < 1000, "it is bounded"
