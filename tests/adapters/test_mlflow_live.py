@@ -10,11 +10,15 @@ from pathlib import Path
 
 import mlflow as client
 import numpy as np
+import pandas as pd
 import pytest
+import xgboost
+from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 from slipway.adapters.errors import Rejected, Unauthorized, Unreachable
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.ports import Connection
+from slipway.api.facts import Facts
 from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Write
 
 from tests.adapters.conftest import PATIENT
@@ -55,6 +59,33 @@ class TestSources:
             f"models:/{info.model_id}",
         )
         assert second == replace(first, version=2, source=second.source)
+
+    @pytest.mark.usefixtures("notebook")
+    async def test_how_a_model_was_made_as_teams_log_it(self, mlflow: MLflowShelf, name: str) -> None:
+        frame = pd.DataFrame({"distance": [1.0, 2.0, 3.0], "minutes": [1.0, 2.0, 3.0]})
+        with client.start_run() as run:
+            client.log_params({"max_depth": 6, "layers": {"hidden": [64, 32]}, "api_key": "hush"})
+            client.log_metrics({"rmse": 5.25, "r2": float("nan")})
+            client.set_tags({"team": "air", "mlflow.source.git.commit": "c" * 40})
+            data = client.data.from_pandas(frame, source="s3://flights/train.parquet", name="flights")
+            client.log_input(data, context="training")
+            client.xgboost.log_model(
+                xgboost.XGBRegressor(n_estimators=2).fit(frame[["distance"]], frame["minutes"]),
+                name="m",
+                signature=infer_signature(frame[["distance"]], frame["minutes"]),
+                pip_requirements=["mlflow==3.17.2", "xgboost-cpu>=3"],
+                registered_model_name=name,
+            )
+        facts = await mlflow.registry.facts(name, 1)
+        assert isinstance(facts, Facts)
+        assert facts.params == {"api_key": "(hidden)", "layers": "{'hidden': [64, 32]}", "max_depth": "6"}
+        assert facts.metrics == {"r2": "nan", "rmse": "5.25"} and facts.tags == {"team": "air"}
+        assert facts.data == {"flights (training)": data.digest} and facts.commit == "c" * 40
+        assert facts.inputs == {"distance": "double"} and set((facts.outputs or {}).values()) == {"double"}
+        assert facts.packages == {"mlflow": "==3.17.2", "xgboost-cpu": ">=3"}
+        assert facts.python is not None and facts.python.startswith("3.") and facts.duration_seconds is not None
+        assert {"MLmodel", "model.ubj", "requirements.txt"} <= set(facts.files or {})
+        assert (facts.experiment, facts.unread, facts.rest) == (run.info.experiment_id, (), {})
 
     async def test_a_folder_in_a_run_is_a_model(self, mlflow: MLflowShelf, name: str) -> None:
         server = mlflow.server
