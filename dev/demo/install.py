@@ -157,7 +157,7 @@ def _values(images: Images, nodes: list[dict[str, Any]]) -> dict[str, Any]:
     # An image that was built anew under the same tag is another operator, and another reader of the store.
     built = {"slipway.dev/demo-image": _built(images.operator)}
     return {
-        "clusterName": "demo",
+        "clusterName": manifests.CLUSTER,
         "image": image(images.operator),
         "podAnnotations": built,
         "runner": {"image": image(images.runner)},

@@ -6,6 +6,7 @@ from typing import Any
 Object = dict[str, Any]
 MLFLOW, MODELS, SYSTEM = "mlflow", "ml", "slipway-system"  # namespaces
 MODEL = "flights"
+CLUSTER = "demo"  # its name in the registry's tags
 AUTHORITIES = {"name": "authorities", "key": "ca-certificates.crt"}
 MLFLOW_PORT = 5000
 THRESHOLD, RELATIVE_CHANGE = 12.0, 0.01  # minutes; and better than the champion by 1 %
@@ -132,8 +133,8 @@ def model_registry() -> Object:
     }
 
 
-def registered_model(name: str, data_uri: str, data_digest: str, target: str) -> Object:
-    """How versions of the model are proven and served."""
+def registered_model(name: str, data_uri: str, data_digest: str, target: str, by_labels: bool = False) -> Object:
+    """How versions of the model are proven and served, and whether MLflow's labels say which."""
     gate = {
         "name": "error",
         "metric": {
@@ -161,6 +162,7 @@ def registered_model(name: str, data_uri: str, data_digest: str, target: str) ->
                 "scaling": {"fixed": {"replicas": 2}},
                 "resources": {"requests": {"cpu": "100m", "memory": "384Mi"}, "limits": {"memory": "1Gi"}},
             },
+            **({"promotion": {"source": "Registry"}} if by_labels else {}),
         },
     }
 

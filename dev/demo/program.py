@@ -18,6 +18,7 @@ STEPS = (
     "train, tune, register",
     "first version into production",
     "predictions over the Service",
+    "MLflow's labels decide",
     "bad version is refused",
     "better version takes over",
     "MLflow's labels",
@@ -27,7 +28,7 @@ STEPS = (
 
 def run(console: Console) -> None:
     """The whole story."""
-    installing, deploying, training, first, comparing, refusing, taking_over, labels, surviving = STEPS
+    installing, deploying, training, first, comparing, following, refusing, taking_over, labels, surviving = STEPS
     kube, images = install.cluster(), install.Images()
     with console.step(installing):
         install.install_slipway(kube, console, images)
@@ -50,6 +51,8 @@ def run(console: Console) -> None:
             if not way.direct:
                 console.say("the Service cannot be reached from here: a forwarded port, and the load client in a pod")
             told[comparing] = story.compare(play, way)
+        with console.step(following):
+            told[following] = story.follow(play)
         load = stack.enter_context(offered(kube, way, story.plan(play, way), images.runner))
         with console.step(refusing):
             told[refusing] = story.refuse(play, load)

@@ -1,4 +1,5 @@
-"""The story: one version goes into production, a bad one is refused, a better one takes over, MLflow disappears."""
+"""The story: a version goes into production; then MLflow's labels decide: a bad one is refused, a better one takes
+over, and MLflow disappears."""
 
 import json
 import shlex
@@ -6,16 +7,17 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import yaml
 
 from . import install, manifests
-from .console import Broken, Console, expect
+from .console import Console, expect
 from .install import Images, Story
 from .kube import Kube, Object
 from .load import Plan
 from .manifests import MLFLOW, MODEL, MODELS, SYSTEM
 from .progress import Progress, condition, told
+from .registry import SECONDS as LABELS_SECONDS
+from .registry import Registry
 from .traffic import Entrance, Load
 
 READY_SECONDS = 180
@@ -37,6 +39,11 @@ class Play:
     progress: Progress
     happened: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def registry(self) -> Registry:
+        """The registered model, in MLflow."""
+        return Registry(self.kube, self.console, self.story.model_name)
+
     def apply(self, file: str, *objects: Object) -> None:
         """Write a file as a person would, show it, and `kubectl apply` it."""
         path = install.cache() / "demo" / "manifests" / file
@@ -47,8 +54,7 @@ class Play:
         self.kube.apply_file(path)
 
     def ready(self, version: int) -> Object:
-        """Apply a ModelVersion for Production, and wait until it serves and everything about it is true."""
-        self.apply(f"version-{version}.yaml", manifests.model_version(version))
+        """Wait until a version serves and everything about it is true."""
 
         def serves(found: Object) -> bool:
             fresh = found["status"].get("observedGeneration") == found["metadata"]["generation"]
@@ -85,10 +91,11 @@ def promote_first(play: Play) -> str:
     story = play.story
     play.apply("registry.yaml", manifests.model_registry())
     play.apply("model.yaml", manifests.registered_model(story.model_name, **story.data))
+    play.apply(f"version-{story.good}.yaml", manifests.model_version(story.good))
     found = play.ready(story.good)
     url = found["status"].get("url") or (play.kube.get("registeredmodel", MODELS, MODEL) or {})["status"].get("url")
     expect(bool(url), f"{name(story.good)} is Ready, but no status.url says where it is served")
-    _labels(play, champion=story.good)
+    play.registry.serves(story.good)
     return str(url)
 
 
@@ -115,11 +122,26 @@ def plan(play: Play, way: Entrance) -> Plan:
     return Plan(url=url, request=request, answers=answers, host=way.host)
 
 
+def follow(play: Play) -> str:
+    """From here on, whoever moves a label in MLflow asks for a promotion."""
+    story = play.story
+    play.apply("model.yaml", manifests.registered_model(story.model_name, **story.data, by_labels=True))
+    play.console.say(f"waiting until Slipway has read the labels as they are (at most {LABELS_SECONDS} s)")
+
+    def follows() -> bool:
+        ledger = play.kube.get("modelledger", MODELS, MODEL) or {}
+        return bool(ledger.get("spec", {}).get("following"))
+
+    play.kube.wait("the model's ledger to follow MLflow", LABELS_SECONDS, follows)
+    _serving(play, story.good)
+    return f"version {story.good} serves on; what is moved from now on is a request"
+
+
 def refuse(play: Play, load: Load) -> str:
-    """The bad version is refused with both numbers, while the good one goes on serving."""
+    """The bad version is refused with both numbers, while the good one goes on serving; its stage goes back."""
     story = play.story
     play.kube.wait("the first answers to the load", 30, lambda: load.tally["requests"] >= 20 or not load.running)
-    play.apply(f"version-{story.bad}.yaml", manifests.model_version(story.bad))
+    play.registry.move(f'client.transition_model_version_stage(name, "{story.bad}", "Production")')
 
     def judged(found: Object) -> bool:
         # ValidationRunning and the like are steps on the way; a refusal comes with the gates' results.
@@ -136,16 +158,22 @@ def refuse(play: Play, load: Load) -> str:
     )
     expect(not found["status"].get("serving"), f"{name(story.bad)} is refused, but its status says that it serves")
     _serving(play, story.good)
+    stage = play.registry.took_back(story.bad, because=failed[0]["metric"])
     tally = _unharmed(load)
     only = set(tally["answers"]) == {str(story.good)}
     expect(only, f"only version {story.good} should have answered, but these did: {tally['answers']}")
-    return f"error {failed[0]['candidate']:.2f} against {failed[0]['champion']:.2f}: refused; {_count(tally)}"
+    numbers = f"error {failed[0]['candidate']:.2f} against {failed[0]['champion']:.2f}"
+    return f"{numbers}: refused, moved back to stage {stage}; {_count(tally)}"
 
 
 def take_over(play: Play, load: Load) -> str:
     """The better version replaces the good one under load; no request fails, and the old one falls silent."""
     story = play.story
     old, new = str(story.good), str(story.better)
+    play.registry.move(
+        f'client.transition_model_version_stage(name, "{new}", "Production")',
+        f'client.set_registered_model_alias(name, "champion", "{new}")',
+    )
     play.ready(story.better)
     ready_at = time.time()
     play.console.say(f"waiting until only version {new} answers (at most {TAKEN_OVER_SECONDS} s)")
@@ -171,7 +199,7 @@ def take_over(play: Play, load: Load) -> str:
 def check_registry(play: Play) -> str:
     """MLflow says what is true."""
     story = play.story
-    _labels(play, champion=story.better, archived=story.good)
+    play.registry.serves(story.better, archived=story.good)
     return f"champion -> {story.better} (Production), version {story.good} Archived"
 
 
@@ -214,36 +242,6 @@ def _serving(play: Play, version: int) -> None:
     found = play.kube.get("registeredmodel", MODELS, MODEL) or {}
     champion = found.get("status", {}).get("champion", {}).get("version")
     expect(champion == version, f"the RegisteredModel's champion should be version {version}, but is {champion}")
-
-
-def _labels(play: Play, champion: int, archived: int | None = None) -> None:
-    """MLflow's stage and alias say what is served."""
-    model, seen = play.story.model_name, ""
-
-    def ask(uri: str, path: str, **what: str) -> dict[str, Any]:
-        # By REST: importing MLflow's client takes longer than this whole step.
-        reply = httpx.get(f"{uri}/api/2.0/mlflow/{path}", params={"name": model, **what}, timeout=10, trust_env=False)
-        return dict(reply.json().get("model_version", {}))
-
-    def right() -> bool:
-        nonlocal seen
-        try:
-            stage = ask(uri, "model-versions/get", version=str(champion)).get("current_stage")
-            alias = ask(uri, "registered-models/alias", alias="champion").get("version")
-            before = ask(uri, "model-versions/get", version=str(archived)).get("current_stage") if archived else None
-        except (httpx.HTTPError, ValueError) as error:
-            seen = f"it gives no answer: {error}"
-            return False
-        seen = f"version {champion} is in stage {stage}, alias champion -> version {alias}"
-        seen += f", version {archived} is in stage {before}" if archived else ""
-        return (stage, alias) == ("Production", str(champion)) and before in (None, "Archived")
-
-    with play.kube.forwarded(MLFLOW, "mlflow", manifests.MLFLOW_PORT) as uri:
-        try:
-            play.kube.wait("MLflow's labels", 30, right)
-        except Broken as late:
-            raise Broken(f"MLflow should say that version {champion} is the champion, but {seen}") from late
-    play.console.say(f"MLflow: {seen}")
 
 
 def _unharmed(load: Load) -> dict[str, Any]:

@@ -17,6 +17,9 @@ def test_the_objects_are_of_the_api() -> None:
     )
     gate = model.spec.validation.gates[0].metric
     assert gate is not None and gate.threshold == manifests.THRESHOLD and not gate.greater_is_better
+    assert model.spec.promotion.source == "Cluster"
+    labels = RegisteredModel(**manifests.registered_model("a", "runs:/1/a.parquet", DIGEST, "y", by_labels=True))
+    assert labels.spec.promotion.source == "Registry"
     registry = ModelRegistry(**manifests.model_registry())
     assert registry.spec.backend.mlflow is not None
     version = ModelVersion(**manifests.model_version(3))

@@ -153,6 +153,7 @@ NOT_RUN_BLOCKS = {
     "SECURITY.md": 2,
     "docs/adoption.md": 1,
     "docs/benchmarks.md": 1,
+    "docs/getting-started.md": 1,
     "docs/gitops.md": 2,
     "docs/operating.md": 7,
     "docs/webhooks.md": 4,

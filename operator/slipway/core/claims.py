@@ -96,8 +96,8 @@ def follow(
     """The ledger, once it has taken down what the registry's labels ask for.
 
     `of` stands for the registered model and its labels of Production. Where a champion serves when this begins, or
-    anything when either is another one, what the registry shows then asks for nothing. Nor do the labels of `adopted`: that
-    version is said to run in an adopted Deployment.
+    anything when either is another one, what the registry shows then asks for nothing. Nor do the labels of
+    `adopted`: that version is said to run in an adopted Deployment.
     """
     shown = {number: by for number, one in registry.labels.items() if (by := _by(one, stages))}
     before, at = ledger.following, now.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -122,7 +122,7 @@ def follow(
 def _begun(
     ledger: ModelLedgerSpec, shown: Mapping[int, By], registry: RegistryModel, stages: Stages, adopted: int | None
 ) -> Following:
-    """What is believed to have been seen before the first sweep. Where a label counted before, another is no request."""
+    """What is believed to have been seen before the first sweep. Where labels counted before, new ones ask nothing."""
     serves = ledger.champion is not None or (ledger.following is not None and ledger.serving_adopted is not None)
     if not serves:
         shown = {
