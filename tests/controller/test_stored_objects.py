@@ -22,7 +22,7 @@ from slipway.controller.telemetry import Telemetry
 from slipway.core.statuses import LIMIT_BYTES
 
 from tests.declared import GATED, model, version
-from tests.simulation import Simulation
+from tests.simulation import Simulation, digest_of
 
 EXAMPLES = 2 * int(os.environ.get("SLIPWAY_EXAMPLES", "25"))
 OWN = ("ModelVersion", "RegisteredModel", "ModelLedger", "ModelRegistry")
@@ -124,6 +124,24 @@ def test_a_ledger_that_is_recalled_retires_nobody_who_served_against_its_stage()
     of.cluster.lose("ModelLedger", "ml", "flights")
     of.advance(MINUTES)
     assert of.route() == "1"
+
+
+def test_a_version_whose_release_a_recalled_ledger_does_not_know_says_no_longer_that_its_files_are_there() -> None:
+    of = _served()
+    of.cluster.put(version(4))
+    of.settle()
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "by=eve"}, rollout={"keepWarm": "1m"})
+    of.settle()
+    of.edit("ModelVersion", "flights-v4", digest=digest_of(4))
+    of.edit("RegisteredModel", "flights", annotations={"resume": "now"})
+    of.settle()
+    of.advance(4000)
+    assert "was released before" in of.condition("ModelVersion", "flights-v4", "Imported")["message"]
+    of.cluster.lose("ModelLedger", "ml", "flights")
+    of.advance(MINUTES)
+    ledger = of.ledger()
+    assert ledger is not None and ledger.release(4) is None
+    assert "was released before" not in of.condition("ModelVersion", "flights-v4", "Imported")["message"]
 
 
 def test_a_version_that_cannot_be_read_any_more_gives_its_place_to_the_next() -> None:

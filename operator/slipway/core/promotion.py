@@ -9,7 +9,7 @@ from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import adoption, changes, claims, consent, discovery, drift, rollout
+from . import adoption, changes, claims, consent, discovery, drift, imports, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, refusal, sentence, unknown
 from .decision import Apply, Create, Decision, Event
@@ -72,7 +72,7 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
     """Versions that would say something else now: of the traffic, or of the registry's labels."""
     found = []
     for version in seen.versions:
-        if _is_asked_otherwise(seen, ledger, version):
+        if _is_asked_otherwise(seen, ledger, version) or _leans_on_what_is_forgotten(ledger, version):
             found.append(version.metadata.name)
             continue
         judged_anew = version.spec.version == election.target and not election.proven and refusal(version)
@@ -104,6 +104,13 @@ def _is_asked_otherwise(seen: ModelSeen, ledger: ModelLedgerSpec, version: Model
     runs = adopted is not None and adopted.version == version.spec.version
     imported = version.status.condition("Imported") is not None
     return stage in ("None", "Archived") and version.spec.version != ledger.champion and imported != runs
+
+
+def _leans_on_what_is_forgotten(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    """Whether its files were said to be there since it was released, and the ledger knows of no release any more."""
+    imported = version.status.condition("Imported")
+    said = imported is not None and imported.status == "True"
+    return said and ledger.release(version.spec.version) is None and bool(imports.wanted_from(version))
 
 
 def _versions_may_come(seen: ModelSeen) -> float:
