@@ -458,7 +458,7 @@ def test_columns_tell_the_story(kubectl: Kubectl) -> None:
     assert "error: 13.1 is over 12" in kubectl.must("get", "mv", "--output=wide")
 
     header, row = kubectl.must("get", "rmodel").splitlines()
-    assert header.split() == ["NAME", "SERVING", "PODS", "CANDIDATE", "READY", "REASON", "ROLLBACK", "URL"]
+    assert header.split() == ["NAME", "SERVING", "SINCE", "PODS", "CANDIDATE", "READY", "REASON", "ROLLBACK", "URL"]
     assert row.split() == ["flights", "2", "2/2", "3", "Unknown", "Pending", "http://flights"]
 
     release = {"version": 2, "digest": "sha256:" + "a" * 64, "record": "0", "since": "2026-03-06T17:00:00Z"}
