@@ -15,6 +15,7 @@ from slipway.api import names, tasks
 from slipway.api.facts import Facts
 from slipway.api.modelledger import ModelLedgerSpec
 from slipway.api.modelregistry import Discovery, ModelRegistry, PromotionPolicy, Stages
+from slipway.api.registeredmodel import RegisteredModel
 from slipway.api.report import PREFIX, Measured, Report, Summary
 from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
@@ -62,6 +63,8 @@ class Registry:
     wrote: dict[int, Write] = field(default_factory=dict)  # the last that had tags, by version
     moves: int = 0  # the clock of what enters a stage
     resource: ModelRegistry = MLFLOW
+    shut_out: set[str] = field(default_factory=set)  # namespaces that may not use it
+    unusable: Silent | None = None  # why nobody can use it
 
     def may_promote(self, **policy: Any) -> None:
         """What labels may promote, as the owner of the ModelRegistry says."""
@@ -78,9 +81,11 @@ class Registry:
         spec = self.resource.spec.model_copy(update={"stages": Stages.model_validate(stages)})
         self.resource = self.resource.model_copy(update={"spec": spec})
 
-    async def of(self, _model: object) -> Reached:
-        """Every model may use it."""
-        return Reached(self.resource, cast(Any, None), {})
+    async def of(self, model: RegisteredModel) -> Reached | Silent:
+        """Every model may use it, unless its namespace is shut out."""
+        if model.metadata.namespace in self.shut_out:
+            return Silent("RegistryNotAllowed", "it does not allow the namespace", False)
+        return self.unusable or Reached(self.resource, cast(Any, None), {})
 
     def place(self, _model: object) -> Place:
         """Every model names it."""

@@ -8,6 +8,7 @@ from slipway.adapters.errors import NotActing, Rejected, Unauthorized, Unreachab
 from slipway.controller.labeller import FIGHT_SECONDS, FIGHT_WRITES, FIRST_SECONDS, LONGEST_SECONDS, REFUSED_SECONDS
 from slipway.controller.queue import Key, Queue
 from slipway.core.registry import Expected, Labels, RegistryModel, Silent, Write
+from slipway.core.snapshot import SERVED_KEPT
 
 from tests.controller.registry_world import FLIGHTS, PLACE, STATE, World
 
@@ -274,3 +275,33 @@ async def test_a_description_that_may_not_be_written_is_said_and_holds_no_label_
     del world.server.refused["description"]
     await world.labeller.label(FLIGHTS)
     assert (seen(world, 2).lines, world.labeller.refusal(FLIGHTS, 2)) == ((write.line,), None)
+
+
+SERVED_TAG = "slipway.dev/test/ml/served 2026-03-06T16:00:00Z"
+
+
+@pytest.mark.parametrize(("prefix", "why"), [("slipway.dev/x/y", None), ("slipway.dev/test/ml", "more tags")])
+async def test_tags_that_anybody_writes_keep_nobody_writing(world: World, prefix: str, why: str | None) -> None:
+    others = {f"{prefix}/served 9999-01-01T00:00:{second:02d}Z": "x" for second in range(SERVED_KEPT)}
+    await world.server.write("flights", Write(2, tags=others))
+    await world.sweep()
+    want(world, replace(SERVES, notes={SERVED_TAG: "still"}))
+    pause = await world.labeller.label(FLIGHTS)
+    refusal = world.labeller.refusal(FLIGHTS, 2)
+    if why is None:
+        assert (pause, refusal, seen(world, 2).tags[SERVED_TAG]) == (0, None, "still")
+    else:
+        assert refusal is not None and why in refusal.message and refusal.telling and pause == REFUSED_SECONDS
+
+
+async def test_a_refusal_says_whether_stage_alias_and_tags_are_as_asked(world: World) -> None:
+    world.server.refused["description"] = Rejected("there is no room in the description of version 2")
+    want(world, replace(SERVES, line="**Slipway test/ml:** serving"))
+    await world.labeller.label(FLIGHTS)
+    telling = world.labeller.refusal(FLIGHTS, 2)
+    world.server.refused["Production"] = Rejected("there is no such stage")
+    want(world, replace(SERVES, alias="other"), replace(REPLACED, stage="Production"))
+    await world.labeller.label(FLIGHTS)
+    refused = world.labeller.refusal(FLIGHTS, 1)
+    assert telling is not None and telling.telling
+    assert refused is not None and not refused.telling

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from slipway.adapters.cluster import EVENT
+from slipway.controller.queue import Key
+from slipway.core.registry import Silent
 
 from tests.controller.labels_world import MOMENT_SECONDS, by_registry, declared, moved
 from tests.declared import model, version
@@ -268,3 +270,38 @@ def test_a_version_that_was_deleted_in_the_registry_serves_on_and_says_so(source
     of.advance(700)
     ready = of.condition("ModelVersion", "flights-v1", "Ready")
     assert (of.route(), ready["status"], ready["reason"]) == ("1", "False", "VersionGone")
+
+
+def test_another_model_that_may_not_use_the_registry_takes_no_label_from_the_one_that_may() -> None:
+    of = by_registry(bad={2})
+    moved(of, 1, "Production")
+    source = {"name": "flights", "registryRef": {"name": "mlflow", "namespace": "ml"}}
+    other = model(source=source, promotion={"source": "Registry"})
+    other["metadata"] |= {"name": "another", "namespace": "elsewhere"}
+    of.cluster.put(other)
+    of.registry.named = (Key("model", "elsewhere", "another"), Key("model", "ml", "flights"))
+    of.registry.shut_out = {"elsewhere"}
+    of.settle()
+    moved(of, 2, "Production", alias="champion", archive_others=True)
+    of.advance(60)
+    labels = of.registry.labels
+    assert (labels[1].stage, labels[1].aliases, labels[2].stage) == ("Production", ("champion",), "Archived")
+
+
+@pytest.mark.parametrize("reason", ["TokenUnusable", "InvalidSpec"])
+def test_a_registry_that_cannot_be_used_for_a_while_refuses_no_version_that_was_asked_for(reason: str) -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.put(2, "Production")
+    of.swept()
+    of.settle(nodes=False)
+    of.registry.unusable = Silent(reason, "it cannot be used", False)
+    of.wake_family()
+    of.settle(nodes=False)
+    of.advance(31)
+    assert of.condition("ModelVersion", "flights-v2", "Ready")["reason"] == reason and of.route() == "1"
+    of.registry.unusable = None
+    of.wake_family()
+    of.settle()
+    of.advance(60)
+    assert (of.route(), of.registry.labels[2].stage) == ("2", "Production")

@@ -183,3 +183,16 @@ async def test_a_registry_that_is_gone_or_another_server_sends_nothing_more() ->
     hooks.world.cache.remove(REGISTRY, *PLACE)
     await hooks.look()
     assert hooks.world.server.webhooks == {}
+
+
+async def test_a_webhook_of_a_registry_that_is_suspended_is_removed_once_it_is_at_another_server() -> None:
+    hooks = Hooks()
+    hooks.registry(webhook=WEBHOOK)
+    await hooks.look()
+    hooks.registry(webhook=WEBHOOK, suspend=True)
+    await hooks.look(HEARD_SECONDS)
+    assert hooks.reason == "Suspended" and len(hooks.world.server.webhooks) == 1
+    first, hooks.world.server = hooks.world.server, MemoryRegistry()
+    hooks.registry("http://other:5000", webhook=WEBHOOK)
+    await hooks.look()
+    assert first.webhooks == {} and len(hooks.world.server.webhooks) == 1

@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 
+import pytest
 from slipway.api.modelregistry import RegistryLabels, Stages
-from slipway.core import promotion
+from slipway.core import drift, promotion
 from slipway.core.drift import synced
 from slipway.core.labels import wanted
 from slipway.core.ledger import EMPTY
 from slipway.core.observed import ModelSeen
+from slipway.core.reasons import Reason
 from slipway.core.registry import Contest, Labels, RegistryModel, Silent
 
-from tests.worlds import REGISTRY, STAMP, ledger_after, model_seen, pods_of, proven, serves, version, with_ledger
+from tests.worlds import REGISTRY, STAMP, ledger_after, model, model_seen, pods_of, proven, serves, version, with_ledger
 
 NOTHING = Labels("None", (), {})
 
@@ -110,3 +112,23 @@ def test_the_alias_of_versions_out_of_use_is_on_the_highest_of_them_alone() -> N
     )
     found = {number: wanted(seen, serves(3), version(number, "Archived")) for number in (1, 2)}
     assert {number: one and one.write.alias for number, one in found.items()} == {1: None, 2: "retired"}
+
+
+@pytest.mark.parametrize("reason", ["Suspended", "SecretNotFound", "RegistryNotAllowed"])
+def test_what_could_not_be_written_is_wanted_on_whatever_was_in_the_way(reason: str) -> None:
+    seen = model_seen((proven(1),), serves(1), (pods_of(1),), labels={1: Labels("None", (), {})})
+    seen = replace(seen, label_refusals={1: Silent(reason, "not now", False)})
+    assert [write.version for write in drift.writes(seen, serves(1))] == [1]
+
+
+@pytest.mark.parametrize("telling", [True, False])
+def test_a_label_that_is_moved_is_drift_though_there_was_no_room_for_what_is_told(telling: bool) -> None:
+    version, ledger = proven(1), serves(1)
+    seen = model_seen((version,), ledger, (pods_of(1),), of=model({"promotion": {"onDrift": "Report"}}))
+    one = wanted(seen, ledger, version)
+    assert one is not None
+    moved = RegistryModel({1: Labels("Archived", ("champion",), dict(one.write.tags))})
+    trouble = Silent("RegistryRejected", "there is no room in the description", False, telling)
+    seen = replace(seen, labels=moved, label_refusals={1: trouble})
+    drifted = drift.synced(seen, ledger, version).reason is Reason.RegistryDrifted
+    assert (drifted, drift.writes(seen, ledger) == ()) == (telling, telling)

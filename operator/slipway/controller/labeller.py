@@ -5,13 +5,14 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..adapters.errors import AdapterError, Conflict, NotActing, Rejected, Unreachable
 from ..adapters.ports import Registry, silence
 from ..core.reasons import Reason
 from ..core.registry import Absent, Contest, Labels, RegistryModel, Silent, Write
+from ..core.snapshot import kept_tags
 from ..logs import about
 from .identity import Place
 from .queue import Key, Queue
@@ -250,10 +251,21 @@ class Labeller:
         self._sweeper.confirm(wanted.registry, wanted.name, write.version, labels)
         if write.tags and _tagged(labels, write):
             known.written[write.version] = (wanted.registry, wanted.name, write)
-        if why is None and not _says(labels, write):
-            said = f"the registry took the labels of version {write.version} and does not show them: it says {labels}"
-            return Silent(Reason.RegistryRejected, said, False)
-        return why
+        return _outcome(why, write, labels)
+
+
+def _outcome(why: Silent | None, write: Write, labels: Labels) -> Silent | None:
+    """Why a write did not come to be, by what is there now and what the next pass reads of it."""
+    read = replace(labels, tags=kept_tags(labels.tags))
+    telling = _labelled(read, write) and _has(read, write.tags)
+    if why is not None:
+        return replace(why, telling=telling)
+    if _says(read, write):
+        return None
+    said = f"the registry took the labels of version {write.version} and does not show them: it says {labels}"
+    if _says(labels, write):
+        said = f"version {write.version} has more tags of Slipway's than are read: remove those that are nobody's"
+    return Silent(Reason.RegistryRejected, said, False, telling)
 
 
 def _says(labels: Labels, write: Write) -> bool:
@@ -267,9 +279,11 @@ def _labelled(labels: Labels, write: Write) -> bool:
 
 
 def _tagged(labels: Labels, write: Write) -> bool:
-    return all(labels.tags.get(key) == value for key, value in write.all_tags.items()) and (
-        not write.line or write.line in labels.lines
-    )
+    return _has(labels, write.all_tags) and (not write.line or write.line in labels.lines)
+
+
+def _has(labels: Labels, tags: Mapping[str, str]) -> bool:
+    return all(labels.tags.get(key) == value for key, value in tags.items())
 
 
 def _move(write: Write) -> tuple[int, str | None, str | None]:

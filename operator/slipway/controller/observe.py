@@ -187,7 +187,7 @@ class Observer:
             platform=self._platform,
             model=model,
             invalid=invalid,
-            labelled_by=self._labelled_by(key, reached, registered_name(model)),
+            labelled_by=await self._labelled_by(key, reached, registered_name(model)),
             versions=versions,
             registry=reached.resource if isinstance(reached, Reached) else reached,
             ledger=known.spec if known else None,
@@ -242,12 +242,18 @@ class Observer:
                 found.append(Use(name, follows, place in drifted))
         return tuple(found)
 
-    def _labelled_by(self, key: Key, reached: Reached | Silent, name: str) -> str:
+    async def _labelled_by(self, key: Key, reached: Reached | Silent, name: str) -> str:
         """Another model that follows the labels of the same registered model: one of them sets stage and alias."""
         if isinstance(reached, Silent) or len(keys := self._outside.shelf.models(place_of(reached.resource), name)) < 2:
             return ""
-        first = min((one for one in keys if self._follows(one)), default=key)
+        first = min([one for one in keys if self._follows(one) and await self._may_use(one)], default=key)
         return "" if first == key else f"{first.namespace}/{first.name}"
+
+    async def _may_use(self, key: Key) -> bool:
+        """Whether the registry lets it: who may not use it takes no labels from anybody."""
+        model = self._cache.value(MODEL, key.namespace, key.name)
+        model = model.rest if isinstance(model, Unreadable) else model
+        return isinstance(model, RegisteredModel) and isinstance(await self._outside.registries.of(model), Reached)
 
     def _follows(self, key: Key) -> bool:
         """Whether a model follows labels; one that cannot be read follows them as before."""

@@ -130,11 +130,13 @@ class Subscriber:
 
     async def _subscribe(self, place: Place, resource: ModelRegistry, wanted: Subscription) -> None:
         known, uri = self._known.get(place), _uri(resource)
+        client = known.client if known else None  # kept until forsaken: the webhook may outlast the way to it
         if known is not None and known.uri and known.uri != uri:
             await self._forsake(place, known)
+            client = None
         reached = await self._reached(resource)
         if isinstance(reached, Silent):  # Ready says so; whether webhooks come is as unknown as all else
-            self._note(place, _Known(self._clock(), uri, None, wanted, verdict(reached, wanted.url)), known)
+            self._note(place, _Known(self._clock(), uri, client, wanted, verdict(reached, wanted.url)), known)
             return
         try:
             outcome = verdict(await reached.subscribe(wanted), wanted.url)

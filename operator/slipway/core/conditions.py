@@ -105,4 +105,6 @@ def refusal(version: ModelVersion) -> Condition | None:
     first = next((one for one in found if one is not None and one.status != "True"), None)
     if first is None or first.reason in PASSING_REASONS:
         return None
+    if first.reason == Reason.InvalidSpec and first.type != "Validated":  # of the ModelRegistry, not of the gates
+        return None
     return None if first.type == "Imported" and first.reason in LASTING_REASONS else first

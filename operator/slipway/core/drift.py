@@ -36,7 +36,13 @@ def _due(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, one: W
     if verdict.reason is Reason.RegistryContested and labels is not None:
         one = replace(one, write=replace(one.write, tags={}, notes={}, line=""))
         verdict = _compared(replace(seen, label_refusals={}), ledger, number, one, labels)
-    return one.write if verdict.reason in _UNWRITTEN else None
+    return one.write if verdict.reason in _UNWRITTEN or _waits(seen, number, verdict) else None
+
+
+def _waits(seen: ModelSeen, number: int, verdict: Verdict) -> bool:
+    """Whether a write that was tried is wanted on, whatever kept it from coming to be; where two insist, it is not."""
+    trouble = seen.label_refusals.get(number)
+    return trouble is not None and verdict.reason == reason_named(trouble.reason) != Reason.RegistryContested
 
 
 # What a version reads while the registry does not say what it should, and the label writer is to go on trying.
@@ -77,7 +83,8 @@ def synced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> V
 def _compared(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted, labels: Labels) -> Verdict:
     if says(labels, one.write) and not one.write.archive:
         return passed(Reason.LabelsWritten, one.message)
-    if number in seen.label_refusals:  # tags may be there although the registry refused the rest
+    trouble = seen.label_refusals.get(number)
+    if trouble and not trouble.telling:  # tags may be there although the registry refused the rest
         return _unwritten(seen, number)
     if _tags_are(labels, one.write.tags):  # they are written last: the rest was as it should be
         if _labels_are(labels, one.write) and not one.write.archive and not _is_told(labels, one.write):

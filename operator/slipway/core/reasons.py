@@ -594,5 +594,6 @@ REGISTRY_REASONS = frozenset(
         Reason.RegistryNotFound,
         Reason.RegistryNotAllowed,
         Reason.SecretNotFound,
+        Reason.TokenUnusable,
     }
 )

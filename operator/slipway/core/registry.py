@@ -90,6 +90,7 @@ class Silent:
     reason: str  # of the catalogue: RegistryUnreachable, RegistryUnauthorized, RegistryNotFound, RegistryNotAllowed, …
     message: str
     retry: bool = True  # whether asking again without a change may help
+    telling: bool = False  # of a write: stage, alias and tags are as asked, and only what tells people is not
 
 
 @dataclass(frozen=True)

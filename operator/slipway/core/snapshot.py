@@ -159,8 +159,13 @@ class Snapshot:
 def kept_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
     """The tags that Slipway writes; others would only take memory."""
     found = {key: value[:TAG_LIMIT] for key, value in tags.items() if key.startswith(f"{GROUP}/")}
-    for old in sorted((key for key in found if SERVED in key), key=lambda key: key.rpartition(" ")[2])[:-SERVED_KEPT]:
-        del found[old]
+    served: dict[str, list[str]] = {}
+    for key in found:
+        if SERVED in key:
+            served.setdefault(key.partition(SERVED)[0], []).append(key)  # what others write pushes out none of ours
+    for keys in served.values():
+        for old in sorted(keys, key=lambda key: key.rpartition(" ")[2])[:-SERVED_KEPT]:
+            del found[old]
     return found or _NO_TAGS
 
 
