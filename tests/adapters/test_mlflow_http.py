@@ -16,6 +16,7 @@ from slipway.adapters import mlflow_lists
 from slipway.adapters.errors import AdapterError, NotFound, Rejected, Unauthorized, Unreachable
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_answers import Patience
+from slipway.adapters.mlflow_made import SIGNATURE_LIMIT, of_mlmodel
 from slipway.adapters.ports import Connection
 from slipway.core.registry import Absent, Entry, Labels, Write
 
@@ -438,3 +439,10 @@ class TestSweep:
         with pytest.raises(Rejected, match="without a name or a number"):
             await registry.versions(frozenset({"m"}))
         await registry.close()
+
+
+@pytest.mark.parametrize(("length", "known"), [(SIGNATURE_LIMIT, True), (SIGNATURE_LIMIT + 1, False)])
+def test_a_signature_that_is_too_long_counts_as_none(length: int, known: bool) -> None:
+    columns = '[{"name": "distance", "type": "long"}]'
+    found = of_mlmodel(f"signature: {{inputs: '{columns:<{length}}'}}".encode())
+    assert found.get("inputs") == ({"distance": "long"} if known else None)

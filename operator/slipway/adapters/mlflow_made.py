@@ -12,6 +12,7 @@ from .mlflow_formats import Unreadable, load_yaml, records
 ENTRIES = 5000  # of any list that are looked at
 MLFLOW = "mlflow."  # begins the tags that MLflow sets itself
 CONTEXT = "mlflow.data.context"
+SIGNATURE_LIMIT = 2**20  # characters: ten times as many cost the operator half a gigabyte to parse
 _REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]{0,200})\s*(\[[^\]]{0,200}\])?\s*(.*)")
 _CONDA = re.compile(r"([a-z0-9][\w.-]{0,200})\s*([=<>!~].*)?", re.IGNORECASE)
 
@@ -67,7 +68,9 @@ def of_mlmodel(content: bytes) -> dict[str, Any]:
     signature = document.get("signature")
     found: dict[str, Any] = {"python": _text(function.get("python_version"))}
     if isinstance(signature, Mapping):
-        found["inputs"], found["outputs"] = (_columns(signature.get(key)) for key in ("inputs", "outputs"))
+        texts = [signature.get(key) for key in ("inputs", "outputs")]
+        if sum(len(text) for text in texts if isinstance(text, str)) <= SIGNATURE_LIMIT:
+            found["inputs"], found["outputs"] = map(_columns, texts)
     return found
 
 
