@@ -110,6 +110,13 @@ CASES = [
         Unauthorized,
         r"\*\*\*",
     ),
+    Case(
+        "long echo",
+        "half a password is too much",
+        says(403, "x" * 295 + SECRET, "text/plain"),
+        Unauthorized,
+        r"xx\*\*\*",
+    ),
     Case("rate limit", "asking at once makes it worse", says(429, "slow down", "text/plain"), Unreachable, "too busy"),
     Case("crash", "it may have recovered", says(500, '{"message": "db is locked"}'), Unreachable, "db is locked", 2),
     Case("bad gateway", "it may have recovered", says(502, LOGIN, "text/html"), Unreachable, "502", 2),
@@ -128,7 +135,7 @@ class TestAnswers:
         await registry.close()
         assert not isinstance(caught.value, NotFound), case.because
         assert len(odd.requests) == case.requests, case.because
-        assert SECRET not in caught.getrepr(style="native").__str__()
+        assert SECRET[:4] not in caught.getrepr(style="native").__str__()
         assert len(str(caught.value)) < 800
 
     async def test_a_second_try_may_succeed(self, odd: Odd) -> None:

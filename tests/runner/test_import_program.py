@@ -2,15 +2,18 @@
 
 import json
 import shutil
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from slipway.api.tasks import CREDENTIALS, IMPORT, ImportTask, Store
+from slipway.api.tasks import CREDENTIALS, IMPORT, VARIABLE, ImportResult, ImportTask, Problem, Store
 from slipway.runner import import_, tree
-from slipway.runner.outcome import Refused
+from slipway.runner.mlflow_files import MLflow
+from slipway.runner.outcome import Refused, run
+from slipway.runner.pod import Pod as Inside
 from slipway.runner.store import DATA, EXTENSION, MODELS, StoreClient, tag
 
 from tests.mlflow_server import MLflowServer, free_port, talking_to
@@ -223,6 +226,41 @@ def test_the_credential_goes_to_the_registry_only_and_into_no_message(pod: Pod, 
     assert ended.reason == ("RegistryUnreachable" if status == 302 else "RegistryUnauthorized"), ended.stderr
     assert elsewhere == []
     assert SECRET not in ended.stderr + ended.message
+
+
+@pytest.mark.parametrize("before", ["", "x" * 190, "\U0001f9e8" * 1400, '"' * 1400])
+@pytest.mark.parametrize("given", [{"token": SECRET}, {"username": "importer", "password": SECRET}])
+def test_what_a_server_repeats_of_a_credential_is_in_no_message(
+    pod: Pod, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], given: dict[str, str], before: str
+) -> None:
+    """Not in that of a model that is refused, nor in that of a good one whose data is."""
+    for name, value in given.items():
+        (pod.at(CREDENTIALS) / name).write_text(value)
+    shown = b64encode(f"importer:{SECRET}".encode()).decode()
+
+    def echo(_: str, headers: dict[str, str]) -> Answer:
+        return 403, {}, f"{before}{headers['authorization']}".encode()
+
+    def imported(task: ImportTask, inside: Inside) -> ImportResult:
+        try:
+            MLflow(task.registry_uri, inside).files("1/model")
+        except Refused as refused:
+            told = f"{before}{refused} {shown if 'password' in given else SECRET}{before}"
+            problem = Problem.model_construct(reason=refused.reason, message=told)
+        return ImportResult(digest=OTHER, data_problem=problem)
+
+    with answering(echo) as url:
+        ended = import_from(pod, url)
+        task = ImportTask(registry_uri=url, model_name="m", version=1, store=Store(url="http://127.0.0.1:1"))
+        monkeypatch.setenv(VARIABLE, task.model_dump_json(by_alias=True))
+        with pytest.raises(SystemExit):
+            run(imported, ImportTask, pod.inside)
+    said = pod.log.read_bytes()
+    assert len(said) <= 4096
+    result = ImportResult.model_validate_json(said)
+    assert result.data_problem is not None and result.data_problem.reason == "RegistryUnauthorized"
+    everything = ended.message + ended.stderr + said.decode() + capfd.readouterr().err
+    assert SECRET[:8] not in everything and shown[:8] not in everything
 
 
 PAGE = b"<html>Welcome to nginx"

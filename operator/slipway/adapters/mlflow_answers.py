@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,12 +57,15 @@ class Reply:
             return None
         return value if isinstance(value, dict) else None
 
-    def found(self) -> str:
-        """What a person would see there: MLflow's own message, a page's title, or a text's beginning."""
+    def found(self, hidden: Callable[[str], str]) -> str:
+        """What a person would see there: MLflow's own message, a page's title, or a text's beginning.
+
+        Secrets are `hidden` before it is shortened: half a one would not be found afterwards.
+        """
         message = (self.document() or {}).get("message")
         if isinstance(message, str) and message:
-            return _short(message)
-        text = self.body[:4096].decode("utf-8", "replace")
+            return _short(hidden(message))
+        text = hidden(self.body[:4096].decode("utf-8", "replace"))
         title = re.search(r"<title[^>]*>([^<]*)", text, re.IGNORECASE)
         if title:
             return f'a page titled "{_short(title[1])}"'
@@ -89,7 +93,7 @@ class Answers:
         """Something else answers at this address."""
         return self.error(
             Rejected,
-            f"what answers at {self.where} is not the MLflow REST API: {reply.status}, {reply.found()}; "
+            f"what answers at {self.where} is not the MLflow REST API: {reply.status}, {reply.found(self._hidden)}; "
             "correct the registry's uri",
         )
 
@@ -97,9 +101,9 @@ class Answers:
         """What an answer other than 2xx means."""
         who, status = f"the MLflow at {self.where}", reply.status
         if status >= 500:
-            return self.error(ServerFault, f"{who} failed to {purpose}: {status}, {reply.found()}")
+            return self.error(ServerFault, f"{who} failed to {purpose}: {status}, {reply.found(self._hidden)}")
         if status in BUSY:
-            return self.error(Unreachable, f"{who} is too busy to {purpose}: {status}, {reply.found()}")
+            return self.error(Unreachable, f"{who} is too busy to {purpose}: {status}, {reply.found(self._hidden)}")
         if status == 401:
             return self.error(Unauthorized, self._unauthorized(who))
         if status == 403 and b"Invalid Host header" in reply.body:
@@ -110,7 +114,9 @@ class Answers:
                 f"that covers {host}; the list replaces MLflow's own, so name localhost:* too if something uses it",
             )
         if status == 403:
-            return self.error(Unauthorized, f"{who} does not allow this credential to {purpose}: {reply.found()}")
+            return self.error(
+                Unauthorized, f"{who} does not allow this credential to {purpose}: {reply.found(self._hidden)}"
+            )
         if 300 <= status < 400:
             return self.error(
                 Rejected,
@@ -121,7 +127,7 @@ class Answers:
         if code is None:  # also a proxy's 404: never to be read as "does not exist"
             return self.not_mlflow(reply)
         error = NotFound if status == 404 and code == "RESOURCE_DOES_NOT_EXIST" else Rejected
-        return self.error(error, f"{who} refused to {purpose}: {reply.found()}")
+        return self.error(error, f"{who} refused to {purpose}: {reply.found(self._hidden)}")
 
     def _unauthorized(self, who: str) -> str:
         if self._connection.token:
@@ -183,11 +189,14 @@ class Answers:
 
     def error(self, kind: type[AdapterError], message: str) -> AdapterError:
         """The error, without our credential even if the server repeated it."""
+        return kind(self._hidden(message))
+
+    def _hidden(self, message: str) -> str:
         connection = self._connection
         for secret in (basic(connection), connection.token.strip(), connection.password, connection.password.strip()):
             if len(secret) >= SHORTEST_SECRET:
                 message = message.replace(secret, "***")
-        return kind(message)
+        return message
 
 
 def basic(connection: Connection) -> str:

@@ -33,7 +33,7 @@ def import_version(task: ImportTask, pod: Pod) -> ImportResult:
         data_digest = _data(mlflow, store, task, _emptied(scratch / "data"))
     except Refused as refused:
         say(f"the data was not imported: {refused.reason}: {refused}")
-        problem = Problem(reason=refused.reason, message=str(refused)[:1500])
+        problem = Problem.model_construct(reason=refused.reason, message=str(refused))  # bounded as it ends
         return result.model_copy(update={"data_problem": problem})
     return result.model_copy(update={"data_digest": data_digest})
 

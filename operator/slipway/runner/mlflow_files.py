@@ -20,7 +20,7 @@ import urllib3
 from slipway.api.locations import PROXIED, location
 from slipway.api.tasks import RegistryAccess
 
-from .outcome import Refused
+from .outcome import Refused, scrubbed
 from .part import CHUNK, Body, Part, be_impatient
 from .patience import Patience, Unreachable
 from .pod import Pod
@@ -52,7 +52,7 @@ class MLflow:
 
     def __init__(self, uri: str, pod: Pod, access: RegistryAccess | None = None) -> None:
         self._uri = uri.rstrip("/")
-        self._access = access or RegistryAccess()
+        self._access, self._pod = access or RegistryAccess(), pod
         self._session = RegistrySession(self._access, pod)
         passing = (requests.RequestException, urllib3.exceptions.HTTPError)
         self._patience = Patience(f"the registry at {self._uri}", pod.registry_patience_seconds, passing)
@@ -193,7 +193,8 @@ class MLflow:
         if 300 <= status < 400:
             raise Refused("RegistryUnreachable", f"{self._uri} redirects; use the address that it redirects to")
         said = answer.raw.read(_SAID_BYTES, decode_content=True)
-        told, path = said[:200].decode(errors="replace"), unquote(urlsplit(url).path)
+        told = scrubbed(said.decode(errors="replace"), self._pod.secrets())[:200]  # half a secret is found no more
+        path = unquote(urlsplit(url).path)
         if status in (401, 403):
             raise Refused("RegistryUnauthorized", f"{self._uri} answers HTTP {status}: {told}")
         if "error_code" not in (_document(said) or {}):  # also a proxy's 404: never to be read as "does not exist"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO, TypeVar
 
 from slipway.api.base import Value
-from slipway.api.tasks import AUTHORITIES, VARIABLE, Problem
+from slipway.api.tasks import AUTHORITIES, VARIABLE, ImportResult, Problem
 
 from .pod import Pod
 
@@ -45,9 +45,8 @@ def run(program: Callable[[Task, Pod], Value | None], kind: type[Task], pod: Pod
         return (*first, *pod.secrets())
 
     with contextlib.redirect_stderr(_Scrubbed(sys.stderr, secrets)):
-        ending = _ending(program, kind, pod)
+        ending = _fit(_ending(program, kind, pod), secrets())
         if isinstance(ending, Problem):
-            ending = Problem(reason=ending.reason, message=_bounded(scrubbed(ending.message, secrets())))
             say(ending.message)
         if ending is not None:
             _write_termination_message(ending, pod)
@@ -64,6 +63,15 @@ def _ending(program: Callable[[Task, Pod], Value | None], kind: type[Task], pod:
         say(traceback.format_exc())
         reason, message = "InternalError", f"{type(error).__name__}: {error}"
     return Problem.model_construct(reason=reason, message=message)  # bounded once its secrets are out
+
+
+def _fit(ending: Value | None, secrets: tuple[str, ...]) -> Value | None:
+    """The ending as a termination message may tell it: no secret in its words, and not too many of them."""
+    if isinstance(ending, Problem):
+        return Problem(reason=ending.reason, message=_bounded(scrubbed(ending.message, secrets)))
+    if isinstance(ending, ImportResult) and ending.data_problem is not None:
+        return ending.model_copy(update={"data_problem": _fit(ending.data_problem, secrets)})
+    return ending
 
 
 def trust(certificates: Path) -> None:

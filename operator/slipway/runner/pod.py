@@ -1,5 +1,6 @@
 """What a program finds in its pod: the fixed folders, the mounted Secrets, the file for its termination message."""
 
+import base64
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +38,14 @@ class Pod:
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value that is mounted: no log and no message may hold one."""
-        found = (self.secret(folder, name) for folder, names in _SECRETS.items() for name in names)
+        found = [self.secret(folder, name) for folder, names in _SECRETS.items() for name in names]
+        found += [self._basic(folder) for folder in (CREDENTIALS, PUSH)]
         return tuple(value for value in found if value)
+
+    def _basic(self, folder: str) -> str:
+        """What a request shows of a username and a password."""
+        username, password = (self.secret(folder, name) for name in ("username", "password"))
+        return base64.b64encode(f"{username}:{password}".encode()).decode() if password else ""
 
 
 THIS_POD = Pod()
