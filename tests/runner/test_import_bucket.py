@@ -9,10 +9,12 @@ from typing import Any
 import boto3
 import pytest
 from slipway.api.tasks import CREDENTIALS, Bucket, ImportTask
+from slipway.runner import bucket as program
 from slipway.runner import tree
+from slipway.runner.outcome import Refused
 
 from tests.mlflow_server import free_port
-from tests.runner.pods import Ended, Pod, StoreOnDisk, wait_until
+from tests.runner.pods import Ended, Pod, StoreOnDisk, answering, wait_until
 from tests.runner.test_import_holds import Line
 from tests.runner.test_s3 import BOTH, ID, KEY, REGION, WRONG_KEY, s3
 
@@ -120,3 +122,28 @@ def test_what_keeps_a_model_in_its_bucket_is_said(
     assert case.says in ended.message
     said = ended.stdout + ended.stderr + ended.message
     assert KEY not in said and WRONG_KEY not in said
+
+
+LISTED = "<ListBucketResult><Name>models</Name><IsTruncated>true</IsTruncated>{}</ListBucketResult>"
+AGAIN = LISTED.format("<NextContinuationToken>again</NextContinuationToken>").encode()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (404, b"<html><title>404 Not Found</title></html>", "RegistryUnreachable"),
+        (404, b"default backend - 404", "RegistryUnreachable"),
+        (200, b"<!doctype html><meta charset=utf-8><p>back soon<br>", "RegistryUnreachable"),
+        (200, b"<html><body>back soon</body></html>", "RegistryUnreachable"),
+        (302, b"", "RegistryUnreachable"),
+        (308, b"", "RegistryUnreachable"),
+        (200, AGAIN, "RegistryUnreachable"),
+        (404, b"<Error><Code>NoSuchBucket</Code></Error>", "ArtifactMissing"),
+    ],
+)
+def test_only_the_stores_own_word_says_that_files_are_missing(pod: Pod, status: int, body: bytes, reason: str) -> None:
+    with answering(lambda path, headers: (status, {}, body)) as url:
+        found = program.Bucket("s3://models/team", Bucket(endpoint=url, region=REGION), pod.inside)
+        with pytest.raises(Refused) as refused:
+            found.files(found.root)
+    assert refused.value.reason == reason, refused.value

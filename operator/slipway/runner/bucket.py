@@ -13,6 +13,7 @@ import urllib3
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from slipway.api import tasks
 from slipway.api.locations import location
@@ -25,6 +26,8 @@ from .pod import Pod
 from .tree import FILES_LIMIT, safe_path
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+_MISSING = ("NoSuchKey", "NoSuchBucket")  # S3's own words: a proxy, too, answers 404
+_PAGES_LIMIT = 10_000  # of a list: a store may give fewer than the thousand that S3 gives
 _TIMEOUT = (5, 30)  # seconds to connect, to wait for the next byte
 
 
@@ -37,14 +40,14 @@ class Bucket:
             raise Refused("ArtifactForbidden", f"{source[:200]} is no folder of a bucket")
         self._source, self._name, self.root = source, place.authority, place.path
         self._client = _client(how, *(pod.secret(tasks.CREDENTIALS, name) for name in _KEYS))
-        passing = (BotoCoreError, requests.RequestException, urllib3.exceptions.HTTPError, _Busy)
+        passing = (BotoCoreError, ResponseParserError, requests.RequestException, urllib3.exceptions.HTTPError, _Busy)
         self._patience = Patience(f"the bucket of {source}", pod.registry_patience_seconds, passing)
 
     def files(self, root: str) -> tuple[Remote, ...]:
         """Every file below a root, with paths relative to it; nothing is downloaded."""
         found: list[Remote] = []
         token: dict[str, str] = {}
-        while True:
+        for _ in range(_PAGES_LIMIT):
             page = self._patience.tried(lambda: self._page(f"{root}/", token))  # noqa: B023 - called at once
             for entry in page.get("Contents", []):
                 path = str(entry["Key"]).removeprefix(f"{root}/")
@@ -52,9 +55,13 @@ class Bucket:
                     found.append(Remote(safe_path(path), int(entry["Size"])))
             if len(found) > FILES_LIMIT:
                 raise Refused("ArtifactTooLarge", f"the version has more than {FILES_LIMIT} files")
-            if not page.get("NextContinuationToken"):
+            before, following = token, page.get("NextContinuationToken")
+            if not following:
                 return tuple(found)
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            token = {"ContinuationToken": following}
+            if token == before:
+                break
+        raise Refused("RegistryUnreachable", f"the bucket of {self._source} lists its files without an end")
 
     def download(self, path: str, to: Path, max_bytes: int, size: int | None) -> int:
         """Stream one object to disk; its size, which is the one that was listed."""
@@ -63,9 +70,12 @@ class Bucket:
 
     def _page(self, prefix: str, token: dict[str, str]) -> dict[str, Any]:
         try:
-            return dict(self._client.list_objects_v2(Bucket=self._name, Prefix=prefix, **token))
+            page = dict(self._client.list_objects_v2(Bucket=self._name, Prefix=prefix, **token))
         except ClientError as error:
             self._refuse(error)
+        if "IsTruncated" not in page and "Name" not in page:
+            raise _Busy("what answers is no list of S3's")
+        return page
 
     def _fetch(self, key: str, part: Part) -> int:
         rest = part.rest
@@ -92,11 +102,13 @@ class Bucket:
         if status in (301, 307, 400):  # another region, a name that no bucket has
             advice = "correct region and endpoint of the root in artifactRoots"
             raise Refused("ArtifactForbidden", f"{self._source} cannot be read: {error}: {advice}") from error
+        if error.response.get("Error", {}).get("Code") not in _MISSING:
+            raise _Busy(str(error)) from error
         raise Refused("ArtifactMissing", f"{self._source} cannot be read: {error}") from error
 
 
 class _Busy(Exception):
-    """The store asks to be asked again."""
+    """The store asks to be asked again, or something else answers in its place."""
 
 
 def _status(error: ClientError) -> int:
