@@ -149,6 +149,18 @@ def test_data_that_cannot_be_had_does_not_undo_the_models_import(pod: Pod, logge
     assert result.data_problem is not None and result.data_problem.reason == "DataUnreadable"
 
 
+@pytest.mark.parametrize(
+    ("size", "reason"), [(10**400, "DataTooLarge"), (float("inf"), "RegistryUnreachable"), (10**30, "DataTooLarge")]
+)
+def test_data_of_a_size_that_no_clock_can_count_is_refused_before_it_is_asked_for(
+    pod: Pod, size: float, reason: str
+) -> None:
+    entry = {"path": "data.csv", "is_dir": False, "file_size": size}
+    with answering(hostile([entry])) as url:
+        ended = import_from(pod, url, source=None, data_uri="mlflow-artifacts:/1/data.csv")
+    assert (ended.code, ended.reason) == (1, reason), ended.stderr
+
+
 MLMODEL = b"flavors: {}\n"
 TREE = [("MLmodel", len(MLMODEL)), ("model.bin", 4)]
 

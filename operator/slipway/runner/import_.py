@@ -100,7 +100,10 @@ def _data(mlflow: MLflow, store: StoreClient, task: ImportTask, folder: Path) ->
     name, file = PurePosixPath(uri).name, folder / "data"
     try:
         path = mlflow.root(uri)
-        mlflow.download(path, file, DATA_BYTES, mlflow.size(path))
+        size = mlflow.size(path)
+        if size is not None and size > DATA_BYTES:
+            raise Refused("ArtifactTooLarge", f"it is listed with {size} bytes")
+        mlflow.download(path, file, DATA_BYTES, size)
     except Refused as refused:
         if refused.reason == "ArtifactTooLarge":
             raise Refused("DataTooLarge", f"the data at {uri} is larger than {DATA_BYTES} bytes") from refused

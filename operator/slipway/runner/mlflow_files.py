@@ -125,7 +125,7 @@ class MLflow:
             try:
                 name, is_folder, size = str(entry["path"]), bool(entry.get("is_dir")), entry.get("file_size")
                 yield Remote(name, None if size is None or int(size) < 0 else int(size), is_folder)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise Refused("RegistryUnreachable", f"{self._uri} lists files in a way MLflow does not") from error
 
     def _folder(self, path: str) -> Any:
