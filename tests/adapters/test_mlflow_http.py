@@ -199,6 +199,28 @@ class TestAnswers:
             await registry.resolve("m", 1)
         await registry.close()
 
+    @pytest.mark.parametrize(
+        ("status", "body", "kept"),
+        [(502, LOGIN, False), (503, LOGIN, False), (504, LOGIN, False), (404, LOGIN, False), (401, LOGIN, False),
+         (429, LOGIN, False), (500, LOGIN, True), (403, LOGIN, True), (404, GONE, True)],
+    )  # fmt: skip
+    async def test_facts_are_kept_as_unread_only_where_mlflow_itself_does_not_tell_them(
+        self, odd: Odd, status: int, body: str, kept: bool
+    ) -> None:
+        async def restarted(request: web.Request) -> web.StreamResponse:
+            if request.path.endswith("model-versions/get"):
+                return web.json_response({"model_version": {"source": "mlflow-artifacts:/1/m", "run_id": "r"}})
+            return web.Response(status=status, text=body, content_type="text/html")
+
+        odd.answer = restarted
+        registry = odd.registry()
+        if kept:
+            assert getattr(await registry.facts("m", 1), "unread", ()) == ("run", "MLmodel", "files", "requirements")
+        else:
+            with pytest.raises(AdapterError):
+                await registry.facts("m", 1)
+        await registry.close()
+
     async def test_a_bucket_that_the_server_cannot_read_is_left_to_the_import(self, odd: Odd) -> None:
         async def without_bucket(request: web.Request) -> web.StreamResponse:
             if request.path.endswith("model-versions/get"):

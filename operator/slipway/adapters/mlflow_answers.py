@@ -16,6 +16,7 @@ from .ports import Connection
 
 REFUSED_CERTIFICATE = re.compile(r"_ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)")  # as OpenSSL spells alerts
 BUSY = frozenset({408, 429})
+GATEWAY = frozenset({502, 503, 504})
 SHORTEST_SECRET = 4  # replacing a shorter one would spell it out by what is missing
 
 
@@ -25,6 +26,18 @@ class Faltered(Unreachable):
 
 class ServerFault(Faltered):
     """It answered with a server's error (5xx)."""
+
+
+class GatewayFault(ServerFault):
+    """The word of whatever stands before a server that is not there (502, 503, 504)."""
+
+
+class Foreign(Rejected):
+    """The answer is none of MLflow's."""
+
+
+class Unknown(Unauthorized):
+    """It does not know the credential (401): that may have ended, and be renewed."""
 
 
 class TooLarge(Rejected):
@@ -92,7 +105,7 @@ class Answers:
     def not_mlflow(self, reply: Reply) -> AdapterError:
         """Something else answers at this address."""
         return self.error(
-            Rejected,
+            Foreign,
             f"what answers at {self.where} is not the MLflow REST API: {reply.status}, {reply.found(self._hidden)}; "
             "correct the registry's uri",
         )
@@ -101,11 +114,12 @@ class Answers:
         """What an answer other than 2xx means."""
         who, status = f"the MLflow at {self.where}", reply.status
         if status >= 500:
-            return self.error(ServerFault, f"{who} failed to {purpose}: {status}, {reply.found(self._hidden)}")
+            fault = GatewayFault if status in GATEWAY else ServerFault
+            return self.error(fault, f"{who} failed to {purpose}: {status}, {reply.found(self._hidden)}")
         if status in BUSY:
             return self.error(Unreachable, f"{who} is too busy to {purpose}: {status}, {reply.found(self._hidden)}")
         if status == 401:
-            return self.error(Unauthorized, self._unauthorized(who))
+            return self.error(Unknown, self._unauthorized(who))
         if status == 403 and b"Invalid Host header" in reply.body:
             host = URL(self._connection.uri).authority
             return self.error(
@@ -119,7 +133,7 @@ class Answers:
             )
         if 300 <= status < 400:
             return self.error(
-                Rejected,
+                Foreign,
                 f"what answers at {self.where} redirects to {shown(reply.location)}, and redirects are not followed: "
                 "set the registry's uri to MLflow's own address",
             )

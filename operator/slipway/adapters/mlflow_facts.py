@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ..core.facts import Logged
 from .errors import Rejected
-from .mlflow_answers import ServerFault
+from .mlflow_answers import Foreign, GatewayFault, ServerFault, Unknown
 from .mlflow_formats import MLMODEL_LIMIT_BYTES, records
 from .mlflow_http import API, Client, Request
 from .mlflow_made import ENTRIES, mapping, of_conda, of_logged_model, of_mlmodel, of_requirements, of_run
@@ -45,7 +45,7 @@ class Traces:
         self._http = http
 
     async def read(self, where: Where) -> Logged:
-        """All that can be read. Raises `Unreachable` where the server does not answer.
+        """All that can be read. Raises an `AdapterError` where it is not MLflow that answers, or not yet.
 
         GET runs/get, logged-models/<id>, /model-versions/get-artifact for MLmodel and requirements.txt (or conda.yaml),
         and the list of the model's files.
@@ -68,6 +68,8 @@ class Traces:
         """What the call brings; None where MLflow has none of it, or does not let it be read."""
         try:
             return await call
+        except (Foreign, GatewayFault, Unknown):  # will be over: what is unread now would be so for ever
+            raise
         except (Rejected, ServerFault):  # it answers 500 for a file that an object store does not have
             found.unread.append(name)
             return None
