@@ -460,6 +460,17 @@ class TestSweep:
         await registry.close()
         assert [one.name for one in swept.models] == ["m0", "m39"] and swept.counted == 40 and swept.complete
 
+    async def test_pages_without_an_end_are_rejected(self, odd: Odd) -> None:
+        odd.answer = says(200, '{"next_page_token": "again"}')
+        registry = odd.registry()
+        with pytest.raises(Rejected, match="without an end"):
+            await registry.sweep(None, frozenset({"m"}))
+        with pytest.raises(Rejected, match="without an end"):
+            await registry.versions(frozenset({"m"}))
+        refused = await registry.unsubscribe("w")
+        assert refused is not None and "without an end" in refused.message
+        await registry.close()
+
     async def test_a_list_of_something_else_is_rejected(self, odd: Odd) -> None:
         odd.answer = says(200, '{"model_versions": [{"version": "x"}]}')
         registry = odd.registry()

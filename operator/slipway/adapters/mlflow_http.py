@@ -20,6 +20,7 @@ from .mlflow_answers import Answers, Faltered, Patience, Reply, TooLarge, basic,
 from .ports import Connection
 
 T = TypeVar("T")
+PAGES_LIMIT = 10_000  # of one list
 Observe = Callable[[str, str, float], None]  # operation, result, seconds
 
 API = "api/2.0/mlflow"
@@ -40,6 +41,22 @@ class Request:
     document: Mapping[str, object] | None = None
     content: bytes | None = field(default=None, repr=False)
     limit_bytes: int = DOCUMENT_LIMIT_BYTES
+
+
+class Pages:
+    """The tokens of one list's pages; `Rejected` where a server gives them without an end."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._seen: set[str] = set()
+
+    def next(self, token: str) -> str:
+        """The token, "" after the last page, unless it came before."""
+        if token in self._seen or len(self._seen) >= PAGES_LIMIT:
+            raise Rejected(f"what answers at {self._where} gives the pages of a list without an end")
+        if token:
+            self._seen.add(token)
+        return token
 
 
 @contextmanager

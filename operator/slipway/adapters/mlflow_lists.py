@@ -10,7 +10,7 @@ from ..core.snapshot import Labelled, ModelListed, Sweep, VersionListed, Waterma
 from .errors import AdapterError, Rejected
 from .mlflow_answers import TooLarge
 from .mlflow_formats import records
-from .mlflow_http import API, Client, Request
+from .mlflow_http import API, Client, Pages, Request
 from .ports import silence
 
 MODELS = "registered-models/search"
@@ -97,9 +97,10 @@ class Lists:
         )
 
     async def _pages(self, query: "_Query", size: int) -> AsyncIterator[list[Row]]:
-        token = ""
+        token, pages = "", Pages(self._http.where)
         while True:
-            rows, token = await self._page(query, size, token)
+            rows, following = await self._page(query, size, token)
+            token = pages.next(following)
             yield rows
             if not token:
                 return

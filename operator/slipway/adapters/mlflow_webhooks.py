@@ -8,7 +8,7 @@ from ..core.webhooks import Subscription, Trial
 from .errors import NotFound, Rejected, Unauthorized, Unreachable
 from .mlflow_answers import ServerFault
 from .mlflow_formats import records
-from .mlflow_http import API, Client, Request
+from .mlflow_http import API, Client, Pages, Request
 
 WEBHOOKS = f"{API}/webhooks"
 PAGE = 100
@@ -62,12 +62,12 @@ class Webhooks:
 
     async def _named(self, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        token = ""
+        token, pages = "", Pages(self._http.where)
         while True:
             query = {"max_results": str(PAGE)} | ({"page_token": token} if token else {})
             answer = await self._http.document(Request("webhooks/list", "list its webhooks", WEBHOOKS, query=query))
             found += [one for one in records(answer.get("webhooks")) if one.get("name") == name]
-            token = str(answer.get("next_page_token") or "")
+            token = pages.next(str(answer.get("next_page_token") or ""))
             if not token:
                 return found
 
