@@ -61,7 +61,8 @@ def described(description: str, ours: str) -> str:
 
 def report_path(platform: Platform, version: ModelVersion, revision: str, ending: str = "html") -> str:
     """Where a report lies among the artifacts of the run that made the version."""
-    return f"slipway/{platform.cluster_name}/{version.metadata.name}-{revision}.{ending}"
+    meta = version.metadata  # several namespaces may prove the same version
+    return f"slipway/{platform.cluster_name}/{meta.namespace}/{meta.name}-{revision}.{ending}"
 
 
 def _link(seen: ModelSeen, version: ModelVersion) -> str:
