@@ -132,3 +132,18 @@ def test_a_label_that_is_moved_is_drift_though_there_was_no_room_for_what_is_tol
     seen = replace(seen, labels=moved, label_refusals={1: trouble})
     drifted = drift.synced(seen, ledger, version).reason is Reason.RegistryDrifted
     assert (drifted, drift.writes(seen, ledger) == ()) == (telling, telling)
+
+
+def test_what_people_cannot_be_told_is_said_and_tried_on_and_makes_nothing_untrue() -> None:
+    version, ledger = proven(1), serves(1)
+    seen = model_seen((version,), ledger, (pods_of(1),))
+    one = wanted(seen, ledger, version)
+    assert one is not None and one.write.line
+    there = RegistryModel({1: Labels(one.write.stage or "None", ("champion",), dict(one.write.all_tags))})
+    trouble = Silent("RegistryRejected", "there is no room in the description", False, telling=True)
+    seen = replace(seen, labels=there, label_refusals={1: trouble})
+    verdict = drift.synced(seen, ledger, version)
+    assert (
+        verdict.holds and verdict.message == f"{one.message} Not told beside it: there is no room in the description."
+    )
+    assert [write.line for write in drift.writes(seen, ledger)] == [one.write.line]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from ..api.modelledger import ModelLedgerSpec
 from ..api.modelversion import ModelVersion
 from . import claims
-from .conditions import Verdict, failed, passed, unknown
+from .conditions import Verdict, failed, passed, sentence, unknown
 from .labels import Wanted, in_play, wanted
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
@@ -36,13 +36,19 @@ def _due(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, one: W
     if verdict.reason is Reason.RegistryContested and labels is not None:
         one = replace(one, write=replace(one.write, tags={}, notes={}, line=""))
         verdict = _compared(replace(seen, label_refusals={}), ledger, number, one, labels)
-    return one.write if verdict.reason in _UNWRITTEN or _waits(seen, number, verdict) else None
-
-
-def _waits(seen: ModelSeen, number: int, verdict: Verdict) -> bool:
-    """Whether a write that was tried is wanted on, whatever kept it from coming to be; where two insist, it is not."""
     trouble = seen.label_refusals.get(number)
+    untold = trouble is not None and labels is not None and _is_only_untold(trouble, labels, one.write)
+    return one.write if untold or verdict.reason in _UNWRITTEN or _waits(trouble, verdict) else None
+
+
+def _waits(trouble: Silent | None, verdict: Verdict) -> bool:
+    """Whether a write that was tried is wanted on, whatever kept it from coming to be; where two insist, it is not."""
     return trouble is not None and verdict.reason == reason_named(trouble.reason) != Reason.RegistryContested
+
+
+def _is_only_untold(trouble: Silent, labels: Labels, write: Write) -> bool:
+    """Whether the registry says all that is true, and only has no place for what tells people of it."""
+    return trouble.telling and _labels_are(labels, write) and _tags_are(labels, write.tags) and not write.archive
 
 
 # What a version reads while the registry does not say what it should, and the label writer is to go on trying.
@@ -84,6 +90,8 @@ def _compared(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted
     if says(labels, one.write) and not one.write.archive:
         return passed(Reason.LabelsWritten, one.message)
     trouble = seen.label_refusals.get(number)
+    if trouble and _is_only_untold(trouble, labels, one.write):
+        return passed(Reason.LabelsWritten, f"{one.message} Not told beside it: {sentence(trouble.message)}")
     if trouble and not trouble.telling:  # tags may be there although the registry refused the rest
         return _unwritten(seen, number)
     if _tags_are(labels, one.write.tags):  # they are written last: the rest was as it should be
