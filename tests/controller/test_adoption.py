@@ -422,6 +422,21 @@ def test_whoever_says_later_which_version_it_runs_or_takes_that_back_is_heard() 
     assert of.condition("ModelVersion", "flights-v1", "Imported") == {}
 
 
+@pytest.mark.parametrize("order", range(6))
+def test_a_version_that_was_judged_before_anything_was_taken_in_is_judged_anew_whatever_comes_first(order: int) -> None:
+    of = adopting(adopt={**OLD, "version": 2})
+    of.cluster.put(version(4))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    of.random.seed(order)
+    of.cluster.lose("RegisteredModel", "ml", "flights")
+    of.settle()
+    of.cluster.put(model(adopt={**OLD, "version": 2}, validation=GATED))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "4"
+
+
 def test_the_version_that_it_runs_may_take_over_and_is_not_compared_with_itself() -> None:
     of = adopting(adopt=RUNS_1, validation=WITH_CHANGE)
     of.edit("ModelVersion", "flights-v1", stage="Production")

@@ -13,7 +13,7 @@ from . import adoption, changes, claims, consent, discovery, drift, imports, rol
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, failed, passed, refusal, sentence, unknown
 from .decision import Apply, Create, Decision, Event
-from .election import Election, elect, request_of, waits
+from .election import Election, elect, is_judged_for_now, is_validated, request_of, waits
 from .jobs import parse_time
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
@@ -75,7 +75,8 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
         if _is_asked_otherwise(seen, ledger, version) or _leans_on_what_is_forgotten(ledger, version):
             found.append(version.metadata.name)
             continue
-        judged_anew = version.spec.version == election.target and not election.proven and refusal(version)
+        judged_anew = version.spec.version == election.target and not election.proven
+        judged_anew = judged_anew and bool(refusal(version) or _is_stale(seen, ledger, version))
         if judged_anew or changes.compared(seen, ledger, version) is not None:
             found.append(version.metadata.name)
             continue
@@ -104,6 +105,11 @@ def _is_asked_otherwise(seen: ModelSeen, ledger: ModelLedgerSpec, version: Model
     runs = adopted is not None and adopted.version == version.spec.version
     imported = version.status.condition("Imported") is not None
     return stage in ("None", "Archived") and version.spec.version != ledger.champion and imported != runs
+
+
+def _is_stale(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    """Whether it was validated against another version than it would be now."""
+    return is_validated(version) and not is_judged_for_now(seen, ledger, version)
 
 
 def _leans_on_what_is_forgotten(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
