@@ -373,6 +373,23 @@ def test_a_registered_model_that_is_made_anew_takes_nothing_from_what_was_adopte
     assert of.route() == "3"
 
 
+def test_a_ledger_that_is_recalled_takes_what_labels_showed_before_for_no_request() -> None:
+    of = adopting(promotion={"source": "Registry"})
+    of.registry.put(2, "Staging")
+    of.swept()
+    of.settle()
+    of.registry.labels = {}
+    of.registry.created += 1
+    of.registry.put(1, "Production")
+    of.swept()
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    of.cluster.lose("ModelLedger", "ml", "flights")
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "adopted"
+
+
 # Where somebody knows which version of the registry it runs.
 
 

@@ -93,6 +93,7 @@ def _recalled(seen: ModelSeen) -> ModelLedgerSpec:
         released=tuple(released),
         hold=Hold(at=stamp(seen.now), by="unknown", reason="the ledger was lost after a rollback") if held else None,
         handled=_handled(seen),
+        following=Following(since=status.following_since) if status.following_since else None,
         rolled_back=tuple(
             RolledBack(version=one.spec.version, at=stamp(seen.now), by="unknown", retry=retry_hash(one))
             for one in sorted(out, key=lambda one: one.spec.version)[-modelledger.ROLLED_BACK :]
