@@ -136,7 +136,7 @@ def test_mlflow_alone_tells_what_changed_and_why_a_version_was_refused(told: Tol
     assert f"{errors['worse']:.6g}" in found[2].description and f"{errors['fair']:.6g}" in found[2].description
     (page,) = [
         one.path
-        for one in client.list_artifacts(found[2].run_id, "slipway/demo")
+        for one in client.list_artifacts(found[2].run_id, f"slipway/demo/{told.place.namespace}")
         if one.path.endswith(".html") and f"{MODEL}-v2-" in one.path
     ]
     assert page in found[2].description, "a link leads to it"
