@@ -63,7 +63,9 @@ def rest(kube: Kube) -> Work:
 
 def _counted(url: str) -> dict[tuple[str, ...], float]:
     """Every counter of passes and of writes, by name and labels."""
-    text = httpx.get(f"{url}/metrics", timeout=10, trust_env=False).text
+    # kubectl ends where a connection breaks, and the forward is open again a second later.
+    with httpx.Client(transport=httpx.HTTPTransport(retries=5), timeout=10, trust_env=False) as client:
+        text = client.get(f"{url}/metrics").text
     return {
         (family.name, *(f"{key}={value}" for key, value in sorted(one.labels.items()))): one.value
         for family in text_string_to_metric_families(text)
