@@ -1,6 +1,7 @@
 """How a version was made takes no more room than a status has for it, and hides what is secret."""
 
 import json
+import time
 from dataclasses import dataclass
 from functools import cache
 
@@ -79,6 +80,64 @@ CASES = [
     Case("author", "nor is a name", "author", "Ada", "Ada"),
     Case("address", "its user is one", "source", "postgres://me:hush@db/flights", "postgres://***@db/flights"),
 ]
+
+
+SECRETS = (
+    "pwd", "DB_PWD", "dbPassword", "db_pass", "passphrase", "pass_phrase", "credentials", "gcp.credential",
+    "account_key", "AccountKey", "storageKey", "shared-key", "API_KEY", "apikey", "private key", "signing_key",
+    "sas", "SAS_TOKEN", "blobSas", "dsn", "SENTRY_DSN", "hftoken", "HF_TOKEN", "authToken", "token2",
+    "access_token_value", "connection string", "ConnectionString", "CONN_STR", "client_secret", "basic.auth",
+)  # fmt: skip
+NO_SECRETS = (
+    "tokenizer", "max_tokens", "n_tokens", "maxTokens", "token_type", "tokens_per_second", "detokenize",
+    "num_passes", "bypass", "passthrough", "pass_rate", "low_pass", "key", "sort_key", "monkey", "author", "dsname",
+    "sassafras", "kansas", "connections", "string", "account",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", SECRETS)
+def test_a_name_of_a_secret_hides_what_it_holds(key: str) -> None:
+    found = bounded(Logged(params={key: "hush"}, tags={key: "hush"}))
+    assert (found.params, found.tags) == ({key: "(hidden)"}, {key: "(hidden)"})
+
+
+@pytest.mark.parametrize("key", NO_SECRETS)
+def test_a_name_that_only_sounds_like_one_hides_nothing(key: str) -> None:
+    assert bounded(Logged(params={key: "512"})).params == {key: "512"}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("postgres://me:hu@sh@db/flights", "postgres://***@db/flights"),
+        ("postgres://me:hu/sh@db/flights", "postgres://***@db/flights"),
+        ("postgres://me:hu//s?h@db/flights", "postgres://***@db/flights"),
+        ("s3://data/a,https://me:hush@host/b", "s3://***@host/b"),
+        ("git+ssh://git@host/flights", "git+ssh://***@host/flights"),
+        ("from https://me:hush@one to https://hush@two", "from https://***@one to https://***@two"),
+        ("https://a.example/x?sv=2024&sig=hush", "https://a.example/x?***"),
+        ("https://a.example/x?user=a@b.example", "https://a.example/x?***"),
+        ("https://a.example?X-Amz-Signature=hush then more", "https://a.example?*** then more"),
+        ("Server=db;Password=hush;Port=1", "Server=db;Password=***;Port=1"),
+        ("Name=a;AccountKey=hush==;Suffix=b", "Name=a;AccountKey=***;Suffix=b"),
+        ("https://a.example/@ada/post", "https://a.example/@ada/post"),
+        ("s3://data/flights@2024", "s3://data/flights@2024"),
+        ("really? yes", "really? yes"),
+        ("ada@a.example", "ada@a.example"),
+        ("mlflow#/experiments/7", "mlflow#/experiments/7"),
+    ],
+)
+def test_what_a_value_holds_of_a_credential_is_left_out(value: str, shown: str) -> None:
+    found = bounded(Logged(params={"source": value}, data={"train": value}))
+    assert (found.params, found.data) == ({"source": shown}, {"train": shown})
+
+
+@pytest.mark.parametrize("letters", ["//a:", "?", "//", "@", "password=", "a"])
+def test_a_hostile_value_costs_little_time(letters: str) -> None:
+    value = letters * (8000 // len(letters))
+    began = time.process_time()
+    bounded(Logged(params={f"{number:02}{value}": value for number in range(20)}))
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -17,10 +17,16 @@ from ..resources import naming
 NAME_LENGTH, VALUE_LENGTH = 96, 64
 MARK = " #"  # before the hash of a text that was cut
 HIDDEN = "(hidden)"
-_SECRET = re.compile(
-    r"passw|secret|credential|(api|access|private).?key|(auth|access).?token|(^|[^a-z])(auth|token)$", re.IGNORECASE
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # in camelCase
+_SECRET = re.compile(  # in a name in small letters, whose words are apart
+    r"passw|pass.?phrase|pwd|secret|credential"
+    r"|(api|access|private|account|shared|storage|signing|encryption).?key"
+    r"|(auth|access|bearer|refresh|session).?token(?![a-z])|token[0-9]*$"
+    r"|(?<![a-z])(sas|dsn)(?![a-z])|conn(ection)?.?str(ing)?(?![a-z])"
+    r"|(db|user|admin|root|smtp).?pass$|(?<![a-z])auth$"
 )
-_USER = re.compile(r"//[^/@\s]*@")  # in an address
+_SAID = re.compile(r"\b((?:password|pwd|accountkey|sharedaccess(?:key|signature)|client_?secret)=)[^;\s]+", re.I)
+_WORD = re.compile(r"\S+")
 # Entries, and bytes as JSON, of each list.
 ROOM = {
     "params": (64, 1536),
@@ -97,7 +103,7 @@ def _listed(name: str, found: Mapping[str, object], count: int, size: int) -> tu
     kept: dict[str, str] = {}
     room = size
     for number, (shown, key) in enumerate(entries):
-        value = HIDDEN if hides and _SECRET.search(key[:1000]) else _text(found[key])
+        value = HIDDEN if hides and _is_secret(key) else _text(found[key])
         room -= len(json.dumps([shown, value], ensure_ascii=False).encode("utf-8", "replace"))
         if room < 0 or len(kept) == count:
             left = [one for _, one in entries[number:]]
@@ -110,4 +116,23 @@ def _listed(name: str, found: Mapping[str, object], count: int, size: int) -> tu
 def _text(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}" if math.isfinite(value) else str(value)
-    return shortened(_USER.sub("//***@", str(value)[:8000]), VALUE_LENGTH)
+    return shortened(_WORD.sub(_without_credential, _SAID.sub(r"\1***", str(value)[:8000])), VALUE_LENGTH)
+
+
+def _is_secret(name: str) -> bool:
+    return _SECRET.search(_HUMP.sub("_", name[:1000]).lower()) is not None
+
+
+def _without_credential(word: re.Match[str]) -> str:
+    """The word; of an address, what is no credential: users have passwords, and queries signatures.
+
+    A password may hold `/` and `@` as they are, so that a user ends at the last `@`; a path with `@` has no `:`.
+    """
+    scheme, slashes, rest = word[0].partition("//")
+    if not slashes:
+        return word[0]
+    user, at, host = rest.rpartition("@")
+    if at and (":" in user or "/" not in user):
+        rest = f"***@{host}"
+    place, query, _ = rest.partition("?")
+    return f"{scheme}//{place}{'?***' if query else ''}"
