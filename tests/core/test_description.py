@@ -1,5 +1,7 @@
 """Our line in a version's description says what has become of it; all other lines are people's."""
 
+import html
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -57,13 +59,39 @@ def test_no_line_of_a_person_is_touched(text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
-        ("[here](javascript:alert(1))", r"\[here\]\(javascript:alert\(1\)\)"),
-        ("<script>\n**Slipway x/y:** serving", r"\<script\> \*\*Slipway x/y:\*\* serving"),
+        ("[here](javascript:alert(1))", r"\[here\]\(javascript&#58;alert\(1\)\)"),
+        ("<script>\n**Slipway x/y:** serving", r"&lt;script&gt; \*\*Slipway x/y&#58;\*\* serving"),
         ("root_mean_squared_error is 14.2", r"root\_mean\_squared\_error is 14.2"),
+        ("see https://evil.example/a.b", "see https&#58;//evil&#46;example/a&#46;b"),
+        ("see www.evil.example.", "see www&#46;evil&#46;example."),
+        ("mail ada@evil.example", "mail ada&#64;evil&#46;example"),
+        ("mailto:ada@evil", "mailto&#58;ada&#64;evil"),
+        ("xmpp:a@b/c tel:+1", "xmpp&#58;a&#64;b/c tel&#58;+1"),
+        ("since 2026-03-06T17:00:00Z: must be 1.000%.", "since 2026-03-06T17:00:00Z: must be 1.000%."),
+        ("error: it is 14.2, the champion's is 12.1.", "error: it is 14.2, the champion's is 12.1."),
+        ("&#58; &lt;b&gt;", r"&amp;\#58; &amp;lt;b&amp;gt;"),
     ],
 )
-def test_what_models_say_is_shown_letter_for_letter(said: str, shown: str) -> None:
+def test_what_models_say_is_shown_letter_for_letter_and_links_nowhere(said: str, shown: str) -> None:
     assert escaped(said) == shown
+    assert html.unescape(re.sub(r"\\(.)", r"\1", shown)) == " ".join(said.split())
+
+
+LINKS = re.compile(r"[a-z]:\S|:/|@|www\.\S|[\w-]\.[a-z]", re.IGNORECASE)
+MARKUP = re.compile(r"[<>]|(?<!\\)[`*_{}\[\]()#|~!$]|&(?!(amp|lt|gt|#\d\d);)")
+
+
+@given(st.text(st.sampled_from("htpswww.:/@evil_~*<>[]()&#;-1 \t")) | st.text())
+def test_nothing_that_is_said_links_or_is_markup(said: str) -> None:
+    shown = escaped(said)
+    found = LINKS.search(shown) or MARKUP.search(re.sub(r"&#\d\d;", "", shown))
+    assert found is None, f"{shown} shows more than letters"
+
+
+@pytest.mark.parametrize("letter", ["<", "a.", "_", "@", "é"])
+def test_a_line_is_never_longer_than_what_is_read_of_it(letter: str) -> None:
+    ours = line(model_seen((), EMPTY), seen_version(2), letter * 900)
+    assert lines(ours) == (ours,)
 
 
 def seen_version(number: int, outcome: str = "Failed", experiment: str = "7") -> ModelVersion:

@@ -12,11 +12,18 @@ from .conditions import clipped
 from .observed import ModelSeen
 
 TEXT_LIMIT = 600  # characters of what is said, before it is escaped
+SHOWN_LIMIT = 1200  # once it is
 LINE_LIMIT = 2000  # of a line that is believed to be ours
 DESCRIPTION_LIMIT = 5000  # that MLflow's databases take
 LINES = 8  # of as many clusters
 _OURS = re.compile(r"\*\*Slipway [^\s*]{1,200}:\*\*")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#|~!$&])")
+_SPECIAL = re.compile(
+    r"[\\`*_{}\[\]()#|~!$]"  # Markdown
+    r"|[<>&]"  # HTML
+    r"|@|:(?=//)|(?<=[A-Za-z+.-]):(?=\S)"  # what makes an address, which many show as a link unasked
+    r"|(?<=[^\W\d])\.(?=\S)|(?<=[\w-])\.(?=[^\W\d])"
+)
+_NAMED = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;", ":": "&#58;", ".": "&#46;"}
 
 
 def line(seen: ModelSeen, version: ModelVersion, said: str) -> str:
@@ -29,9 +36,16 @@ def line(seen: ModelSeen, version: ModelVersion, said: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """What models and people have said, as Markdown that shows it letter for letter."""
+    """What models and people have said, as Markdown that shows it letter for letter, and links nowhere."""
     plain = "".join(one if one.isprintable() else " " for one in clipped(text, TEXT_LIMIT))
-    return _SPECIAL.sub(r"\\\1", " ".join(plain.split()))
+    said = " ".join(plain.split())
+    while len(shown := _SPECIAL.sub(_letter, said)) > SHOWN_LIMIT:
+        said = clipped(said, len(said) * 9 // 10)
+    return shown
+
+
+def _letter(found: re.Match[str]) -> str:
+    return _NAMED.get(found[0], f"\\{found[0]}")
 
 
 def lines(description: object) -> tuple[str, ...]:
