@@ -50,7 +50,8 @@ class Progress:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._known: dict[str, float] = config.cache.get(KEY, {}) if config.cache else {}
+        self._cache: pytest.Cache | None = getattr(config, "cache", None)  # switched off by -p no:cacheprovider
+        self._known: dict[str, float] = self._cache.get(KEY, {}) if self._cache else {}
         self._estimate = Estimate((), {})
         self._seconds: dict[str, float] = {}
         self._told_at = time.monotonic()
@@ -81,8 +82,8 @@ class Progress:
 
     def pytest_sessionfinish(self) -> None:
         """The next run knows what these took."""
-        if self._config.cache:
-            self._config.cache.set(KEY, self._known | self._seconds)
+        if self._cache:
+            self._cache.set(KEY, self._known | self._seconds)
 
 
 def told(seconds: float) -> str:
