@@ -6,8 +6,10 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -438,6 +440,69 @@ class TestClosed:
         await registry.close()
         assert isinstance(await registry.labels("m", 1), Labels)
         assert registry._http._session is None
+
+
+class TestDescribing:
+    """MLflow dates a description as it dates a move: that it was none must be known whatever breaks on the way."""
+
+    LINE = "**Slipway test/ml:** serving"
+
+    @staticmethod
+    def server(facts: dict[str, Any], good: list[int]) -> Answer:
+        """A version of MLflow's, whose server breaks after so many writes."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            if request.method != "GET":
+                if not good[0]:
+                    return web.Response(status=502)
+                good[0] -= 1
+                asked = await request.json()
+                if request.method == "PATCH":
+                    facts.update(description=asked["description"], last_updated_timestamp=20)
+                elif "stage" in asked:
+                    facts.update(current_stage=asked["stage"], last_updated_timestamp=30)
+                else:
+                    kept = [one for one in facts["tags"] if one["key"] != asked["key"]]
+                    facts["tags"] = [*kept, {"key": asked["key"], "value": asked["value"]}]
+            return web.json_response({"model_version": facts})
+
+        return answer
+
+    @staticmethod
+    async def moved(registry: MLflowRegistry) -> int:
+        found = await registry.labels("m", 1)
+        assert isinstance(found, Labels)
+        return found.moved
+
+    @pytest.mark.parametrize("good", range(4))
+    async def test_a_break_between_its_calls_makes_it_no_move(self, odd: Odd, good: int) -> None:
+        facts: dict[str, Any] = {"current_stage": "Production", "last_updated_timestamp": 10, "tags": []}
+        left = [good]
+        odd.answer = self.server(facts, left)
+        registry, write = odd.registry(), Write(1, line=self.LINE)
+        with suppress(Unreachable):
+            await registry.write("m", write)
+        assert await self.moved(registry) == 10, "at once"
+        left[0] = 9
+        await registry.write("m", write)
+        assert (await self.moved(registry), facts["description"]) == (10, self.LINE)
+        await registry.write("m", Write(1, "Archived"))
+        await registry.write("m", Write(1, "Production"))
+        assert await self.moved(registry) == 30, "what moves it afterwards counts"
+        await registry.close()
+
+    async def test_what_is_moved_after_a_break_counts_as_moved(self, odd: Odd) -> None:
+        facts: dict[str, Any] = {"current_stage": "Staging", "last_updated_timestamp": 10, "tags": []}
+        left = [2]
+        odd.answer = self.server(facts, left)
+        registry = odd.registry()
+        with pytest.raises(Unreachable):
+            await registry.write("m", Write(1, line=self.LINE))
+        left[0] = 9
+        await registry.write("m", Write(1, "Production"))
+        await registry.write("m", Write(1, line=self.LINE))
+        assert await self.moved(registry) == 30
+        await registry.close()
 
 
 class TestSweep:

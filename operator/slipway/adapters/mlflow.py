@@ -253,11 +253,20 @@ class MLflowRegistry:
             raise Conflict(f"the labels of {found} were moved meanwhile: they are read again first")
 
     async def _describe(self, name: str, write: Write) -> None:
-        """Our line is in the description. MLflow takes that for a move of the version: a tag says that it was none."""
+        """Our line is in the description. MLflow takes that for a move of the version: a tag says that it was none.
+
+        The tag is there before, for as long as the version stays in its stage: what breaks off in between moves
+        nothing either. The next write makes it exact.
+        """
         found = await self._find(name, write.version) if write.line else None
-        if not isinstance(found, Found) or write.line in found.labels.lines:
+        if not isinstance(found, Found):
             return
         expected, now = write.expected, found.labels
+        before = f"{now.moved} {now.stage}"
+        if write.line in now.lines:
+            if now.tags.get(DESCRIBED) == before:
+                await self._unmoved(found, f"{now.moved} {found.facts.get('last_updated_timestamp')}")
+            return
         if expected and (
             now.stage.lower() not in (expected.stage.lower(), (write.stage or "").lower())
             or not set(now.aliases) <= {*expected.aliases, write.alias}
@@ -269,13 +278,17 @@ class MLflowRegistry:
                 f"the description of {found} has no room for the line that Slipway writes: shorten it to "
                 f"{DESCRIPTION_LIMIT - len(write.line) - 2} characters"
             )
+        await self._unmoved(found, before)
         document = {**found.key, "description": text}
         path = f"{API}/model-versions/update"
         answer = await self._http.document(
             Request("model-versions/update", f"describe {found}", path, method="PATCH", document=document)
         )
         at = self._member(answer, "model_version").get("last_updated_timestamp")
-        said = {**found.key, "key": DESCRIBED, "value": f"{now.moved} {at}"}
+        await self._unmoved(found, f"{now.moved} {at}")
+
+    async def _unmoved(self, found: Found, value: str) -> None:
+        said = {**found.key, "key": DESCRIBED, "value": value}
         await self._post(_Step("model-versions/set-tag", f'set the tag "{DESCRIBED}" on {found}', said))
 
     async def _archived(self, found: Found, write: Write) -> list[_Step]:

@@ -163,13 +163,14 @@ def _versions(rows: object) -> Iterator[VersionListed]:
 def moved_at(facts: Mapping[str, object]) -> int:
     """When a version last entered a stage or was described anew (milliseconds); 0 for one that is as it was made.
 
-    What Slipway wrote into the description moved nothing, and the tag says so for as long as that was the last change.
+    What Slipway wrote into the description moved nothing, and the tag says so for as long as that was the last change;
+    or, where it broke off there, for as long as the version is in the stage that it was in.
     """
     updated = _integer(facts.get("last_updated_timestamp"))
     tags = (tag for tag in records(facts.get("tags")) if tag.get("key") == DESCRIBED)
-    said = str(next(tags, {}).get("value", ""))
-    if said.endswith(f" {updated}"):
-        return _integer(said.partition(" ")[0])
+    moved, _, until = str(next(tags, {}).get("value", "")).partition(" ")
+    if until in (str(updated), facts.get("current_stage") or "None"):
+        return _integer(moved)
     return 0 if updated == _integer(facts.get("creation_timestamp")) else updated
 
 
