@@ -20,7 +20,7 @@ _OURS = re.compile(r"\*\*Slipway [^\s*]{1,200}:\*\*")
 _SPECIAL = re.compile(
     r"[\\`*_{}\[\]()#|~!$]"  # Markdown
     r"|[<>&]"  # HTML
-    r"|@|:(?=//)|(?<=[A-Za-z+.-]):(?=\S)"  # what makes an address, which many show as a link unasked
+    r"|@|:(?=/)|(?<=[^\W\d]|[+.-]):(?=\S)"  # what makes an address, which many show as a link unasked
     r"|(?<=[^\W\d])\.(?=\S)|(?<=[\w-])\.(?=[^\W\d])"
 )
 _NAMED = {"<": "&lt;", ">": "&gt;", "&": "&amp;", "@": "&#64;", ":": "&#58;", ".": "&#46;"}
