@@ -10,7 +10,7 @@ from slipway.controller.queue import Key
 from slipway.core.registry import Silent
 
 from tests.controller.labels_world import MOMENT_SECONDS, by_registry, declared, moved
-from tests.declared import model, version
+from tests.declared import GATED, model, version
 from tests.simulation import Simulation
 
 
@@ -305,3 +305,43 @@ def test_a_registry_that_cannot_be_used_for_a_while_refuses_no_version_that_was_
     of.settle()
     of.advance(60)
     assert (of.route(), of.registry.labels[2].stage) == ("2", "Production")
+
+
+@pytest.mark.parametrize(
+    ("source", "named", "created", "tells"),
+    [
+        pytest.param("Cluster", "airport", "2026-03-06T15:00:00Z", "airport", id="the older one"),
+        pytest.param("Cluster", "zurich", "2026-03-06T15:00:00Z", "zurich", id="whatever it is called"),
+        pytest.param("Cluster", "airport", "2026-03-07T00:00:00Z", "flights", id="not one made later"),
+        pytest.param("Registry", "zurich", "2026-03-07T00:00:00Z", "zurich", id="one that follows labels"),
+    ],
+)
+def test_of_two_models_of_a_namespace_one_tells_of_the_registered_model(
+    source: str, named: str, created: str, tells: str
+) -> None:
+    of = by_registry(source="Cluster")
+    other = model(validation=GATED, promotion={"source": source}, source={"name": "flights"})
+    meta = {**other["metadata"], "name": named, "creationTimestamp": created}
+    of.cluster.put({**other, "metadata": meta})
+    if source == "Cluster":
+        one = version(1)
+        made = {**one["metadata"], "name": f"{named}-v1"}
+        of.cluster.put({**one, "metadata": made, "spec": {**one["spec"], "model": named}})
+    of.registry.named = (Key("model", "ml", "flights"), Key("model", "ml", named))
+    of.cluster.put(version(1))
+    moved(of, 1, "Production")
+    of.wake(of.registry.named[1])
+    of.settle()
+    of.advance(700)
+    silent = ({"flights", named} - {tells}).pop()
+    said = of.condition("ModelVersion", f"{silent}-v1", "Synced")
+    assert (said["status"], f"the model ml/{tells} " in said["message"]) == ("True", True), said
+    if source == "Cluster":
+        told = of.condition("ModelVersion", f"{tells}-v1", "Synced")
+        assert (told["status"], "The registry says: Serving" in told["message"]) == ("True", True), told
+    of.edit("RegisteredModel", tells, promotion={"source": "Cluster"}, source={"name": "trains"})
+    of.registry.named = (Key("model", "ml", silent),)
+    of.settle()
+    of.advance(700)
+    said = of.condition("ModelVersion", f"{silent}-v1", "Synced")
+    assert "The registry says: Serving" in said["message"], "once nobody else does"

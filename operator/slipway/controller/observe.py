@@ -182,12 +182,14 @@ class Observer:
             return ledger
         known = ledger if isinstance(ledger, ModelLedger) else None
         numbers = [one.spec.version for one in versions]
+        labelled_by, told_by = await self._others(key, reached, registered_name(model))
         return ModelSeen(
             now=self._now(),
             platform=self._platform,
             model=model,
             invalid=invalid,
-            labelled_by=await self._labelled_by(key, reached, registered_name(model)),
+            labelled_by=labelled_by,
+            told_by=told_by,
             versions=versions,
             registry=reached.resource if isinstance(reached, Reached) else reached,
             ledger=known.spec if known else None,
@@ -242,12 +244,23 @@ class Observer:
                 found.append(Use(name, follows, place in drifted))
         return tuple(found)
 
-    async def _labelled_by(self, key: Key, reached: Reached | Silent, name: str) -> str:
-        """Another model that follows the labels of the same registered model: one of them sets stage and alias."""
+    async def _others(self, key: Key, reached: Reached | Silent, name: str) -> tuple[str, str]:
+        """Other models of the same registered model: one that sets stage and alias, one that tells of it.
+
+        Of those that follow its labels, the first sets them. In each namespace one tells: the one that sets them, or
+        else the oldest.
+        """
         if isinstance(reached, Silent) or len(keys := self._outside.shelf.models(place_of(reached.resource), name)) < 2:
-            return ""
-        first = min([one for one in keys if self._follows(one) and await self._may_use(one)], default=key)
-        return "" if first == key else f"{first.namespace}/{first.name}"
+            return "", ""
+        usable = [one for one in keys if await self._may_use(one)]
+        sets = min([one for one in usable if self._follows(one)], default=None)
+        here = [one for one in usable if one.namespace == key.namespace]
+        tells = sets if sets in here else min(here, key=self._age, default=None)
+        return _other(sets, key), _other(tells, key)
+
+    def _age(self, key: Key) -> tuple[str, str]:
+        found = self._cache.get(MODEL, key.namespace, key.name) or {}
+        return str(section(found, "metadata").get("creationTimestamp", "")), key.name
 
     async def _may_use(self, key: Key) -> bool:
         """Whether the registry lets it: who may not use it takes no labels from anybody."""
@@ -373,6 +386,10 @@ class Observer:
             number = naming.number(one["metadata"]["labels"].get(names.MODEL_VERSION))
             if number is not None and _owned_by(one, model.metadata.uid):
                 yield number, one
+
+
+def _other(one: Key | None, key: Key) -> str:
+    return "" if one is None or one == key else f"{one.namespace}/{one.name}"
 
 
 def _owned_by(found: Object, uid: str) -> bool:

@@ -102,8 +102,8 @@ def model(change: Change, around: Around) -> Woken:
         asked = Lane.URGENT if change.edited(_spec) else Lane.USUAL
         yield Key("model", *place), Lane.COMMAND if change.edited(_commands) else asked
         yield from _versions(around, place)
-        if change.edited(_follows):
-            yield from _sharing(around, change.found)
+        if change.before is not None and change.differs(_shares):
+            yield from _sharing(around, change.before)
         yield from _discovery(change, around)
     elif change.lost(_conditions):
         yield Key("model", *place), Lane.USUAL
@@ -176,7 +176,7 @@ def _discovery(change: Change, around: Around) -> Woken:
 
 
 def _sharing(around: Around, found: Object) -> Woken:
-    """The models of the same registered model: one of those that follow its labels sets them."""
+    """The models of the same registered model: one of them sets its labels, and one tells of it."""
     for one in around.known.all(MODEL):
         if _registered(one) == _registered(found) and around.uses(one) == around.uses(found):
             yield Key("model", *place_of(one)), Lane.USUAL
@@ -225,8 +225,9 @@ def _asked(found: Object) -> Any:
     return _spec(found), found["metadata"].get("annotations")
 
 
-def _follows(found: Object) -> Any:
-    return section(found, "spec", "promotion").get("source")
+def _shares(found: Object) -> Any:
+    ended = found["metadata"].get("deletionTimestamp")
+    return ended, section(found, "spec", "promotion").get("source"), section(found, "spec", "source")
 
 
 def _registered(found: Object) -> Any:

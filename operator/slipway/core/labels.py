@@ -180,6 +180,10 @@ def _wanted(
     seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, labels: RegistryLabels, told_people: Said
 ) -> Wanted:
     """The labels, and tags for people: what has become of the version, and why it may not serve."""
+    other = f" Stage and alias are those of the model {seen.labelled_by}." if seen.labelled_by else ""
+    if seen.told_by:  # tags and line have the namespace in their name, and can say one thing only
+        message = f"Nothing is written: the model {seen.told_by} tells of this registered model.{other}"
+        return Wanted(Write(version.spec.version), told_people.state, message)
     state, why = told_people.state, told_people.why
     prefix = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"
     said = f"{state} {told_people.detail}".strip()
@@ -204,7 +208,6 @@ def _wanted(
     )
     stage = f", stage {labels.stage}" if labels.stage else ""
     alias = f", alias {labels.alias}" if labels.alias else ""
-    other = f" Stage and alias are those of the model {seen.labelled_by}." if seen.labelled_by else ""
     return Wanted(write, state, f"The registry says: {said}{stage}{alias}.{other}")
 
 
