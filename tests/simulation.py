@@ -58,6 +58,7 @@ class Registry:
     read_at: str = ""
     gone: set[int] = field(default_factory=set)  # versions that it has said to be deleted
     silent: bool = False
+    nobody_waits: set[Key] = field(default_factory=set)
     named: tuple[Key, ...] = (Key("model", "ml", "flights"),)
     created: int = 1  # when the registered model was
     wrote: dict[int, Write] = field(default_factory=dict)  # the last that had tags, by version
@@ -132,6 +133,10 @@ class Registry:
 
     def forget_facts(self, _lookup: Lookup) -> None:
         """Nothing is remembered."""
+
+    def drop(self, key: Key) -> None:
+        """Nobody waits any more."""
+        self.nobody_waits.add(key)
 
     def write(self, writes: tuple[Write, ...]) -> bool:
         """The labels are as asked for; True if that was new. MLflow archives others only when a stage changes."""

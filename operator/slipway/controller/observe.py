@@ -101,6 +101,10 @@ class Resolver(Protocol):
         """They are known, or nobody asks."""
         ...
 
+    def drop(self, key: Key) -> None:
+        """Who waited is not there any more, or has nothing to look up."""
+        ...
+
 
 class Outside(NamedTuple):
     """What is known of the registries without asking them."""
@@ -127,9 +131,13 @@ class Observer:
         self._refusals, self._platform, self._now = refusals, platform, now
         self._logs: OrderedDict[str, str] = OrderedDict()  # of pods that have ended, by uid: they change no more
 
+    def forget(self, key: Key) -> None:
+        """The object is gone: nothing is looked up for it."""
+        self._outside.resolver.drop(key)
+
     async def version(self, namespace: str, name: str) -> VersionSeen | Unreadable | None:
         """Everything about a version; None if it is gone. What cannot be read may be what its model is made of, too."""
-        version = self._cache.value(VERSION, namespace, name)
+        key, version = Key("version", namespace, name), self._cache.value(VERSION, namespace, name)
         if version is None or isinstance(version, Unreadable):
             return version
         assert isinstance(version, ModelVersion)
@@ -143,8 +151,9 @@ class Observer:
         reached = await self._outside.registries.of(family.model) if family else Silent(Reason.Resolving, "")
         if isinstance(reached, Reached) and (where := imports.wanted_from(version)):
             reached = await self._outside.registries.with_bucket(reached, where)
+        if family is None:
+            self._outside.resolver.drop(key)
         believed = ledgers.believed(family) if family else ledgers.EMPTY
-        key = Key("version", namespace, name)
         seen = VersionSeen(
             now=self._now(),
             platform=self._platform,

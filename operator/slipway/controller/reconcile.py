@@ -83,6 +83,7 @@ class Reconciler:
         if key.reconciler == "model":
             self._hands.forget(key)
         if key.reconciler == "version":
+            self._observer.forget(key)
             self._wake(self._slots.leave(key))
 
     async def _version(self, key: Key, found: Object) -> float | None:

@@ -29,6 +29,7 @@ class Resolver:
 
     def __init__(self, registries: Registries, wake: Callable[[Key], None]) -> None:
         self._registries = registries
+        self._asked: dict[Key, Lookup] = {}  # the last of who waits: another one takes its place
         self._errands: Errands[Lookup, Answer] = Errands(
             Queue(time.monotonic), self._resolve, lambda lookup: wake(lookup.key), silence, self._again
         )
@@ -38,6 +39,7 @@ class Resolver:
 
     def ask(self, lookup: Lookup) -> Answer | None:
         """What the registry says; None if it has not said it yet."""
+        self._waits(lookup)
         return self._errands.ask(lookup)
 
     def forget(self, lookup: Lookup) -> None:
@@ -46,12 +48,25 @@ class Resolver:
 
     def facts(self, lookup: Lookup) -> Facts | None:
         """How the version was made; None if that was not read yet. An answer that is none is asked for again."""
+        self._waits(lookup)
         found = self._traces.ask(lookup)
         return found if isinstance(found, Facts) else None
 
     def forget_facts(self, lookup: Lookup) -> None:
         """They are known, or nobody asks."""
         self._traces.forget(lookup)
+
+    def drop(self, key: Key) -> None:
+        """Who waited is not there any more, or has nothing to look up."""
+        lookup = self._asked.pop(key, None)
+        if lookup is not None:
+            self._errands.forget(lookup)
+            self._traces.forget(lookup)
+
+    def _waits(self, lookup: Lookup) -> None:
+        if self._asked.get(lookup.key) != lookup:
+            self.drop(lookup.key)
+            self._asked[lookup.key] = lookup
 
     def again(self, registry: tuple[str, str]) -> None:
         """The registry answers again: nobody waits longer than need be."""
