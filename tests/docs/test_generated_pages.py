@@ -62,7 +62,7 @@ class Change:
 CHANGES = [
     Change("charts/slipway/values.yaml", "# How many objects", "# Objects", "values.md"),
     Change("operator/slipway/controller/telemetry.py", "How long a pass takes.", "How long it takes.", "metrics.md"),
-    Change("operator/slipway/core/reasons.py", "Every gate passed.", "All passed.", "reasons.md"),
+    Change("operator/slipway/core/reasons/validation.py", "Every gate passed.", "All passed.", "reasons.md"),
     Change("operator/slipway/settings.py", "Path of the configuration file", "The file", "settings.md"),
     Change("operator/slipway/api/modelversion.py", "One version of a model", "A version", "resources.md"),
 ]

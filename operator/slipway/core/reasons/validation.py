@@ -1,0 +1,75 @@
+"""Reasons of a validation: the gates, the data, and how the model itself fares."""
+
+from .words import Words
+
+WORDS = {
+    "GatesPassed": Words("Fine", "Every gate passed."),
+    "LoadsAndPredicts": Words("Fine", "No gates are set: the model loads and predicts."),
+    "AlreadyReleased": Words("Fine", "The version was released before; its evidence stands."),
+    "Validated": Words("Fine", "The version is proven; its stage asks for no traffic."),
+    "ValidationRunning": Words("Moving", "The validation Job is at work."),
+    "EvidenceStale": Words("Moving", "The champion changed since the validation; it is judged again."),
+    "GateFailed": Words(
+        "Stuck",
+        "The version misses a gate.",
+        "Train a better one; the numbers are in status.validation.",
+    ),
+    "GateNotOverridable": Words(
+        "Stuck",
+        "The version replaces a gate or a pool that its model does not let it replace.",
+        "Rename the gate, or have the model's owner mark it overridable.",
+    ),
+    "MetricNotComputed": Words(
+        "Stuck",
+        "A gate asks for a metric that MLflow does not compute here.",
+        "Choose one of the metrics that the message lists.",
+    ),
+    "DataUnreadable": Words("Stuck", "The evaluation data cannot be read.", "Correct validation.data."),
+    "DataUnreachable": Words(
+        "Retrying",
+        "The evaluation data cannot be reached.",
+        "Check the address and the network.",
+    ),
+    "DataAddressDenied": Words(
+        "Stuck",
+        "The platform does not allow data to be read from this address.",
+        "Give another address in validation.data, or have the platform team allow the host (data.allowedHosts).",
+    ),
+    "DataColumnMissing": Words("Stuck", "The data has no such column.", "Correct validation.data.target."),
+    "DataTooLarge": Words("Stuck", "The evaluation data exceeds the size limit.", "Give a smaller sample."),
+    "ModelTypeMissing": Words("Stuck", "Which metrics apply is not known.", "Set validation.modelType."),
+    "DataEmpty": Words("Stuck", "The data has no rows.", "Give data with rows."),
+    "DataInvalid": Words("Stuck", "The target holds values that are no numbers.", "Clean the data."),
+    "EnvironmentNotReproducible": Words(
+        "Stuck",
+        "The runner image does not satisfy the model's requirements.",
+        "Log the model with versions that the image has, or build the image with the model's.",
+    ),
+    "ModelDoesNotLoad": Words("Stuck", "The model cannot be loaded.", "Read the end of the log in the message."),
+    "PredictionFailed": Words(
+        "Stuck",
+        "The model fails to predict the data.",
+        "Read the end of the log in the message.",
+    ),
+    "ModelCrashed": Words("Stuck", "The model's process died.", "Read the end of the log in the message."),
+    "PredictionsInvalid": Words(
+        "Stuck",
+        "The model's predictions are not one finite value per row.",
+        "Check the model's output on the data.",
+    ),
+    "ChampionPredictionsInvalid": Words(
+        "Stuck",
+        "The champion's predictions are not one finite value per row.",
+        "Check that the data fits the champion too.",
+    ),
+    "ChampionFailed": Words(
+        "Stuck",
+        "The champion could not be scored on this data, so nothing can be compared.",
+        "Check that the data fits the champion too.",
+    ),
+    "ReportMissing": Words(
+        "Retrying",
+        "The Job ended without a report that belongs to it.",
+        "Annotate slipway.dev/retry; report it if it repeats.",
+    ),
+}
