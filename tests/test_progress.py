@@ -1,5 +1,8 @@
 """How long a run of the tests goes on."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.progress import OTHERS, USUAL, Estimate, told
@@ -38,3 +41,9 @@ def test_the_first_seconds_say_nothing_about_the_pace() -> None:
 )
 def test_durations_are_told_as_people_say_them(seconds: float, words: str) -> None:
     assert told(seconds) == words
+
+
+def test_a_run_that_keeps_no_cache_has_it_too(pytestconfig: pytest.Config) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "--collect-only", "-p", "no:cacheprovider", __file__]
+    done = subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
