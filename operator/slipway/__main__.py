@@ -10,6 +10,8 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from . import __version__, logs, settings
 from .adapters.cloudevents import Sender
@@ -42,70 +44,127 @@ from .controller.webhook_secrets import Secrets
 log = logging.getLogger("slipway")
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What all parts stand on."""
+
+    chosen: settings.Settings
+    telemetry: Telemetry
+    cache: Cache
+    lease: Lease
+    cluster: Cluster  # that takes writes while the Lease is held
+    queue: Queue[Key]
+    acts: asyncio.Event  # set once this process is the one that acts
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts that deal with registries, and with those who are told of what has changed."""
+
+    registries: Registries
+    sweeper: Sweeper
+    labeller: Labeller
+    resolver: Resolver
+    keeper: Keeper
+    secrets: Secrets
+    subscriber: Subscriber
+    announcer: Announcer
+
+
 async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     """Run until `stop`; False if the watches broke."""
-    telemetry, cache = Telemetry(), Cache()
-    place, me = (chosen.namespace, chosen.lease), chosen.identity or _nameless()
-    lease = Lease(await Cluster.connect(), place, me, address=chosen.receiver)
-    cluster = await Cluster.connect(lambda: lease.seconds_left)
-    # One worker is kept for what is urgent.
-    queue: Queue[Key] = Queue(time.monotonic, usual_at_once=max(1, chosen.concurrency - 1))
-
-    registries = Registries(
-        cluster, cache, chosen, lambda connection: MLflowRegistry(connection, telemetry.observe_call)
-    )
-    refusals = Refusals()
-    sweeper = Sweeper(cache, registries, queue.wake, telemetry)
-    labeller = Labeller(sweeper, registries, queue.wake, telemetry, may_write=lambda: lease.seconds_left)
-    resolver, keeper = Resolver(registries, queue.wake), Keeper(registries)
-    sweeper.listen(resolver.again)
-    secrets = Secrets(cache, registries)
-    home = Home(chosen.cluster_name, chosen.webhook_url, bool(chosen.webhook_port))
-    subscriber = Subscriber(cache, registries, secrets, home, queue.wake)
-    outside = Outside(registries, sweeper, labeller, resolver)
-    observer = Observer(cluster, cache, outside, refusals, chosen)
-    applier = Applier(cluster, cache, refusals, telemetry)
-    slots = Slots(queues_of(chosen), chosen.validations.max_concurrent, lambda: running_in(cache))
-    acts, announcer = asyncio.Event(), Announcer(chosen.cluster_name, cache, _lines(chosen, telemetry))
-    telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: queue.depths, acts.is_set)))
-    telemetry.frozen.set(bool(chosen.freeze))
-    hands = Hands(labeller.want, keeper.keep, queue.wake, labeller.forget, announcer.changed)
-    watch = Watch(cluster, cache, Wakes(queue.wake, registries.place), telemetry)
-    reconciler = Reconciler(
-        cache, observer, applier, refusals, slots, hands, sweeper.registry, telemetry,
-        serves=lambda namespace: bool(chosen.watch_namespaces) or watch.serves(namespace),
-        notified=subscriber.said,
-    )  # fmt: skip
-    kopf = Kopf(chosen.watch_namespaces, chosen.namespace, watch)
-
+    ground = await _ground(chosen)
+    parts, lease, telemetry = _parts(ground), ground.lease, ground.telemetry
+    watch = Watch(ground.cluster, ground.cache, Wakes(ground.queue.wake, parts.registries.place), telemetry)
+    reconciler, kopf = _reconciler(ground, parts, watch), Kopf(chosen.watch_namespaces, chosen.namespace, watch)
     server = await health.serve(chosen.port, telemetry, *_checks(kopf, watch))
-    receiver = Receiver(secrets.of, Hints(acts.is_set, sweeper.hurry, lambda: lease.leader_address), telemetry)
+    hints = Hints(ground.acts.is_set, parts.sweeper.hurry, lambda: lease.leader_address)
+    receiver = Receiver(parts.secrets.of, hints, telemetry)
     log.info("Slipway %s works in %s, imports in %s", __version__, _where(chosen), chosen.namespace)
-
-    async def act() -> None:
-        log.info("%s acts", lease.me)
-        acts.set()
-        telemetry.leader.set(1)
-        workers = loop.Loop(queue, reconciler, telemetry).run(chosen.concurrency, stop)
-        await asyncio.gather(
-            workers, *(one.run(stop) for one in (sweeper, labeller, resolver, keeper, subscriber, announcer))
-        )
-        telemetry.leader.set(0)
-
     relists = loop.Relists(chosen.watch_namespaces, chosen.namespace, chosen.relist_seconds)
     try:
-        async with _receiving(chosen.webhook_port, receiver, secrets, stop):
-            if lost := await loop.run(watch, kopf, relists, lease, act, stop):
+        async with _receiving(chosen.webhook_port, receiver, parts.secrets, stop):
+            acting = partial(_act, ground, parts, reconciler, stop)
+            if lost := await loop.run(watch, kopf, relists, lease, acting, stop):
                 log.error("%s: this operator ends, since another one may act", lost)
                 os._exit(1)  # at once, whatever still runs or hangs
     finally:
-        await registries.close()
-        await cluster.close()
+        await parts.registries.close()
+        await ground.cluster.close()
         await lease.close()
         await server.cleanup()
     if kopf.failure:
         log.error("the watches broke: %r", kopf.failure)
     return kopf.failure is None
+
+
+async def _ground(chosen: settings.Settings) -> Ground:
+    place, me = (chosen.namespace, chosen.lease), chosen.identity or _nameless()
+    lease = Lease(await Cluster.connect(), place, me, address=chosen.receiver)
+    cluster = await Cluster.connect(lambda: lease.seconds_left)
+    # One worker is kept for what is urgent.
+    queue: Queue[Key] = Queue(time.monotonic, usual_at_once=max(1, chosen.concurrency - 1))
+    return Ground(chosen, Telemetry(), Cache(), lease, cluster, queue, asyncio.Event())
+
+
+def _parts(ground: Ground) -> Parts:
+    chosen, cache, wake, telemetry = ground.chosen, ground.cache, ground.queue.wake, ground.telemetry
+    registries = Registries(
+        ground.cluster, cache, chosen, lambda connection: MLflowRegistry(connection, telemetry.observe_call)
+    )
+    sweeper = Sweeper(cache, registries, wake, telemetry)
+    resolver, secrets = Resolver(registries, wake), Secrets(cache, registries)
+    sweeper.listen(resolver.again)
+    home = Home(chosen.cluster_name, chosen.webhook_url, bool(chosen.webhook_port))
+    return Parts(
+        registries,
+        sweeper,
+        Labeller(sweeper, registries, wake, telemetry, may_write=lambda: ground.lease.seconds_left),
+        resolver,
+        Keeper(registries),
+        secrets,
+        Subscriber(cache, registries, secrets, home, wake),
+        Announcer(chosen.cluster_name, cache, _lines(chosen, telemetry)),
+    )
+
+
+def _reconciler(ground: Ground, parts: Parts, watch: Watch) -> Reconciler:
+    chosen, cache, queue, telemetry = ground.chosen, ground.cache, ground.queue, ground.telemetry
+    refusals = Refusals()
+    slots = Slots(queues_of(chosen), chosen.validations.max_concurrent, lambda: running_in(cache))
+    telemetry.registry.register(Gauges(Known(cache, slots.counts, lambda: queue.depths, ground.acts.is_set)))
+    telemetry.frozen.set(bool(chosen.freeze))
+    labeller = parts.labeller
+    outside = Outside(parts.registries, parts.sweeper, labeller, parts.resolver)
+    return Reconciler(
+        cache,
+        Observer(ground.cluster, cache, outside, refusals, chosen),
+        Applier(ground.cluster, cache, refusals, telemetry),
+        refusals,
+        slots,
+        Hands(labeller.want, parts.keeper.keep, queue.wake, labeller.forget, parts.announcer.changed),
+        parts.sweeper.registry,
+        telemetry,
+        serves=lambda namespace: bool(chosen.watch_namespaces) or watch.serves(namespace),
+        notified=parts.subscriber.said,
+    )
+
+
+async def _act(ground: Ground, parts: Parts, reconciler: Reconciler, stop: asyncio.Event) -> None:
+    """All that only the holder of the Lease does, until `stop`."""
+    log.info("%s acts", ground.lease.me)
+    ground.acts.set()
+    ground.telemetry.leader.set(1)
+    await asyncio.gather(
+        loop.Loop(ground.queue, reconciler, ground.telemetry).run(ground.chosen.concurrency, stop),
+        parts.sweeper.run(stop),
+        parts.labeller.run(stop),
+        parts.resolver.run(stop),
+        parts.keeper.run(stop),
+        parts.subscriber.run(stop),
+        parts.announcer.run(stop),
+    )
+    ground.telemetry.leader.set(0)
 
 
 def _where(chosen: settings.Settings) -> str:
