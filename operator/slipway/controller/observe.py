@@ -28,7 +28,7 @@ from ..api.modelledger import ModelLedger
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
-from ..core import imports, jobs, lifecycle, pods
+from ..core import imports, jobs, lifecycle, pods, recall
 from ..core import ledger as ledgers
 from ..core.discovery import Around, Present
 from ..core.observed import ModelSeen, Record, VersionSeen
@@ -153,7 +153,7 @@ class Observer:
             reached = await self._outside.registries.with_bucket(reached, where)
         if family is None:
             self._outside.resolver.drop(key)
-        believed = ledgers.believed(family) if family else ledgers.EMPTY
+        believed = recall.believed(family) if family else ledgers.EMPTY
         seen = VersionSeen(
             now=self._now(),
             platform=self._platform,
