@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import footprint, labels, promotion, scale
+from bench import footprint, imports, labels, promotion, scale
 from bench.cluster import reader
 from bench.figures import Figure, figure
+from bench.simulation import build
 from bench.world import Sizes
 from dev.demo import install, manifests
 from dev.demo.console import Console
@@ -31,6 +32,8 @@ def main() -> int:
         figures += _scale(options, stamp)
     if options.which in ("labels", "all"):
         figures += _labels(options, stamp)
+    if options.which in ("import", "all"):
+        figures += _imports(options, stamp)
     print()
     for one in figures:
         print(one)
@@ -39,12 +42,17 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("which", nargs="?", choices=("all", "promotion", "scale", "labels"), default="all")
+    parser.add_argument("which", nargs="?", choices=("all", "promotion", "scale", "labels", "import"), default="all")
     parser.add_argument("--promotions", type=int, default=3, help="promotions on each side (default: 3)")
     parser.add_argument("--idle-minutes", type=float, default=10.0, help="how long the operator rests (default: 10)")
     away = labels.Amounts().away_minutes
     text = f"how long the registry is away, for labels (default: {away:g})"
     parser.add_argument("--away-minutes", type=float, default=away, help=text)
+    large = imports.Amounts()
+    text = f"size of the model, for import (default: {large.megabytes})"
+    parser.add_argument("--megabytes", type=int, default=large.megabytes, help=text)
+    text = f"imports on each side (default: {large.rounds})"
+    parser.add_argument("--imports", type=int, default=large.rounds, help=text)
     usual = Sizes()
     for name, text in {
         "models": "models that serve", "versions": "versions of each", "fresh": "new models of a round",
@@ -92,6 +100,15 @@ def _labels(options: argparse.Namespace, stamp: str) -> list[Figure]:
     told = {"when": time.strftime("%Y-%m-%d"), "details": found.details}
     told["figures"] = {one.what: one.told() for one in found.figures}
     _write(f"{stamp}-labels.json", json.dumps(told, indent=2))
+    return found.figures
+
+
+def _imports(options: argparse.Namespace, stamp: str) -> list[Figure]:
+    amounts = imports.Amounts(options.megabytes, options.imports)
+    found = imports.measure(amounts, build("registry"))
+    told = {"when": time.strftime("%Y-%m-%d"), "conditions": imports.conditions(amounts), "details": found.details}
+    told["figures"] = {one.what: one.told() for one in found.figures}
+    _write(f"{stamp}-import.json", json.dumps(told, indent=2))
     return found.figures
 
 

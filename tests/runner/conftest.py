@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slipway.api.tasks import Store
 
-from tests.mlflow_server import free_port, mlflow_server
-from tests.runner.pods import Pod, StoreOnDisk, answers, program, running
+from tests.mlflow_server import mlflow_server
+from tests.runner.pods import Pod, StoreOnDisk, artifact_store, program
 
 __all__ = ["mlflow_server"]
 
@@ -24,15 +23,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreOnDisk]:
     binary = program("registry")
     if not binary.exists():
         pytest.skip(f"{binary} is not there: build the distribution registry")
-    folder, port = tmp_path_factory.mktemp("store"), free_port()
-    config = folder / "config.yml"
-    config.write_text(
-        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\n"
-        f"http: {{addr: '127.0.0.1:{port}'}}\n"
-    )
-    url = f"http://127.0.0.1:{port}"
-    with running([str(binary), "serve", str(config)], folder / "log", lambda: answers(f"{url}/v2/")):
-        yield StoreOnDisk(Store(url=url), folder)
+    with artifact_store(binary, tmp_path_factory.mktemp("store")) as running_store:
+        yield running_store
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,8 @@ from slipway.api.base import Value
 from slipway.api.tasks import DataAccess, Store
 from slipway.runner.pod import Pod as Inside
 
+from tests.mlflow_server import free_port
+
 OPERATOR = Path(__file__).parents[2] / "operator"
 # The last line of each program, with the folders of a test in place of those of a pod.
 START = """
@@ -160,6 +162,19 @@ def answers(url: str) -> bool:
         return requests.get(url, timeout=5).ok
     except requests.RequestException:
         return False
+
+
+@contextlib.contextmanager
+def artifact_store(binary: Path, folder: Path) -> Iterator[StoreOnDisk]:
+    """The CNCF distribution registry, as the chart brings it, with its files in a folder that is there."""
+    config, port = folder / "config.yml", free_port()
+    config.write_text(
+        f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n"
+    )
+    url = f"http://127.0.0.1:{port}"
+    with running([str(binary), "serve", str(config)], folder / "log", lambda: answers(f"{url}/v2/")):
+        yield StoreOnDisk(Store(url=url), folder)
 
 
 Answer = tuple[int, dict[str, str], bytes]

@@ -133,6 +133,16 @@ def test_each_trouble_has_its_reason(
     assert ended.message in ended.stderr
 
 
+def test_what_is_sent_is_told_of_while_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    chunks = [b"a" * 300_000, b"b" * 300_000, b"c" * 100_000, b"d" * 400_000]
+    sent = import_.told("sent to the store", lambda: iter(chunks), every=500_000)()
+    assert (next(sent), next(sent)) == (chunks[0], chunks[1])
+    assert next(sent) == chunks[2]
+    assert capsys.readouterr().err == "0.6 MB sent to the store\n", "while the rest is still to come"
+    assert list(sent) == chunks[3:]
+    assert capsys.readouterr().err == "1.1 MB sent to the store\n"
+
+
 def test_data_that_no_validation_would_take_is_not_imported(
     pod: Pod, logged: Logged, store: StoreOnDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

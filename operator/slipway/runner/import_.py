@@ -2,7 +2,8 @@
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NoReturn, Protocol
 
@@ -13,6 +14,8 @@ from .mlflow_files import MLflow, Remote
 from .outcome import Refused, run, say
 from .pod import THIS_POD, Pod
 from .store import DATA, EXTENSION, MODELS, TITLE, Blob, StoreClient, blob_of, tag
+
+TOLD_BYTES = 500_000_000  # some seconds
 
 
 def import_version(task: ImportTask, pod: Pod) -> ImportResult:
@@ -88,11 +91,26 @@ def _download(place: tuple[Files, str], listed: tuple[Remote, ...], folder: Path
 
 def _push_model(store: StoreClient, folder: Path, files: tuple[tree.File, ...], digest: str) -> None:
     began = time.monotonic()
-    layer = blob_of(lambda: tree.pack(folder, files))
+    layer = blob_of(told("hashed", lambda: tree.pack(folder, files)))
+    layer = replace(layer, chunks=told("sent to the store", lambda: tree.pack(folder, files)))
     notes = {TITLE: "model.tar", "dev.slipway.digest": digest}
     if store.push(MODELS, tag(digest), layer, notes, image=True):
         return say(f"{digest} is in the store already")
     return say(f"pushed {digest}: {layer.size / 1e6:.1f} MB, {time.monotonic() - began:.0f} s")
+
+
+def told(what: str, chunks: Callable[[], Iterator[bytes]], every: int = TOLD_BYTES) -> Callable[[], Iterator[bytes]]:
+    """The same chunks; a line in the log whenever so many bytes more have gone by."""
+
+    def telling() -> Iterator[bytes]:
+        done = 0
+        for chunk in chunks():
+            yield chunk
+            done += len(chunk)
+            if done % every < len(chunk):
+                say(f"{done / 1e6:.1f} MB {what}")
+
+    return telling
 
 
 def _data(mlflow: MLflow, store: StoreClient, task: ImportTask, folder: Path) -> str:
