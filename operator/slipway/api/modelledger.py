@@ -39,6 +39,9 @@ class Release(Value):
     record: Annotated[Short, Field(description="Hash that ends the name of the ControllerRevision with its pods.")]
     inputs: Annotated[Short, Field(description="Hash of the user's settings that this record answers.")] = ""
     since: Annotated[Time, Field(description="When it last got the traffic (RFC 3339).")]
+    origin: Annotated[
+        Short, Field(description="Hash of the registered model that it was read from; empty: not known.")
+    ] = ""
 
 
 class Shift(Value):

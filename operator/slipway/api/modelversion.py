@@ -114,6 +114,14 @@ class Resolved(Value):
     registry: Annotated[
         str, Field(max_length=16, description="Hash of the registry and the registered model that it was read from.")
     ] = ""
+    origin: Annotated[
+        str,
+        Field(
+            max_length=16,
+            description="Hash of the server and of when the registered model was made there: one that was deleted and "
+            "made anew is another one. Empty: not known yet.",
+        ),
+    ] = ""
     source: Annotated[
         str,
         Field(max_length=2048, description="What the registry says of where the files are."),

@@ -114,8 +114,10 @@ def request_of(ledger: ModelLedgerSpec) -> Request | None:
 def refused(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     """It cannot be released as it is: by its pin, or a condition before Released is stuck for what is asked now."""
     number, status = version.spec.version, version.status
-    release = ledger.release(number)
+    release = seen.release(ledger, version)
     if release is not None and number == ledger.champion:
+        return False
+    if release is None and not seen.is_of_now(version):
         return False
     returns = release is not None and is_way_back(ledger, number)  # nothing is asked of it
     if release is not None and version.spec.digest not in (None, release.digest):
@@ -156,7 +158,7 @@ def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersio
     Going back below the champion asks for nothing: the older version was there before. A version above the champion
     comes into Production anew, so gates that were changed meanwhile are asked first.
     """
-    release, back = ledger.release(version.spec.version), is_way_back(ledger, version.spec.version)
+    release, back = seen.release(ledger, version), is_way_back(ledger, version.spec.version)
     if release is not None and back and seen.by_registry:  # whoever may edit a version may not keep it from returning
         return True
     if release is None or version.status.digest not in (None, release.digest):
@@ -176,7 +178,7 @@ def proof_is_kept(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersio
 def waits(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Withheld | None:
     """What a proven version that is asked for waits for, if that is somebody's consent."""
     number = version.spec.version
-    if ledger.release(number) is not None and is_way_back(ledger, number):
+    if seen.release(ledger, version) is not None and is_way_back(ledger, number):
         return None
     if not evidence_holds(seen, ledger, version) and not proof_is_kept(seen, ledger, version):
         return None
@@ -185,7 +187,7 @@ def waits(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wi
 
 def evidence_holds(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
     """The version was validated as it is asked for now, against the champion of now."""
-    return is_validated(version) and is_judged_for_now(seen, ledger, version)
+    return seen.is_of_now(version) and is_validated(version) and is_judged_for_now(seen, ledger, version)
 
 
 def is_judged_for_now(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:

@@ -33,7 +33,7 @@ def resolved(seen: VersionSeen) -> Step:
     if seen.model is None:
         return _without_model(seen)
     if (pinned := pinned_entry(seen)) is not None:
-        return _registered(pinned)
+        return _kept(seen, pinned)
     match seen.entry:
         case Silent(reason, message, retry):
             verdict = unknown if retry else failed
@@ -53,14 +53,33 @@ def pinned_entry(seen: VersionSeen) -> Resolved | None:
     pinned = seen.version.status.resolved
     if pinned is None or seen.model is None or isinstance(seen.registry, Silent) or seen.release is not None:
         return pinned
-    return pinned if pinned.registry in ("", _origin(seen)) else None
+    if seen.family is not None and not seen.family.is_of_now(seen.version):
+        return None
+    return pinned if pinned.registry in ("", _where(seen)) else None
+
+
+def _kept(seen: VersionSeen, pinned: Resolved) -> Step:
+    """What was pinned stays pinned. What serves does so too where the registry has another one under its number."""
+    assert seen.family is not None
+    step = _registered(pinned if pinned.origin else pinned.model_copy(update={"origin": seen.family.origin}))
+    if seen.family.is_of_now(seen.version):
+        return step
+    verdict = replace(step.verdict, message=f"{OF_ANOTHER} {step.verdict.message}")
+    return replace(step, verdict=verdict)
+
+
+OF_ANOTHER = (
+    "The registered model was made anew, or lies on another server: what was released before serves on, and the "
+    "version that has this number now is looked at once another one serves."
+)
 
 
 def _pinned(seen: VersionSeen, entry: Entry) -> Step:
     """What never changes about the version, and where it was read: it counts for that registry and name only."""
     try:
         found = Resolved(
-            registry=_origin(seen),
+            registry=_where(seen),
+            origin=seen.family.origin if seen.family else "",
             source=entry.source,
             location=entry.location,
             model_id=entry.model_id,
@@ -73,7 +92,10 @@ def _pinned(seen: VersionSeen, entry: Entry) -> Step:
     except ValidationError as error:
         wrong = ", ".join(str(one["loc"][0]) for one in error.errors())
         return Step(failed(Reason.ModelInvalid, f"The registry's entry is out of bounds: {wrong}."), again_seconds=60.0)
-    return _registered(found)
+    step = _registered(found)
+    if seen.family is None or seen.family.is_of_now(seen.version):
+        return step
+    return replace(step, remember={**dict.fromkeys(OF_THE_FILES), "resolved": found})
 
 
 def _registered(found: Resolved) -> Step:
@@ -81,7 +103,7 @@ def _registered(found: Resolved) -> Step:
     return Step(passed(Reason.Registered, said), {"resolved": found})
 
 
-def _origin(seen: VersionSeen) -> str:
+def _where(seen: VersionSeen) -> str:
     """Which registered model of which registry the version belongs to now."""
     model, registry = seen.model, seen.registry
     assert model is not None
@@ -116,9 +138,16 @@ def imported(seen: VersionSeen) -> Step:
     before = release.digest if release else None
     if before and pinned not in (None, before):
         return Step(failed(Reason.DigestMismatch, f"{pinned} is pinned, and {before} was released."))
-    if before and seen.version.status.digest in (None, before) and not imports.asked_again(seen):
+    if before and _has_the_files(seen, before) and not imports.asked_again(seen):
         return Step(passed(Reason.Imported, f"{before} was released before."), {"digest": before})
     return imports.decide(seen)
+
+
+def _has_the_files(seen: VersionSeen, released: str) -> bool:
+    """Whether the released files are all that its status may tell of: not so where it tells of a newer version's."""
+    pinned, release = seen.version.status.resolved, seen.release
+    of_another = bool(pinned and release and release.origin and pinned.origin not in ("", release.origin))
+    return seen.version.status.digest in (None, released) or of_another
 
 
 def validated(seen: VersionSeen) -> Step:
@@ -150,6 +179,7 @@ def synced(seen: VersionSeen) -> Step:
     return Step(drift.synced(seen.family, seen.ledger, seen.version))
 
 
+OF_THE_FILES = ("digest", "imported", "validation", "facts", "changes")  # what is known anew with another pin
 QUEUED_SECONDS = 60.0
 MODEL_COMES_SECONDS = 3.0
 Rule = Callable[[VersionSeen], Step]

@@ -115,6 +115,30 @@ class ModelSeen:
         created = self.known.created if self.known else 0
         return naming.short_hash([where, name, created, labels.stage or "", labels.alias or ""])
 
+    @property
+    def origin(self) -> str:
+        """Hash of the registered model as it is there now; "" while nobody knows, and then nothing is another one."""
+        backend = None if isinstance(self.registry, Silent) else self.registry.spec.backend.mlflow
+        if backend is None or self.known is None or not self.known.created:
+            return ""
+        name = self.model.spec.source.name or self.model.metadata.name
+        return naming.short_hash([backend.uri.rstrip("/"), name, self.known.created])
+
+    def is_of_now(self, version: ModelVersion) -> bool:
+        """Whether what is known of the version is about the one that the registry has now under its number."""
+        pinned = version.status.resolved
+        return pinned is None or not self.origin or pinned.origin in ("", self.origin)
+
+    def release(self, ledger: ModelLedgerSpec, version: ModelVersion) -> Release | None:
+        """What was released of the version. What serves is nothing else while it serves; any other release is only of
+        the registered model that it was read from: one that was made anew has other versions under the same numbers.
+        """
+        found, pinned = ledger.release(version.spec.version), version.status.resolved
+        if found is None or found.version == ledger.champion:
+            return found
+        origin = self.origin or (pinned.origin if pinned else "")
+        return found if not origin or found.origin in ("", origin) else None
+
     def stage(self, version: ModelVersion, ledger: ModelLedgerSpec) -> Stage:
         """The stage that a version is asked to be in."""
         if not self.by_registry:
@@ -164,5 +188,7 @@ class VersionSeen:
 
     @property
     def release(self) -> Release | None:
-        """What was released under the version's number."""
-        return self.ledger.release(self.version.spec.version)
+        """What was released of the version."""
+        if self.family is None:
+            return self.ledger.release(self.version.spec.version)
+        return self.family.release(self.ledger, self.version)

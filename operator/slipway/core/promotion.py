@@ -69,7 +69,7 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
     """Versions that would say something else now: of the traffic, or of the registry's labels."""
     found = []
     for version in seen.versions:
-        if _is_asked_otherwise(seen, ledger, version) or _leans_on_what_is_forgotten(ledger, version):
+        if _is_asked_otherwise(seen, ledger, version) or _leans_on_what_is_forgotten(seen, ledger, version):
             found.append(version.metadata.name)
             continue
         judged_anew = version.spec.version == election.target and not election.proven
@@ -109,11 +109,13 @@ def _is_stale(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -
     return is_validated(version) and not is_judged_for_now(seen, ledger, version)
 
 
-def _leans_on_what_is_forgotten(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
-    """Whether its files were said to be there since it was released, and the ledger knows of no release any more."""
+def _leans_on_what_is_forgotten(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    """Whether it was released, or pinned, and that says nothing any more of the version that has its number now."""
+    if version.spec.version != ledger.champion and not seen.is_of_now(version):
+        return True
     imported = version.status.condition("Imported")
     said = imported is not None and imported.status == "True"
-    return said and ledger.release(version.spec.version) is None and bool(imports.wanted_from(version))
+    return said and seen.release(ledger, version) is None and bool(imports.wanted_from(version))
 
 
 def _versions_may_come(seen: ModelSeen) -> float:

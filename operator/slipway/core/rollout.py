@@ -45,8 +45,14 @@ def plan(seen: ModelSeen, believed: ModelLedgerSpec) -> Plan:
     candidate = election.target if not arrived and election.proven else None
     warm, again = _warm(seen, ledger)
     live = [one for one in dict.fromkeys((ledger.champion, candidate, warm)) if one is not None]
-    frozen = set(live) if seen.invalid else {warm, candidate} if election.back else {warm}
-    records = {number: _of(seen, ledger, number, number in frozen) for number in live}
+    fresh = None if election.back else candidate  # it may have the number of what is warm, and is another one then
+    frozen = set(live) if seen.invalid else {warm, candidate} if election.back else {warm} - {fresh}
+    records = {
+        number: _record(seen, None, number)
+        if number == fresh and not seen.invalid
+        else _of(seen, ledger, number, number in frozen)
+        for number in live
+    }
     ledger = _rerecorded(seen, ledger, {number: one for number, one in records.items() if number not in frozen})
     ledger = ledgers.start(ledger, candidate)
     if not seen.invalid:
@@ -170,6 +176,7 @@ def _candidate_release(seen: ModelSeen, number: int) -> Release | None:
         record=record.hash,
         inputs=record.inputs,
         since=ledgers.stamp(seen.now),
+        origin=version.status.resolved.origin if version.status.resolved else "",
     )
 
 
@@ -199,7 +206,12 @@ def _rerecorded(seen: ModelSeen, ledger: ModelLedgerSpec, records: Mapping[int, 
     """The ledger, once a released version runs what other settings ask for, or they turn out to ask for the same."""
     for number, record in records.items():
         release, there = ledger.release(number), seen.pods.get(number)
-        if release is None or record is None or (release.record, release.inputs) == (record.hash, record.inputs):
+        if (
+            release is None
+            or record is None
+            or record.digest != release.digest
+            or (release.record, release.inputs) == (record.hash, record.inputs)
+        ):
             continue
         if record.hash == release.record or (there and there.complete and there.record == record.hash):
             ledger = ledgers.rerecord(ledger, number, record.hash, record.inputs)
