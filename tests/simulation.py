@@ -373,7 +373,7 @@ class Simulation:
             message, log = self._judged(number, tasks.JudgeTask.model_validate(task))
         else:
             message, log = (
-                json.dumps({"digest": _lies_at(number, task["source"]), "sizeBytes": 1, "dataDigest": digest("d")}),
+                json.dumps({"digest": _lies_at(number, task.get("source")), "sizeBytes": 1, "dataDigest": digest("d")}),
                 "",
             )
         self.cluster.logs[name] = log

@@ -26,7 +26,7 @@ STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Produc
 REFUSED = ["Deployment", "ControllerRevision", "Job", "Secret", "PodDisruptionBudget", "Service", "ModelLedger"]
 LABELS = st.sampled_from(["None", "Staging", "Production", "Production", "Archived"])
 MOSTLY = st.sampled_from([True, True, False])  # whether a sweep sees it before the operator acts
-IN_THE_WAY = ("DigestMismatch", "InvalidSpec")
+IN_THE_WAY = ("AdoptionPending", "DigestMismatch", "InvalidSpec")
 SERVING = [
     {},
     {"resources": {"requests": {"cpu": "2"}}},
