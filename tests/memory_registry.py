@@ -49,6 +49,7 @@ class MemoryRegistry:
         self.good_requests = 0
         self.refused: dict[str, AdapterError] = {}
         self.requests = 0
+        self.too_large: frozenset[str] = frozenset()  # models of which more is said than can be read
         self.granted: dict[str, str] | None = None  # levels by model; None: nobody tells
         self.closed = False
         self._ticks = 0
@@ -149,25 +150,31 @@ class MemoryRegistry:
         files |= {"requirements.txt": "file"} if packages else {}
         return bounded(Logged(**said, **packages, files=files, unread=tuple(unread)))
 
-    async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+    async def sweep(
+        self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str] = frozenset()
+    ) -> Sweep:
         """The wanted models, page after page, and what has changed since."""
         found: list[ModelListed] = []
         tops: list[VersionListed] = []
-        names = sorted(self._models)
+        left_out = without | self.too_large
+        names = sorted(self._models.keys() - left_out)
         for start in range(0, max(1, len(names)), PAGE):
             try:
                 self._check()
             except AdapterError as error:
                 if start == 0:
                     raise
-                return Sweep((*found,), (*tops,), watermark=since, counted=start, broken_off=silence(error))
+                return Sweep(
+                    (*found,), (*tops,), watermark=since, counted=start, broken_off=silence(error), left_out=left_out
+                )
             for name in wanted.intersection(names[start : start + PAGE]):
                 aliases = {a: n for n, (_, labels) in self._models[name].items() for a in labels.aliases}
                 found.append(ModelListed(name, self._updated[name, 0], aliases, self._made[name, 0]))
                 newest = {labels.stage: n for n, (_, labels) in sorted(self._models[name].items())}
                 tops += [self._row(name, n) for n in newest.values()]
         labelled = (*(one for one in map(self._labelled, names) if one.stages or one.aliases),)
-        swept = Sweep((*found,), (*tops,), True, labelled, watermark=since, counted=len(names))
+        counted = len(names) + len(left_out)
+        swept = Sweep((*found,), (*tops,), True, labelled, watermark=since, counted=counted, left_out=left_out)
         try:
             self._check()
             rows = sorted((self._row(n, v) for n in names for v in self._models[n]), key=lambda row: -row.updated)
@@ -198,9 +205,11 @@ class MemoryRegistry:
                 if not whole:
                     raise
                 return Sweep(versions=(*found,), whole=frozenset(whole), broken_off=silence(error))
+            if name in self.too_large:
+                continue
             found += [self._row(name, number) for number in self._models.get(name, {})]
             whole.add(name)
-        return Sweep(versions=(*found,), whole=frozenset(whole))
+        return Sweep(versions=(*found,), whole=frozenset(whole), left_out=names & self.too_large)
 
     async def labels(self, name: str, version: int) -> Labels | Absent:
         """The labels as last written."""

@@ -21,6 +21,7 @@ signature:
   inputs: '[{"type": "double", "name": "distance"}]'
 """
 PASSWORD = "correct horse: battery"  # ASCII: MLflow's artifact routes know no other
+LARGE = 50_000  # bytes of one model, where the tests have the bound so low
 NUMBERS = itertools.count(1)
 
 
@@ -51,6 +52,12 @@ class Shelf(Protocol):
     def describe(self, name: str, version: int, text: str) -> None: ...
 
     def description(self, name: str, version: int) -> str: ...
+
+    def swell(self, name: str) -> None:
+        """Somebody sets tags of the model: it is larger than LARGE."""
+
+    def shrink(self, name: str) -> None:
+        """They are gone."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,12 @@ class MemoryShelf:
 
     def description(self, name: str, version: int) -> str:
         return self.registry.descriptions.get((name, version), "")
+
+    def swell(self, name: str) -> None:
+        self.registry.too_large |= {name}
+
+    def shrink(self, name: str) -> None:
+        self.registry.too_large -= {name}
 
 
 @dataclass(frozen=True)
@@ -137,3 +150,9 @@ class MLflowShelf:
     def description(self, name: str, version: int) -> str:
         found = self.server.get("model-versions/get", name=name, version=str(version))["model_version"]
         return str(found.get("description") or "")
+
+    def swell(self, name: str) -> None:
+        self.server.post("registered-models/set-tag", name=name, key="notes", value="x" * LARGE)
+
+    def shrink(self, name: str) -> None:
+        self.server.post("registered-models/set-tag", name=name, key="notes", value="")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from slipway.adapters import mlflow_lists
+from slipway.adapters import mlflow_answers, mlflow_lists
 from slipway.adapters.errors import AdapterError, NotFound, Rejected, Unauthorized, Unreachable
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_answers import Patience
@@ -524,6 +525,49 @@ class TestSweep:
         swept = await registry.sweep(None, frozenset({"m0", "m39"}))
         await registry.close()
         assert [one.name for one in swept.models] == ["m0", "m39"] and swept.counted == 40 and swept.complete
+
+    async def test_a_large_page_is_decoded_beside_the_event_loop(
+        self, odd: Odd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        threads: list[threading.Thread] = []
+        decode = mlflow_answers._parsed
+        monkeypatch.setattr(
+            mlflow_answers, "_parsed", lambda body: (threads.append(threading.current_thread()), decode(body))[1]
+        )
+        rows = [{"name": f"m{number}", "tags": [{"key": "k", "value": "x" * 90_000}]} for number in range(40)]
+        small, large = says(200, "{}"), says(200, json.dumps({"registered_models": rows}))
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            return await (large if "registered-models" in request.path else small)(request)
+
+        odd.answer = answer
+        registry = MLflowRegistry(Connection(odd.uri))
+        swept = await registry.sweep(None, frozenset({"m0", "m39"}))
+        await registry.close()
+        assert [one.name for one in swept.models] == ["m0", "m39"]
+        assert [one is threading.main_thread() for one in threads] == [False, True]
+
+    async def test_a_row_without_a_name_that_is_too_large_is_rejected(
+        self, odd: Odd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mlflow_lists, "PAGE_LIMIT_BYTES", 4096)
+        odd.answer = says(200, '{"registered_models": [{"description": "' + "x" * 5000)
+        registry = odd.registry()
+        with pytest.raises(Rejected, match="more than 4096 bytes when asked to list models"):
+            await registry.sweep(None, frozenset({"m"}))
+        assert [request.query["max_results"] for request in odd.requests][-3:] == ["6", "3", "1"]
+        await registry.close()
+
+    async def test_a_server_that_does_not_leave_it_out_is_not_asked_for_ever(
+        self, odd: Odd, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mlflow_lists, "PAGE_LIMIT_BYTES", 4096)
+        odd.answer = says(200, '{"registered_models": [{"name": "a \\"b", "description": "' + "x" * 5000)
+        registry = odd.registry()
+        with pytest.raises(Rejected, match="more than 4096 bytes"):
+            await registry.sweep(None, frozenset({"m"}))
+        assert odd.requests[-1].query["filter"] == "name NOT IN ('a \"b')"
+        await registry.close()
 
     async def test_pages_without_an_end_are_rejected(self, odd: Odd) -> None:
         odd.answer = says(200, '{"next_page_token": "again"}')

@@ -1,13 +1,15 @@
 """What a sweep of a registry promises: the one in memory and the real MLflow alike."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from slipway.adapters import mlflow_lists
 from slipway.adapters.errors import Unreachable
 from slipway.core.registry import Labels, Write
 from slipway.core.snapshot import Labelled, Snapshot, Watermark
 
-from tests.adapters.registry_shelf import MLMODEL, MemoryShelf, Shelf
+from tests.adapters.registry_shelf import LARGE, MLMODEL, MemoryShelf, MLflowShelf, Shelf
 from tests.memory_registry import MemoryRegistry, Model
 
 STATE = "slipway.dev/test/ml/state"
@@ -175,6 +177,60 @@ async def test_any_legal_name_can_be_read(shelf: Shelf, name: str, odd: str) -> 
     assert (await shelf.registry.versions(frozenset({name}))).whole == {name}
     reader = Reader(shelf, frozenset({name}))
     assert await reader.tick() == {name} and reader.labels(name) == {1: NOTHING_SAID}
+
+
+class TestTooLarge:
+    """One model of which more is said than can be read costs nobody else a sweep."""
+
+    @pytest.fixture
+    def names(self, shelf: Shelf, name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+        """Five models; the bound is so low that a few of them fill a page."""
+        monkeypatch.setattr(mlflow_lists, "PAGE_LIMIT_BYTES", LARGE)
+        model = shelf.log(Model(MLMODEL))
+        names = [f"{name} {letter}" for letter in "abcde"]
+        for one in names:
+            shelf.register(one, model)
+        yield names
+        for one in names:
+            shelf.shrink(one)
+
+    async def test_it_is_left_out_and_all_others_are_read(self, shelf: Shelf, names: list[str]) -> None:
+        reader = Reader(shelf, frozenset(names))
+        await reader.tick()
+        shelf.swell(names[2])
+        others = [one for one in names if one != names[2]]
+        for one in names:
+            await shelf.registry.write(one, Write(1, alias="champion"))
+        swept = await shelf.registry.sweep(reader.watermark, reader.wanted)
+        assert swept.left_out == {names[2]} and swept.complete and swept.listed
+        assert {one.name for one in swept.models} == set(others)
+        for _ in range(3):
+            assert await reader.tick() <= set(others)
+        assert [reader.labels(one)[1].aliases for one in others] == [("champion",)] * 4
+        assert names[2] not in reader.snapshot.absent and set(reader.labels(names[2])) == {1}, "it is not gone"
+
+    async def test_one_that_is_known_as_such_is_not_asked_for_again(self, shelf: Shelf, names: list[str]) -> None:
+        shelf.swell(names[0])
+        swept = await shelf.registry.sweep(None, frozenset(names))
+        assert swept.left_out == {names[0]}
+        shelf.shrink(names[0])
+        again = await shelf.registry.sweep(swept.watermark, frozenset(names), swept.left_out)
+        assert (again.left_out, len(again.models), again.counted) == ({names[0]}, 4, swept.counted)
+        again = await shelf.registry.sweep(swept.watermark, frozenset(names))
+        assert (again.left_out, len(again.models), again.counted) == (frozenset(), 5, swept.counted)
+
+
+async def test_a_version_that_is_too_large_costs_its_own_model_only(
+    mlflow: MLflowShelf, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_lists, "PAGE_LIMIT_BYTES", LARGE)
+    names, model = [f"{name} {letter}" for letter in "abc"], mlflow.log(Model(MLMODEL))
+    for one in (*names, *names):
+        mlflow.register(one, model)
+    mlflow.server.post("model-versions/set-tag", name=names[1], version="1", key="notes", value="x" * LARGE)
+    read = await mlflow.registry.versions(frozenset(names))
+    assert (read.left_out, read.whole) == ({names[1]}, {names[0], names[2]})
+    assert [(one.name, one.version) for one in read.versions] == [(one, n) for one in names[::2] for n in (1, 2)]
 
 
 class TestBrokenOff:

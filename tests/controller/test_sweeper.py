@@ -211,6 +211,41 @@ class TestCost:
         assert labels(world)[1].stage == "Archived"
 
 
+class TestTooLarge:
+    """A model of which the registry says more than can be read is not known, and is said to be so."""
+
+    @pytest.fixture
+    async def world(self, world: World) -> World:
+        """Two models are known; then one becomes too large."""
+        self.other = world.model("other")
+        world.register("other")
+        await world.sweep()
+        world.server.too_large = frozenset({"flights"})
+        assert await world.sweep() == {REGISTRY_KEY, FLIGHTS}
+        return world
+
+    async def test_it_is_not_known_and_not_gone(self, world: World) -> None:
+        for _ in range(3):
+            seen = world.sweeper.model(PLACE, "flights")
+            assert isinstance(seen, Silent) and seen.reason == "ModelTooLarge"
+            assert await world.sweep() == set()
+
+    async def test_the_registry_is_told_its_name_and_answers(self, world: World) -> None:
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and (state.left_out, state.silence, state.models) == (("flights",), None, 2)
+
+    async def test_the_sweeps_of_all_others_go_on(self, world: World) -> None:
+        await world.server.write("other", Write(1, alias="champion"))
+        assert await world.sweep() == {self.other}
+        assert labels(world, "other")[1].aliases == ("champion",)
+
+    async def test_it_is_asked_for_again_when_everything_is(self, world: World) -> None:
+        world.server.too_large = frozenset()
+        assert await world.sweep() == set(), "soon, it is not: each try is many megabytes"
+        assert await world.sweep(600) == {REGISTRY_KEY, FLIGHTS}
+        assert set(labels(world)) == {1, 2}
+
+
 class TestConfirmed:
     async def test_what_was_written_is_seen_at_once(self, world: World) -> None:
         await world.sweep()
@@ -223,8 +258,10 @@ class TestConfirmed:
         class Slow(MemoryRegistry):
             """Somebody writes and confirms while its answer is on the way."""
 
-            async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
-                answer = await super().sweep(since, wanted)
+            async def sweep(
+                self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str] = frozenset()
+            ) -> Sweep:
+                answer = await super().sweep(since, wanted, without)
                 world.sweeper.confirm(PLACE, "flights", 2, Labels("Production", (), {STATE: "Serving"}))
                 return answer
 

@@ -11,6 +11,7 @@ from slipway.core.decision import Apply, Decision, Ref, Refusal
 from slipway.core.observed import ModelSeen
 from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
+from slipway.core.registry import Silent
 
 from tests.core.decided import FLIGHTS, V1, V2, A, champion_after, deployed, deployments, imported, ready_of
 from tests.worlds import (
@@ -281,6 +282,14 @@ def test_a_candidate_that_never_came_up_follows_the_settings_that_were_corrected
     made = deployed(promotion.decide(corrected))
     images = {name: one["spec"]["template"]["spec"]["containers"][0]["image"] for name, one in made.items()}
     assert images == {"flights-v1": "runner:1", "flights-v2": "runner:right"}
+
+
+def test_a_model_of_which_the_registry_says_too_much_serves_on_and_says_so() -> None:
+    seen = model_seen((version(1), version(2, "Staging")), serves(1), (V1,))
+    decision = promotion.decide(replace(seen, labels=Silent("ModelTooLarge", Reason.ModelTooLarge.meaning, False)))
+    said = ready_of(decision)
+    assert (said["status"], said["reason"], champion_after(decision)) == ("False", "ModelTooLarge", 1)
+    assert "In MLflow, remove tags" in said["message"] and decision.labels == ()
 
 
 def test_a_new_model_says_nothing_until_the_versions_applied_with_it_had_time_to_come() -> None:

@@ -1,6 +1,6 @@
 """What a registry's status says: trouble at once, figures rarely."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -51,6 +51,13 @@ def test_a_registry_that_answers_is_ready_and_people_are_told_once() -> None:
     assert (status.version, status.models, status.versions) == ("3.17.2", 7, 70)
     assert (status.last_sweep_time, status.latency_milliseconds) == (STAMP, 250)
     assert after(None, ANSWERS, ANSWERS).events == ()
+
+
+def test_models_that_are_too_large_are_named_and_it_is_ready() -> None:
+    decision = after(ANSWERS, replace(ANSWERS, left_out=tuple(f"m{number}" for number in range(7))))
+    condition = decision.status.condition("Ready")
+    assert condition is not None and condition.status == "True"
+    assert 'too large: "m0", "m1", "m2", "m3", "m4" and 2 more. In MLflow, remove tags' in condition.message
 
 
 def test_figures_alone_are_written_every_ten_minutes() -> None:

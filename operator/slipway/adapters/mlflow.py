@@ -131,9 +131,11 @@ class MLflowRegistry:
         logged = await self._traces.read(where)
         return await asyncio.to_thread(bounded, logged)  # a hostile run has thousands of long entries
 
-    async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+    async def sweep(
+        self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str] = frozenset()
+    ) -> Sweep:
         """What has changed. GET registered-models/search, model-versions/search."""
-        return await self._lists.sweep(since, wanted)
+        return await self._lists.sweep(since, wanted, without)
 
     async def versions(self, names: frozenset[str]) -> Sweep:
         """Every version of the models. GET model-versions/search."""

@@ -17,6 +17,7 @@ from .ports import Connection
 REFUSED_CERTIFICATE = re.compile(r"_ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)")  # as OpenSSL spells alerts
 BUSY = frozenset({408, 429})
 GATEWAY = frozenset({502, 503, 504})
+PART_BYTES = 64 * 1024  # of JSON that is decoded at once
 SHORTEST_SECRET = 4  # replacing a shorter one would spell it out by what is missing
 
 
@@ -41,7 +42,9 @@ class Unknown(Unauthorized):
 
 
 class TooLarge(Rejected):
-    """The answer is larger than what may be read."""
+    """The answer is larger than what may be read; `beginning` is how it begins."""
+
+    beginning: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -89,9 +92,21 @@ class Reply:
 def _parsed(body: bytes) -> Any:
     """JSON, quickly; what only Python takes, such as NaN, slowly."""
     try:
-        return msgspec.json.decode(body)
+        return _in_parts(body)
     except msgspec.DecodeError:
         return json.loads(body)
+
+
+def _in_parts(text: bytes | msgspec.Raw) -> Any:
+    """JSON, a row of a long list at a time: one call of the decoder lets no other thread run until it ends."""
+    view = memoryview(text)
+    match bytes(view[:1]) if len(view) > PART_BYTES else b"":
+        case b"{":
+            members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+            return {key: _in_parts(value) for key, value in members.items()}
+        case b"[":
+            return [_in_parts(value) for value in msgspec.json.decode(text, type=list[msgspec.Raw])]
+    return msgspec.json.decode(text)
 
 
 class Answers:
@@ -101,6 +116,13 @@ class Answers:
         self._connection = connection
         self._patience = patience
         self.where = shown(connection.uri)
+
+    def too_large(self, purpose: str, limit_bytes: int, beginning: bytes) -> TooLarge:
+        """The answer is larger than it may be, and begins so."""
+        said = f"the MLflow at {self.where} answered with more than {limit_bytes} bytes when asked to {purpose}"
+        error = TooLarge(self._hidden(said))
+        error.beginning = beginning
+        return error
 
     def not_mlflow(self, reply: Reply) -> AdapterError:
         """Something else answers at this address."""

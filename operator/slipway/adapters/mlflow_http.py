@@ -16,7 +16,7 @@ from yarl import URL
 
 from .. import __version__
 from .errors import AdapterError, Rejected, Unauthorized, Unreachable
-from .mlflow_answers import Answers, Faltered, Patience, Reply, TooLarge, basic, label
+from .mlflow_answers import Answers, Faltered, Patience, Reply, basic, label
 from .ports import Connection
 
 T = TypeVar("T")
@@ -25,6 +25,8 @@ Observe = Callable[[str, str, float], None]  # operation, result, seconds
 
 API = "api/2.0/mlflow"
 DOCUMENT_LIMIT_BYTES = 8 * 2**20
+LARGE_BYTES = 2**20  # an answer that is decoded beside the event loop
+BEGINNING_BYTES = 4096  # that are kept of an answer that is larger than it may be
 # Shorter than the 5 s after which uvicorn closes an idle connection: a POST never meets one that is closing.
 KEEPALIVE_SECONDS = 2.0
 
@@ -107,7 +109,9 @@ class Client:
         result = "cancelled"
         self._running += 1
         try:
-            value = read(await self._answer(request))
+            reply = await self._answer(request)
+            large = len(reply.body) > LARGE_BYTES
+            value = await asyncio.to_thread(read, reply) if large else read(reply)
             result = "ok"
             return value
         except AdapterError as error:
@@ -162,11 +166,7 @@ class Client:
         async for chunk in response.content.iter_chunked(64 * 1024):
             body += chunk
             if len(body) > request.limit_bytes:
-                raise self._answers.error(
-                    TooLarge,
-                    f"the MLflow at {self.where} answered with more than {request.limit_bytes} bytes "
-                    f"when asked to {request.purpose}",
-                )
+                raise self._answers.too_large(request.purpose, request.limit_bytes, bytes(body[:BEGINNING_BYTES]))
         return bytes(body)
 
     def _open(self) -> aiohttp.ClientSession:

@@ -1,7 +1,12 @@
-"""Reads many models and versions of an MLflow server at once, in pages, and keeps of them what is wanted."""
+"""Reads many models and versions of an MLflow server at once, in pages, and keeps of them what is wanted.
 
+A page that is too large is asked for again with fewer rows. One row that is too large alone is told by its beginning,
+which has the model's name: the list is then read without that model, and everybody else's labels are known.
+"""
+
+import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +28,16 @@ WHOLE_PAGE = 1000
 NAMES_BYTES = 3000  # of one request's filter: servers and proxies take at least 8 KiB of URL
 DESCRIBED = "slipway.dev/described"  # tag: when a version was moved before Slipway described it, and when it did
 PAGE_LIMIT_BYTES = 32 * 2**20
+ROW_NAME = re.compile(rb'\s*\{\s*"\w+"\s*:\s*\[\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")')  # of the first in a list
 Row = dict[str, Any]
+
+
+class _TooLargeAlone(Exception):
+    """What MLflow says of this model, or of one of its versions, is too large to be read."""
+
+    def __init__(self, name: str, error: TooLarge) -> None:
+        super().__init__(name)
+        self.name, self.error = name, error
 
 
 class Lists:
@@ -32,14 +46,52 @@ class Lists:
     def __init__(self, http: Client) -> None:
         self._http = http
 
-    async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+    async def sweep(self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str]) -> Sweep:
         """The wanted models, and their versions that have changed since; what fails after the first page ends it."""
+        while True:
+            try:
+                return await self._sweep(since, wanted, without)
+            except _TooLargeAlone as one:
+                without = _and(without, one)
+
+    async def versions(self, names: frozenset[str]) -> Sweep:
+        """Every version of the models; what fails after the first page ends it, and its models are not whole."""
+        found: list[VersionListed] = []
+        whole: set[str] = set()
+        left_out: frozenset[str] = frozenset()
+        try:
+            for batch in _batches(names):
+                rows, without = await self._versions(batch)
+                found += rows
+                left_out |= without
+                if len({(one.name, one.version) for one in rows}) == len(rows):
+                    whole |= set(batch) - without  # otherwise something was written between two pages
+        except AdapterError as error:
+            if not whole:
+                raise
+            return Sweep((), (*found,), whole=frozenset(whole), broken_off=silence(error), left_out=left_out)
+        return Sweep(versions=(*found,), whole=frozenset(whole), left_out=left_out)
+
+    async def _versions(self, batch: list[str]) -> tuple[list[VersionListed], frozenset[str]]:
+        """Every version of a few models, and the models that had to be left out."""
+        without: frozenset[str] = frozenset()
+        while names := [name for name in batch if name not in without]:
+            purpose = f'list the versions of "{names[0]}"' + (" and other models" if len(names) > 1 else "")
+            where = f"name {_in(names)}"
+            query = _Query(WHOLE, purpose, ("name ASC", "version_number ASC"), where)
+            try:
+                return [row async for page in self._pages(query, WHOLE_PAGE) for row in _versions(page)], without
+            except _TooLargeAlone as one:
+                without = _and(without, one)
+        return [], without
+
+    async def _sweep(self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str]) -> Sweep:
         found: dict[str, ModelListed] = {}
         tops: list[VersionListed] = []
         labelled: list[Labelled] = []
-        counted = 0
+        counted, others = 0, _all_but(without)
         try:
-            async for page in self._pages(_Query(MODELS, "list models", ("name ASC",)), MODELS_PAGE):
+            async for page in self._pages(_Query(MODELS, "list models", ("name ASC",), others), MODELS_PAGE):
                 counted += len(page)
                 for row in page:
                     if (labels := _labelled(row)) is not None:
@@ -50,43 +102,24 @@ class Lists:
         except AdapterError as error:
             if not counted:
                 raise
-            return Sweep((*found.values(),), (*tops,), watermark=since, counted=counted, broken_off=silence(error))
-        swept = Sweep((*found.values(),), (*tops,), True, (*labelled,), watermark=since, counted=counted)
+            swept = Sweep((*found.values(),), (*tops,), watermark=since, counted=counted, left_out=without)
+            return replace(swept, broken_off=silence(error))
+        swept = Sweep((*found.values(),), (*tops,), True, (*labelled,), watermark=since, left_out=without)
+        swept = replace(swept, counted=counted + len(without))
         try:
-            return await self._changed(swept, since, wanted)
+            return await self._changed(swept, since, wanted, others)
         except AdapterError as error:
             return replace(swept, broken_off=silence(error))
 
-    async def versions(self, names: frozenset[str]) -> Sweep:
-        """Every version of the models; what fails after the first page ends it, and its models are not whole."""
-        found: list[VersionListed] = []
-        whole: set[str] = set()
-        try:
-            for batch in _batches(names):
-                of_batch: list[VersionListed] = []
-                purpose = f'list the versions of "{batch[0]}"' + (" and other models" if len(batch) > 1 else "")
-                where = f"name IN ({', '.join(map(_quoted, batch))})"
-                query = _Query(WHOLE, purpose, ("name ASC", "version_number ASC"), where)
-                async for page in self._pages(query, WHOLE_PAGE):
-                    of_batch += _versions(page)
-                found += of_batch
-                if len({(one.name, one.version) for one in of_batch}) == len(of_batch):
-                    whole |= set(batch)  # otherwise something was written between two pages, and a row may be missing
-        except AdapterError as error:
-            if not whole:
-                raise
-            return Sweep(versions=(*found,), whole=frozenset(whole), broken_off=silence(error))
-        return Sweep(versions=(*found,), whole=frozenset(whole))
-
-    async def _changed(self, swept: Sweep, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+    async def _changed(self, swept: Sweep, since: Watermark | None, wanted: frozenset[str], where: str) -> Sweep:
         """The sweep with the versions that changed last: a page, and a larger one where that does not reach back."""
-        query = _Query(VERSIONS, "list the newest versions", order_by=("last_updated_timestamp DESC",))
-        rows, token = await self._page(query, NEWEST_PAGE)
+        query = _Query(VERSIONS, "list the newest versions", ("last_updated_timestamp DESC",), where)
+        rows, token, _ = await self._page(query, NEWEST_PAGE)
         newest = list(_versions(rows))
         changed = newest
         gap = since is not None and bool(token) and not since.reached(newest)
         if gap and since is not None:
-            rows, token = await self._page(query, CHANGED_PAGE, token)
+            rows, token, _ = await self._page(query, CHANGED_PAGE, token)
             changed = [*newest, *_versions(rows)]
             gap = bool(token) and not since.reached(changed)
         return replace(
@@ -97,26 +130,29 @@ class Lists:
         )
 
     async def _pages(self, query: "_Query", size: int) -> AsyncIterator[list[Row]]:
-        token, pages = "", Pages(self._http.where)
+        token, pages, fits = "", Pages(self._http.where), size
         while True:
-            rows, following = await self._page(query, size, token)
-            token = pages.next(following)
+            rows, following, fits = await self._page(query, fits, token)
+            token, fits = pages.next(following), min(size, 2 * fits)
             yield rows
             if not token:
                 return
 
-    async def _page(self, query: "_Query", size: int, token: str = "") -> tuple[list[Row], str]:
-        """The rows of a page, and what asks for the next one; fewer rows where so many would be too large."""
+    async def _page(self, query: "_Query", size: int, token: str = "") -> tuple[list[Row], str, int]:
+        """The rows of a page, what asks for the next one, and how many were asked for: fewer where they are large."""
         while True:
             try:
                 answer = await self._http.document(query.request(size, token))
-            except TooLarge:  # tags may hold 100,000 characters each
-                if size == 1:
+            except TooLarge as error:  # tags may hold 100,000 characters each
+                if size > 1:
+                    size //= 2
+                elif name := ROW_NAME.match(error.beginning):
+                    raise _TooLargeAlone(json.loads(name[1]), error) from None
+                else:
                     raise
-                size = max(1, size // 8)
                 continue
             member = answer.get("registered_models" if query.operation == MODELS else "model_versions")
-            return list(records(member)), str(answer.get("next_page_token") or "")
+            return list(records(member)), str(answer.get("next_page_token") or ""), size
 
 
 @dataclass(frozen=True)
@@ -174,6 +210,19 @@ def moved_at(facts: Mapping[str, object]) -> int:
     return 0 if updated == _integer(facts.get("creation_timestamp")) else updated
 
 
+def _and(without: frozenset[str], one: _TooLargeAlone) -> frozenset[str]:
+    """The models that are left out, and this one; as before, all of it is too large where a URL cannot name them."""
+    more = without | {one.name}
+    if one.name in without or len(list(_batches(more))) > 1:
+        raise one.error
+    return more
+
+
+def _all_but(names: frozenset[str]) -> str:
+    """The filter of a list without these models."""
+    return f"name NOT {_in(names)}" if names else ""
+
+
 def _batches(names: frozenset[str]) -> Iterator[list[str]]:
     """The names, in lists that a URL can carry."""
     batch: list[str] = []
@@ -187,6 +236,11 @@ def _batches(names: frozenset[str]) -> Iterator[list[str]]:
         size += length
     if batch:
         yield batch
+
+
+def _in(names: Iterable[str]) -> str:
+    """A list in MLflow's filters; only there, a literal may hold what `_quoted` makes of quotes."""
+    return f"IN ({', '.join(map(_quoted, sorted(names)))})"
 
 
 def _quoted(name: str) -> str:

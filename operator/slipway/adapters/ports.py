@@ -47,10 +47,13 @@ class Registry(Protocol):
         """How a version was made, as far as the registry lets it be read; never more than a status has room for."""
         ...
 
-    async def sweep(self, since: Watermark | None, wanted: frozenset[str]) -> Sweep:
+    async def sweep(
+        self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str] = frozenset()
+    ) -> Sweep:
         """Aliases of the wanted models, and their versions that have changed since; None: only how far it has come.
 
-        Which models have labels at all, wanted or not.
+        Which models have labels at all, wanted or not. Models of which so much is said that it cannot be read are
+        left out, and those that the caller knows as such (`without`) are not asked for.
 
         Costs the pages of one search and at most two requests more. What fails after the first page breaks it off.
         """

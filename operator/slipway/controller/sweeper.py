@@ -68,6 +68,8 @@ class Sweeper:
         if swept is None or swept.state is None:
             self._asked.set()
             return None
+        if name in swept.left_out:
+            return Silent(Reason.ModelTooLarge, Reason.ModelTooLarge.meaning, False)
         labels = swept.snapshot.labels(name)
         if labels is not None:
             created = swept.snapshot.models[name].created
@@ -206,6 +208,7 @@ class Sweeper:
             latency_seconds=took_seconds,
             found=swept.found,
             rights=swept.rights,
+            left_out=tuple(sorted(swept.left_out)),
         )
         reason, was = silent and silent.reason, before and before.silence and before.silence.reason
         turned = before is None or reason != was
@@ -213,7 +216,7 @@ class Sweeper:
             swept.answers_since = swept_at
         if turned:  # what was swept before is not taken back by silence; what was not, was told the reason
             swept.changed |= {name for name in wanted if silent is not None and swept.snapshot.labels(name) is None}
-        asks = turned or before is None or (before.found, before.rights) != (swept.found, swept.rights)
+        asks = turned or before is None or _told_by(before) != _told_by(swept.state)
         if asks or swept.whole_at >= self._clock() - took_seconds:  # the rare reading is the beat of the status
             self._wake(Key("registry", *registry))
         for name in swept.changed:
@@ -268,6 +271,11 @@ class Sweeper:
             model = self._cache.get(MODEL, version.namespace, version.model)
             if model and self._registries.place(model) == registry:
                 yield Key("version", version.namespace, version.name)
+
+
+def _told_by(state: RegistryState) -> object:
+    """What a ModelRegistry's status is to tell at once."""
+    return state.found, state.rights, state.left_out
 
 
 def _registered(model: Object) -> str:

@@ -39,6 +39,7 @@ class Swept:
     watermark: Watermark | None = None
     whole_at: float = float("-inf")
     gap: bool = False
+    left_out: frozenset[str] = frozenset()  # models of which the registry says more than can be read
     counted: int = 0
     found: tuple[str, ...] | None = None  # what discovery is about; None: not known for the ModelRegistry as it is
     version: str | None = None
@@ -58,7 +59,7 @@ class Swept:
         uri = resource.spec.backend.mlflow.uri if resource.spec.backend.mlflow else ""
         if self.uri != uri:
             self.uri, self.snapshot, self.watermark, self.version = uri, Snapshot(), None, None
-            self.whole_at, self.rights, self.rights_of = float("-inf"), None, None
+            self.whole_at, self.rights, self.rights_of, self.left_out = float("-inf"), None, None, frozenset()
         before, self.generation = self.generation, resource.metadata.generation
         if before != self.generation:
             self.found = None
@@ -117,26 +118,40 @@ class Swept:
     async def read(self, client: Registry, resource: ModelRegistry, names: frozenset[str], now: float) -> Silent | None:
         """Read what has changed, and whole what needs it; why it broke off, if it did."""
         self.confirmed.clear()
-        swept = await client.sweep(self.watermark, names)
+        # What was left out may be smaller by the time that everything is read anew.
+        without = frozenset() if self._reads_every(now) else self.left_out
+        swept = await client.sweep(self.watermark, names, without)
+        self._leave_out(self.left_out | swept.left_out)
         self.watermark, self.counted, self.gap = swept.watermark, swept.counted, self.gap or swept.gap
         self.merge(swept, names)
         if swept.listed:
             self.found = discovery.found(resource, swept.labelled)
         if swept.broken_off is not None:
             return swept.broken_off
-        every = now - self.whole_at >= (GAP_SECONDS if self.gap else WHOLE_SECONDS)
-        unread = frozenset(self.snapshot.models) if every else self.snapshot.unread
+        every = self._reads_every(now)
+        unread = (frozenset(self.snapshot.models) if every else self.snapshot.unread) - swept.left_out
+        left_out = swept.left_out
         if unread:
             self.confirmed.clear()
             read = await client.versions(unread)
             self.merge(read, names)
+            left_out |= read.left_out
             if read.broken_off is not None:
+                self._leave_out(self.left_out | left_out)
                 return read.broken_off
+        self._leave_out(left_out)
         if every or self.version is None:
             self.version = await client.server_version()
         if every:
             self.whole_at, self.gap = now, False
         return None
+
+    def _reads_every(self, now: float) -> bool:
+        return now - self.whole_at >= (GAP_SECONDS if self.gap else WHOLE_SECONDS)
+
+    def _leave_out(self, names: frozenset[str]) -> None:
+        self.changed |= names ^ self.left_out
+        self.left_out = names
 
 
 def _is_due(doubt: Doubt, now: float) -> bool:

@@ -121,3 +121,4 @@ class RegistryState:
     latency_seconds: float = 0.0  # how long the last sweep took
     found: tuple[str, ...] | None = None  # registered models that discovery is about; None: nobody knows
     rights: Rights | None = None  # None: it does not say
+    left_out: tuple[str, ...] = ()  # registered models of which it says more than can be read

@@ -77,6 +77,7 @@ class Sweep:
     watermark: Watermark | None = None
     gap: bool = False  # more has changed than was read: only a whole read finds it
     broken_off: Silent | None = None  # why it ended early
+    left_out: frozenset[str] = frozenset()  # models of which nothing is told: what is said of one is too large
 
     @property
     def complete(self) -> bool:
@@ -119,7 +120,7 @@ class Snapshot:
         for name in (rows.keys() | sweep.whole) & models.keys():
             models[name] = _read(models[name], rows.get(name, []), name in sweep.whole)
         if sweep.listed:
-            for name in wanted - {one.name for one in sweep.models}:
+            for name in wanted - {one.name for one in sweep.models} - sweep.left_out:
                 known = models.get(name)
                 if known is None or known.unlisted:
                     models.pop(name, None)

@@ -87,8 +87,8 @@ def _ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
         return failed(Reason.InvalidSpec, unreadable(seen))
     if conflict := conflict_of(seen, ledger):
         return failed(Reason.LabelsConflict, conflict)
-    if isinstance(seen.registry, Silent) and seen.registry.reason not in (Reason.RegistryUnreachable, Reason.Suspended):
-        return failed(reason_named(seen.registry.reason), seen.registry.message)
+    if silent := _unreadable_registry(seen):
+        return failed(reason_named(silent.reason), silent.message)
     if plan.candidate is not None:
         return progress(seen, ledger, plan.candidate)
     if (why := consent.forbidden(seen)) and (champion is None or request_of(ledger)):
@@ -98,6 +98,15 @@ def _ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
     note = _hold_note(ledger)
     serves = passed(Reason.Serving, f"Version {champion} serves{pods_described(seen.pods.get(champion))}{note}")
     return silence(seen, champion) or _refused(seen, f" {serves.message}") or serves
+
+
+def _unreadable_registry(seen: ModelSeen) -> Silent | None:
+    """Why nobody can read the model's labels until somebody changes something."""
+    if isinstance(seen.registry, Silent):
+        return None if seen.registry.reason in (Reason.RegistryUnreachable, Reason.Suspended) else seen.registry
+    if isinstance(seen.labels, Silent) and seen.labels.reason == Reason.ModelTooLarge:
+        return seen.labels
+    return None
 
 
 def _adopted_ready(seen: ModelSeen, ledger: ModelLedgerSpec) -> Verdict | None:

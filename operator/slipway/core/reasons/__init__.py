@@ -110,6 +110,7 @@ class Reason(StrEnum):
     RegistryUnauthorized = auto()
     PermissionsMissing = auto()
     RegistryRejected = auto()
+    ModelTooLarge = auto()
     SecretNotFound = auto()
     TokenUnusable = auto()
     ModelMissing = auto()

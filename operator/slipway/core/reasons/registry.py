@@ -94,6 +94,11 @@ WORDS = {
         "Have an administrator of the MLflow server grant what the message names.",
     ),
     "RegistryRejected": Words("Stuck", "The registry refuses the request.", "Read the message: it is the registry's."),
+    "ModelTooLarge": Words(
+        "Stuck",
+        "The registry says more of the model than can be read (32 MiB): its labels are not known.",
+        "In MLflow, remove tags and descriptions of the model and its versions; it is read again within ten minutes.",
+    ),
     "SecretNotFound": Words(
         "Stuck",
         "The credential that the ModelRegistry names cannot be read.",
