@@ -168,10 +168,8 @@ class MemoryRegistry:
                     (*found,), (*tops,), watermark=since, counted=start, broken_off=silence(error), left_out=left_out
                 )
             for name in wanted.intersection(names[start : start + PAGE]):
-                aliases = {a: n for n, (_, labels) in self._models[name].items() for a in labels.aliases}
-                found.append(ModelListed(name, self._updated[name, 0], aliases, self._made[name, 0]))
-                newest = {labels.stage: n for n, (_, labels) in sorted(self._models[name].items())}
-                tops += [self._row(name, n) for n in newest.values()]
+                found.append(self._model_row(name))
+                tops += self._tops(name)
         labelled = (*(one for one in map(self._labelled, names) if one.stages or one.aliases),)
         counted = len(names) + len(left_out)
         swept = Sweep((*found,), (*tops,), True, labelled, watermark=since, counted=counted, left_out=left_out)
@@ -188,6 +186,23 @@ class MemoryRegistry:
         watermark = Watermark(frozenset(row.mark for row in rows[:PAGE]))
         changed = tuple(row for row in page if row.name in wanted)
         return replace(swept, versions=(*tops, *changed), watermark=watermark, gap=gap)
+
+    async def model(self, name: str) -> Sweep:
+        """Its aliases, and the highest version of each stage."""
+        self._check()
+        if name not in self._models:
+            raise NotFound(f'the model "{name}" is not registered in memory')
+        if name in self.too_large:
+            raise Rejected(f'too much is said of the model "{name}"')
+        return Sweep((self._model_row(name),), (*self._tops(name),))
+
+    def _model_row(self, name: str) -> ModelListed:
+        aliases = {a: n for n, (_, labels) in self._models[name].items() for a in labels.aliases}
+        return ModelListed(name, self._updated[name, 0], aliases, self._made[name, 0])
+
+    def _tops(self, name: str) -> list[VersionListed]:
+        newest = {labels.stage: n for n, (_, labels) in sorted(self._models[name].items())}
+        return [self._row(name, n) for n in newest.values()]
 
     def _labelled(self, name: str) -> Labelled:
         every = [labels for _, labels in self._models[name].values()]

@@ -78,7 +78,7 @@ async def operate(chosen: settings.Settings, stop: asyncio.Event) -> bool:
     watch = Watch(ground.cluster, ground.cache, Wakes(ground.queue.wake, parts.registries.place), telemetry)
     reconciler, kopf = _reconciler(ground, parts, watch), Kopf(chosen.watch_namespaces, chosen.namespace, watch)
     server = await health.serve(chosen.port, telemetry, *_checks(kopf, watch))
-    hints = Hints(ground.acts.is_set, parts.sweeper.hurry, lambda: lease.leader_address)
+    hints = Hints(ground.acts.is_set, parts.sweeper.heed, lambda: lease.leader_address)
     receiver = Receiver(parts.secrets.of, hints, telemetry)
     log.info("Slipway %s works in %s, imports in %s", __version__, _where(chosen), chosen.namespace)
     relists = loop.Relists(chosen.watch_namespaces, chosen.namespace, chosen.relist_seconds)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from slipway.adapters import mlflow_lists
-from slipway.adapters.errors import Unreachable
+from slipway.adapters.errors import NotFound, Unreachable
 from slipway.core.registry import Labels, Write
 from slipway.core.snapshot import Labelled, Snapshot, Watermark
 
@@ -177,6 +177,20 @@ async def test_any_legal_name_can_be_read(shelf: Shelf, name: str, odd: str) -> 
     assert (await shelf.registry.versions(frozenset({name}))).whole == {name}
     reader = Reader(shelf, frozenset({name}))
     assert await reader.tick() == {name} and reader.labels(name) == {1: NOTHING_SAID}
+
+
+async def test_one_model_by_itself_is_told_as_in_the_list(reader: Reader, name: str) -> None:
+    await reader.shelf.registry.write(name, Write(2, "Production", alias="champion", tags={STATE: "Serving"}))
+    one = await reader.shelf.registry.model(name)
+    swept = await reader.shelf.registry.sweep(None, reader.wanted)
+    assert one.models == swept.models and set(map(str, one.versions)) <= set(map(str, swept.versions))
+    assert {row.version for row in one.versions} == {2, 3}, "the highest of each stage"
+    assert not one.listed and not one.whole, "what it does not tell is not gone"
+
+
+async def test_a_model_that_is_not_there_is_not_found(shelf: Shelf, name: str) -> None:
+    with pytest.raises(NotFound):
+        await shelf.registry.model(name)
 
 
 class TestTooLarge:

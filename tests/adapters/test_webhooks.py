@@ -105,7 +105,7 @@ async def test_a_moved_alias_wakes_its_model_long_before_the_next_sweep(hooked: 
     stop = asyncio.Event()
     running = asyncio.create_task(world.sweeper.run(stop))
     await world.until_woken(FLIGHTS)
-    hooked.listening.hurry = world.sweeper.hurry
+    hooked.listening.heed = world.sweeper.heed
     await hooked.registry.subscribe(hooked.wanted)
     world.now += 3600  # as long as the registry waits by itself
     world.woken.clear()

@@ -25,7 +25,8 @@ class Listening:
     now: float = NOW
     hurried: list[tuple[str, str]] = field(default_factory=list)
     came: asyncio.Event = field(default_factory=asyncio.Event)
-    hurry: Callable[[tuple[str, str]], None] = lambda _: None
+    heed: Callable[[tuple[str, str], str], None] = lambda _, __: None
+    named: list[str] = field(default_factory=list)
     port: int = field(default_factory=free_port)
     telemetry: Telemetry = field(default_factory=Telemetry)
 
@@ -34,10 +35,11 @@ class Listening:
         secrets = {PLACE: SECRET}
         return Receiver(lambda place: secrets.get(place, ""), hints, self.telemetry, lambda: self.now, lambda: self.now)
 
-    def _take(self, place: tuple[str, str]) -> None:
+    def _take(self, place: tuple[str, str], name: str) -> None:
         self.hurried.append(place)
+        self.named.append(name)
         self.came.set()
-        self.hurry(place)
+        self.heed(place, name)
 
     def count(self, result: str) -> float:
         """Deliveries that ended so."""

@@ -8,7 +8,7 @@ import pytest
 from slipway.controller.receiver import BODY_BYTES, CONNECTIONS, FORWARDED, Rate
 from slipway.core.deliveries import SIGNATURE, TIMESTAMP, WINDOW_SECONDS
 
-from tests.controller.receiver_world import NOW, NUMBER, PLACE, Listening, Request
+from tests.controller.receiver_world import BODY, NOW, NUMBER, PLACE, Listening, Request
 from tests.mlflow_server import free_port
 
 
@@ -24,7 +24,7 @@ class Case:
 
 CASES = [
     Case("signed with the secret, now", Request(), 204, "taken"),
-    Case("nothing in it is read", Request(body=b"not JSON"), 204, "taken"),
+    Case("nothing in it has to be read", Request(body=b"not JSON"), 204, "taken"),
     Case("as large as a delivery may be", Request(body=b"x" * BODY_BYTES), 204, "taken"),
     Case("signed with another secret", Request(secret="a secret of somebody else"), 401, "forged"),
     Case("a signature of nothing", Request(signature="v1," + "A" * 43 + "="), 401, "forged"),
@@ -68,6 +68,23 @@ async def test_what_is_taken_and_what_is_not(one: Listening, case: Case) -> None
     assert await one.send(case.request) == case.status, case.because
     assert one.count(case.result) == 1
     assert one.hurried == ([PLACE] if case.status == 204 else [])
+
+
+@pytest.mark.parametrize(
+    ("because", "body", "name"),
+    [
+        ("an alias", BODY, "flights"),
+        ("a model", b'{"entity": "registered_model", "data": {"name": "Fl\u00fcge"}}', "Fl\u00fcge"),
+        ("the one on trial", b'{"data": {}}', ""),
+        ("no JSON", b"flights", ""),
+        ("no object", b'["data"]', ""),
+        ("no name", b'{"data": {"name": ["flights"]}}', ""),
+        ("no end", b"[" * 60_000, ""),
+    ],
+)
+async def test_which_model_a_delivery_names(one: Listening, because: str, body: bytes, name: str) -> None:
+    assert await one.send(Request(body=body)) == 204, because
+    assert one.named == [name]
 
 
 async def test_what_came_before_is_answered_and_does_nothing(one: Listening) -> None:
@@ -155,6 +172,7 @@ class TestStandby:
         standby, acting = two
         assert await standby.send(Request()) == 204
         assert (standby.hurried, acting.hurried) == ([], [PLACE])
+        assert acting.named == ["flights"], "which model it is about, too"
         assert standby.count("passed-on") == 1 and acting.count("taken") == 1
         assert await standby.send(Request()) == 204 and acting.hurried == [PLACE]
 

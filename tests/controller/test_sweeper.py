@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 from slipway.adapters.cluster import REGISTRY
-from slipway.adapters.errors import Unauthorized, Unreachable
-from slipway.controller.swept import GRACE_SECONDS
+from slipway.adapters.errors import AdapterError, Unauthorized, Unreachable
+from slipway.controller.queue import Key
+from slipway.controller.swept import GRACE_SECONDS, HINTS
 from slipway.core.registry import Absent, Labels, RegistryModel, RegistryState, Silent, Write
 from slipway.core.snapshot import Sweep, Watermark
 
@@ -244,6 +245,182 @@ class TestTooLarge:
         assert await world.sweep() == set(), "soon, it is not: each try is many megabytes"
         assert await world.sweep(600) == {REGISTRY_KEY, FLIGHTS}
         assert set(labels(world)) == {1, 2}
+
+
+class TestHint:
+    """A webhook names a model: that one is read, and whom it concerns is woken; the rest is for the sweeps."""
+
+    @pytest.fixture
+    async def world(self, world: World) -> World:
+        """Two models are known."""
+        self.other = world.model("other")
+        world.register("other")
+        await world.sweep()
+        world.server.requests = 0
+        return world
+
+    async def look(self, world: World, *names: str) -> set[Key]:
+        """Whom the hints wake, without a sweep."""
+        world.woken.clear()
+        for name in names:
+            world.sweeper.heed(PLACE, name)
+        await world.sweeper.look(PLACE)
+        return set(world.woken)
+
+    def is_due(self, world: World) -> bool:
+        """Whether a sweep is."""
+        return world.sweeper._swept[PLACE].hurry.is_set()
+
+    async def test_one_request_wakes_the_models_that_it_is_about(self, world: World) -> None:
+        elsewhere = world.model("copy", "team", name="flights")
+        await world.sweep()
+        await world.server.write("flights", Write(1, alias="champion"))
+        await world.server.write("other", Write(1, alias="champion"))
+        world.server.requests = 0
+        assert await self.look(world, "flights") == {FLIGHTS, elsewhere}
+        assert labels(world)[1].aliases == ("champion",)
+        assert labels(world, "other")[1].aliases == (), "nobody has named it"
+        assert (world.server.requests, self.is_due(world)) == (1, False)
+
+    async def test_a_new_version_and_its_alias_are_seen(self, world: World) -> None:
+        world.register()
+        await world.server.write("flights", Write(3, alias="champion"))
+        assert await self.look(world, "flights") == {FLIGHTS}
+        assert labels(world)[3].aliases == ("champion",) and not self.is_due(world)
+
+    async def test_a_hint_about_nothing_new_wakes_nobody(self, world: World) -> None:
+        assert await self.look(world, "flights") == set() and not self.is_due(world)
+
+    async def test_however_often_a_model_is_named_it_is_read_once(self, world: World) -> None:
+        await self.look(world, *["flights"] * 100)
+        assert world.server.requests == 1
+
+    async def test_the_next_sweep_finds_nothing_new(self, world: World) -> None:
+        await world.server.write("flights", Write(1, alias="champion"))
+        await self.look(world, "flights")
+        assert await world.sweep() == set()
+
+    async def test_what_was_read_is_as_new_as_the_reading(self, world: World) -> None:
+        def read_at(name: str) -> str:
+            seen = world.sweeper.model(PLACE, name)
+            assert isinstance(seen, RegistryModel)
+            return seen.read_at
+
+        world.now += 7
+        await self.look(world, "flights")
+        assert (read_at("flights"), read_at("other")) == ("2026-03-06T17:00:37Z", "2026-03-06T17:00:30Z")
+
+    @pytest.mark.parametrize("name", ["", "of nobody", "later"])
+    async def test_a_model_that_is_not_known_is_for_a_sweep(self, world: World, name: str) -> None:
+        world.model("later")
+        await self.look(world, name)
+        assert (world.server.requests, self.is_due(world)) == (0, True)
+
+    async def test_many_at_once_are_for_a_sweep(self, world: World) -> None:
+        names = [f"m{number}" for number in range(HINTS + 1)]
+        for name in names:
+            world.model(name)
+            world.register(name)
+        await world.sweep()
+        world.server.requests = 0
+        await self.look(world, *names[1:])
+        assert (world.server.requests, self.is_due(world)) == (HINTS, False)
+        await self.look(world, *names)
+        assert (world.server.requests, self.is_due(world)) == (HINTS, True)
+
+    async def test_what_is_gone_is_believed_to_sweeps_alone(self, world: World) -> None:
+        world.server.delete("flights", 2)
+        assert await self.look(world, "flights") == set() and set(labels(world)) == {1, 2}
+        assert self.is_due(world)
+        world.server.delete_model("other")
+        assert await self.look(world, "other") == set() and set(labels(world, "other")) == {1}
+
+    async def test_an_alias_of_a_version_that_nobody_has_listed_is_for_a_sweep(self, world: World) -> None:
+        world.register(count=2)
+        await world.server.write("flights", Write(3, alias="champion"))  # its row has the fourth only
+        await self.look(world, "flights")
+        assert self.is_due(world)
+        await world.sweep()
+        assert labels(world)[3].aliases == ("champion",)
+
+    @pytest.mark.parametrize("trouble", [Unreachable("no answer"), Unauthorized("may not read it")])
+    async def test_no_answer_takes_nothing_back_and_is_for_a_sweep_to_tell(
+        self, world: World, trouble: AdapterError
+    ) -> None:
+        world.server.trouble = trouble
+        assert await self.look(world, "flights") == set() and set(labels(world)) == {1, 2}
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and (state.silence, self.is_due(world)) == (None, True)
+
+    async def test_while_the_registry_is_silent_or_edited_only_sweeps_ask(self, world: World) -> None:
+        world.registry(generation=2)
+        await self.look(world, "flights")
+        assert (world.server.requests, self.is_due(world)) == (0, True)
+        world.server.trouble = Unreachable("no answer")
+        await world.sweep()
+        await self.look(world, "flights")
+        assert (world.server.requests, self.is_due(world)) == (0, True)
+
+    async def test_a_sweep_that_began_before_does_not_know_better(self) -> None:
+        class Slow(MemoryRegistry):
+            """An alias is moved, and hinted at, while the answer to a sweep is on the way."""
+
+            async def sweep(
+                self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str] = frozenset()
+            ) -> Sweep:
+                answer = await super().sweep(since, wanted, without)
+                await self.write("flights", Write(1, alias="champion"))
+                world.sweeper.heed(PLACE, "flights")
+                await world.sweeper.look(PLACE)
+                return answer
+
+        world = World()
+        world.registry()
+        world.model()
+        world.register(count=2)
+        await world.server.write("flights", Write(2, alias="champion"))
+        await world.sweep()
+        world.server.__class__ = Slow
+        assert await world.sweep() == {FLIGHTS}
+        assert [labels(world)[number].aliases for number in (1, 2)] == [("champion",), ()]
+
+    async def test_what_was_written_while_it_was_read_stays(self, world: World) -> None:
+        class Slow(MemoryRegistry):
+            """Somebody writes and confirms while its answer is on the way."""
+
+            async def model(self, name: str) -> Sweep:
+                answer = await super().model(name)
+                world.sweeper.confirm(PLACE, "flights", 2, Labels("Production", (), {STATE: "Serving"}))
+                return answer
+
+        world.server.__class__ = Slow
+        await self.look(world, "flights")
+        assert labels(world)[2] == Labels("Production", (), {STATE: "Serving"})
+
+    async def test_it_does_not_wait_for_the_sweep_that_runs(self, world: World) -> None:
+        begun, go_on, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        class Slow(MemoryRegistry):
+            """Its list of models hangs."""
+
+            async def sweep(
+                self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str] = frozenset()
+            ) -> Sweep:
+                begun.set()
+                await go_on.wait()
+                return await super().sweep(since, wanted, without)
+
+        world.server.__class__ = Slow
+        running = asyncio.create_task(world.sweeper.run(stop))
+        await asyncio.wait_for(begun.wait(), 10)
+        world.woken.clear()
+        await world.server.write("flights", Write(1, alias="champion"))
+        world.sweeper.heed(PLACE, "flights")
+        await world.until_woken(FLIGHTS)
+        assert labels(world)[1].aliases == ("champion",)
+        stop.set()
+        go_on.set()
+        await running
 
 
 class TestConfirmed:

@@ -137,6 +137,10 @@ class MLflowRegistry:
         """What has changed. GET registered-models/search, model-versions/search."""
         return await self._lists.sweep(since, wanted, without)
 
+    async def model(self, name: str) -> Sweep:
+        """Aliases, and the highest version of each stage. GET registered-models/get."""
+        return await self._lists.model(name)
+
     async def versions(self, names: frozenset[str]) -> Sweep:
         """Every version of the models. GET model-versions/search."""
         return await self._lists.versions(names)

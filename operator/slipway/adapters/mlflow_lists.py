@@ -19,6 +19,7 @@ from .mlflow_http import API, Client, Pages, Request
 from .ports import silence
 
 MODELS = "registered-models/search"
+MODEL = "registered-models/get"
 VERSIONS = "model-versions/search"
 WHOLE = "model-versions/search-whole"  # counted apart: it is rare, and slow
 MODELS_PAGE = 200  # MLflow reads every version of a page's models: half a second where each has a hundred
@@ -53,6 +54,14 @@ class Lists:
                 return await self._sweep(since, wanted, without)
             except _TooLargeAlone as one:
                 without = _and(without, one)
+
+    async def model(self, name: str) -> Sweep:
+        """The row of one model, as the list of models has it."""
+        request = Request(MODEL, f'read the model "{name}"', f"{API}/{MODEL}", query={"name": name})
+        row = (await self._http.document(request)).get("registered_model")
+        if not isinstance(row, dict) or row.get("name") != name:
+            raise Rejected(f'the MLflow at {self._http.where} told of another model than "{name}"')
+        return Sweep((_model(row),), (*_versions(row.get("latest_versions")),))
 
     async def versions(self, names: frozenset[str]) -> Sweep:
         """Every version of the models; what fails after the first page ends it, and its models are not whole."""

@@ -59,6 +59,10 @@ class Registry(Protocol):
         """
         ...
 
+    async def model(self, name: str) -> Sweep:
+        """What a sweep would tell of one registered model; `NotFound` where there is none."""
+        ...
+
     async def versions(self, names: frozenset[str]) -> Sweep:
         """Every version of the models, with stage and tags: slow, and the only way to see a deletion or a tag."""
         ...

@@ -1,7 +1,8 @@
 """Takes the webhooks of registries, and believes nothing of them but that something has changed.
 
-The one thing here that listens to strangers. A delivery is a hint: whoever signed it right makes the registry be swept
-before its interval is over, and nothing else. The operator that acts is told by those that stand by.
+The one thing here that listens to strangers. A delivery is a hint: whoever signed it right makes the registry be asked
+before its interval is over, and nothing else; of which model first, it may say. The operator that acts is told by those
+that stand by.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ class Hints:
     """Who is told."""
 
     acts: Callable[[], bool]  # whether this operator does
-    hurry: Callable[[Place], None]  # the registry is swept soon
+    heed: Callable[[Place, str], None]  # the registry is asked soon, of this model first
     leader: Callable[[], str]  # where the one that acts takes deliveries, as `10.0.0.7:8081`; "": nobody knows
 
 
@@ -116,7 +117,7 @@ class Receiver:
     async def _take(self, place: Place, delivery: Delivery, forwarded: bool) -> tuple[int, str]:
         """Tell who acts. One that cannot be told is not remembered: the registry tries again."""
         if self._hints.acts():
-            self._hints.hurry(place)
+            self._hints.heed(place, delivery.model)
             status, result = 204, "taken"
         else:
             leader = self._hints.leader()

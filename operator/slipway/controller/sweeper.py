@@ -1,7 +1,8 @@
 """Reads every registry at its interval, keeps what it says of the cluster's models, and wakes those that differ.
 
-One task per ModelRegistry. A sweep costs the pages of one search and one or two requests; a model of which something
-cannot be explained is read whole, and all of them rarely, since only that finds a tag of an older version.
+A sweep costs the pages of one search and one or two requests; a model of which something cannot be explained is read
+whole, and all of them rarely, since only that finds a tag of an older version. A model that a webhook names is read by
+itself, meanwhile.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from .telemetry import Telemetry
 
 log = logging.getLogger("slipway")
 SILENT_SECONDS = 30.0  # between two tries at most, while a registry is silent
-HURRY_SECONDS = 1.0  # between the begins of two sweeps, whoever waits for them
+HURRY_SECONDS = 1.0  # between the begins of two sweeps, and of two looks at a model, whoever waits for them
 LOOK_SECONDS = 5.0  # until a ModelRegistry that nobody has asked about is noticed
 Wanted = Mapping[str, tuple[Key, ...]]  # the models of the cluster, by their name in the registry
 
@@ -73,7 +74,8 @@ class Sweeper:
         labels = swept.snapshot.labels(name)
         if labels is not None:
             created = swept.snapshot.models[name].created
-            return RegistryModel(labels, swept.state.swept_at or "", created, swept.gone(name), swept.answers_since)
+            read_at = max(swept.state.swept_at or "", swept.looked_at.get(name, ""))
+            return RegistryModel(labels, read_at, created, swept.gone(name), swept.answers_since)
         if name in swept.snapshot.absent:
             said = (
                 f'The model "{name}" is not registered in the MLflow at {swept.uri}, or the credential may not read '
@@ -109,14 +111,16 @@ class Sweeper:
         if (swept := self._swept.get(registry)) is not None:
             swept.hurry.set()
 
+    def heed(self, registry: Place, name: str) -> None:
+        """A webhook says that something has changed there, and of which model; "": it does not say."""
+        if (swept := self._swept.get(registry)) is not None:
+            swept.heed(name)
+
     def confirm(self, registry: Place, name: str, version: int, labels: Labels) -> None:
         """A version was read by itself: a sweep that began before does not know better."""
         swept = self._swept.get(registry)
-        if swept is not None:
-            swept.confirmed[name, version] = labels
-            swept.snapshot, changed = swept.snapshot.confirmed(name, version, labels)
-            if changed and len(swept.wanted.get(name, ())) > 1:  # others use the model, too
-                swept.changed.add(name)
+        if swept is not None and swept.confirm(name, version, labels) and len(swept.wanted.get(name, ())) > 1:
+            swept.changed.add(name)  # others use the model, too
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep every ModelRegistry of the cache until `stop`."""
@@ -137,7 +141,7 @@ class Sweeper:
                 if task.done() or place not in there:
                     del self._tasks[place]
             for place in there - self._tasks.keys():
-                self._tasks[place] = asyncio.create_task(self._keep_sweeping(place))
+                self._tasks[place] = asyncio.create_task(self._keep_reading(place))
             await _first(LOOK_SECONDS, stop, self._asked)
         for task in self._tasks.values():
             task.cancel()
@@ -175,6 +179,39 @@ class Sweeper:
         self._tell(registry, swept, wanted, silent, self._clock() - began)
         return interval if silent is None else min(interval, SILENT_SECONDS)
 
+    async def look(self, registry: Place) -> None:
+        """Read the models that were named, and wake whom they concern; where that does not do, a sweep is due."""
+        swept = self._swept[registry]
+        names, swept.hinted = swept.hinted, set()
+        explained = False
+        try:
+            reached = await self._registries.at(registry)
+            if not isinstance(reached, Silent) and reached.resource.metadata.generation == swept.generation:
+                said = [await swept.look_at(reached.client, name, self._stamp()) for name in sorted(names)]
+                explained = all(said)
+        except AdapterError as error:
+            log.info("a model of the registry %s/%s could not be looked at: %s", *registry, error)
+        for name in names & swept.changed:
+            swept.changed.discard(name)
+            for key in swept.wanted.get(name, ()):
+                self._wake(key)
+        if not explained:
+            swept.hurry.set()
+
+    async def _keep_reading(self, registry: Place) -> None:
+        self._swept.setdefault(registry, Swept())
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._keep_sweeping(registry))
+            both.create_task(self._keep_looking(registry))
+
+    async def _keep_looking(self, registry: Place) -> None:
+        swept = self._swept[registry]
+        while await swept.look.wait():
+            swept.look.clear()
+            began = self._clock()
+            await self.look(registry)
+            await asyncio.sleep(max(0.0, began + HURRY_SECONDS - self._clock()))
+
     async def _keep_sweeping(self, registry: Place) -> None:
         while True:
             began = self._clock()
@@ -191,12 +228,13 @@ class Sweeper:
         self, registry: Place, swept: Swept, wanted: Wanted, silent: Silent | None, took_seconds: float = 0.0
     ) -> None:
         """The registry's state is this; whom it concerns is woken."""
-        before, now = swept.state, self._now()
+        before = swept.state
         swept_at = before.swept_at if before else None
         versions = sum(len(known.labels) for known in swept.snapshot.models.values())
         if silent is None:
-            swept_at = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-            self._telemetry.swept.labels(*registry).set(now.timestamp())
+            swept_at = self._stamp()
+            swept.looked_at.clear()
+            self._telemetry.swept.labels(*registry).set(self._now().timestamp())
             self._telemetry.registry_models.labels(*registry).set(swept.counted)
             self._telemetry.registry_versions.labels(*registry).set(versions)
         swept.state = RegistryState(
@@ -228,6 +266,9 @@ class Sweeper:
                 self._wake(key)
             for back in self._back if before is not None else ():
                 back(registry)
+
+    def _stamp(self) -> str:
+        return self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def _renewed(self, registry: Place) -> None:
         """It has another credential: who waits for it asks again, and an import that runs is handed it."""

@@ -1,8 +1,14 @@
-"""One registry between two sweeps: what is known of it, and how it is read."""
+"""One registry between two sweeps: what is known of it, and how it is read.
+
+Several may ask it at once: a sweep, who looks at one model that a webhook has named, and who has just written a label.
+Each answer counts as of the moment when it was asked for: what was learned by a later question stays.
+"""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from ..adapters.errors import Rejected, Unreachable
 from ..adapters.ports import Registry
@@ -17,6 +23,8 @@ GAP_SECONDS = 60.0  # between two of them that a gap asks for
 GRACE_SECONDS = 60.0  # between the first answer that a version is gone and the one that is believed
 RIGHTS_SECONDS = 60.0  # between two questions what the credential may do, while something is missing
 LOOKS = 10  # versions that are asked about in one sweep
+HINTS = 10  # models that are read one by one; where more have changed, a sweep reads all
+Change = Callable[[Snapshot], Snapshot]
 
 
 @dataclass(frozen=True)
@@ -45,12 +53,15 @@ class Swept:
     version: str | None = None
     wanted: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)  # models of the cluster, by registered model
     changed: set[str] = field(default_factory=set)  # names whose models are to be woken
-    confirmed: dict[tuple[str, int], Labels] = field(default_factory=dict)  # since the request that runs began
+    asking: list[list[Change]] = field(default_factory=list)  # of each request that runs: what came since it began
+    hinted: set[str] = field(default_factory=set)  # models to be looked at
+    looked_at: dict[str, str] = field(default_factory=dict)  # since the last sweep, by name (RFC 3339)
     doubts: dict[tuple[str, int], Doubt] = field(default_factory=dict)
     rights: Rights | None = None
     rights_of: tuple[Registry, frozenset[str]] | None = None  # by whom, and of which models, it was asked
     rights_at: float = float("-inf")
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    look: asyncio.Event = field(default_factory=asyncio.Event)
     state: RegistryState | None = None  # None: not asked yet
     answers_since: str = ""  # since when each sweep was answered (RFC 3339); what it was before, while it is silent
 
@@ -65,12 +76,52 @@ class Swept:
             self.found = None
         return before not in (None, self.generation)
 
-    def merge(self, sweep: Sweep, names: frozenset[str]) -> None:
-        """The snapshot knows what the sweep brought, but for what was confirmed after the sweep began."""
-        self.snapshot, changed = self.snapshot.after(sweep, names)
-        for (name, version), labels in self.confirmed.items():
-            self.snapshot, _ = self.snapshot.confirmed(name, version, labels)
+    @contextmanager
+    def ask(self) -> Iterator[list[Change]]:
+        """While a request runs; what others learn meanwhile."""
+        since: list[Change] = []
+        self.asking.append(since)
+        try:
+            yield since
+        finally:
+            self.asking = [one for one in self.asking if one is not since]
+
+    def merge(self, sweep: Sweep, names: frozenset[str], since: list[Change]) -> None:
+        """The snapshot knows what the request brought, but for what was learned by later ones."""
+        later = (*since,)
+        after, changed = self.snapshot.after(sweep, names)
+        self.snapshot = _replayed(after, later)
         self.changed |= changed
+        for older in takewhile(lambda one: one is not since, self.asking):
+            older.append(lambda snapshot: _replayed(snapshot.after(sweep, names)[0], later))
+
+    def confirm(self, name: str, version: int, labels: Labels) -> bool:
+        """A version was read by itself; whether that is news."""
+        self.snapshot, changed = self.snapshot.confirmed(name, version, labels)
+        for one in self.asking:
+            one.append(lambda snapshot: snapshot.confirmed(name, version, labels)[0])
+        return changed
+
+    def heed(self, name: str) -> None:
+        """This model is said to have changed: it is looked at, or all are swept where little is known or much new."""
+        known = self.state is not None and self.state.silence is None and self.snapshot.labels(name) is not None
+        if known and name in self.wanted and name not in self.left_out and len(self.hinted | {name}) <= HINTS:
+            self.hinted.add(name)
+            self.look.set()
+        else:
+            self.hinted.clear()
+            self.hurry.set()
+
+    async def look_at(self, client: Registry, name: str, now: str) -> bool:
+        """One model is read, which adds and updates as a sweep does; False where only a sweep explains it."""
+        with self.ask() as since:
+            read = await client.model(name)
+            self.merge(read, frozenset(self.wanted), since)
+        self.looked_at[name] = now
+        known = self.snapshot.models.get(name)
+        if known is None or not known.whole or known.doubtful:
+            return False
+        return known.labels.keys() >= {*known.aliases.values()}
 
     def gone(self, name: str) -> frozenset[int]:
         """Versions of a model that were deleted."""
@@ -117,13 +168,13 @@ class Swept:
 
     async def read(self, client: Registry, resource: ModelRegistry, names: frozenset[str], now: float) -> Silent | None:
         """Read what has changed, and whole what needs it; why it broke off, if it did."""
-        self.confirmed.clear()
         # What was left out may be smaller by the time that everything is read anew.
         without = frozenset() if self._reads_every(now) else self.left_out
-        swept = await client.sweep(self.watermark, names, without)
+        with self.ask() as since:
+            swept = await client.sweep(self.watermark, names, without)
+            self.merge(swept, names, since)
         self._leave_out(self.left_out | swept.left_out)
         self.watermark, self.counted, self.gap = swept.watermark, swept.counted, self.gap or swept.gap
-        self.merge(swept, names)
         if swept.listed:
             self.found = discovery.found(resource, swept.labelled)
         if swept.broken_off is not None:
@@ -132,9 +183,9 @@ class Swept:
         unread = (frozenset(self.snapshot.models) if every else self.snapshot.unread) - swept.left_out
         left_out = swept.left_out
         if unread:
-            self.confirmed.clear()
-            read = await client.versions(unread)
-            self.merge(read, names)
+            with self.ask() as since:
+                read = await client.versions(unread)
+                self.merge(read, names, since)
             left_out |= read.left_out
             if read.broken_off is not None:
                 self._leave_out(self.left_out | left_out)
@@ -152,6 +203,12 @@ class Swept:
     def _leave_out(self, names: frozenset[str]) -> None:
         self.changed |= names ^ self.left_out
         self.left_out = names
+
+
+def _replayed(snapshot: Snapshot, changes: Iterable[Change]) -> Snapshot:
+    for change in changes:
+        snapshot = change(snapshot)
+    return snapshot
 
 
 def _is_due(doubt: Doubt, now: float) -> bool:

@@ -1,12 +1,14 @@
 """Whether a delivery of a registry is genuine: signed with the secret that both know, and not long ago.
 
 The signature is MLflow's (mlflow/webhooks/delivery.py): `v1,` and the base64 of an HMAC-SHA256, under the secret's
-UTF-8 bytes, over `<delivery id>.<timestamp>.<body>`. What a delivery says beside that is never read.
+UTF-8 bytes, over `<delivery id>.<timestamp>.<body>`. What a delivery says beside that is not believed; the name of a
+model in it only says where to look first.
 """
 
 import base64
 import hashlib
 import hmac
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +36,17 @@ class Delivery:
             signature_of(secret or _NOBODY, self.id, self.timestamp, self.body), self.signature
         )
         return signed and bool(secret)
+
+    @property
+    def model(self) -> str:
+        """The registered model that it says to be about; "" where it names none."""
+        try:
+            said = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return ""
+        data = said.get("data") if isinstance(said, dict) else None
+        name = data.get("name") if isinstance(data, dict) else None
+        return name if isinstance(name, str) else ""
 
     def is_late(self, now: float) -> bool:
         """Whether it was made too long before `now` (Unix time), or after it."""
