@@ -7,7 +7,7 @@ import pytest
 from slipway.adapters import mlflow_lists
 from slipway.adapters.errors import NotFound, Unreachable
 from slipway.core.registry import Labels, Write
-from slipway.core.snapshot import Labelled, Snapshot, Watermark
+from slipway.core.snapshot import Labelled, Snapshot, Sweep, Watermark
 
 from tests.adapters.registry_shelf import LARGE, MLMODEL, MemoryShelf, MLflowShelf, Shelf
 from tests.memory_registry import MemoryRegistry, Model
@@ -216,7 +216,7 @@ class TestTooLarge:
         for one in names:
             await shelf.registry.write(one, Write(1, alias="champion"))
         swept = await shelf.registry.sweep(reader.watermark, reader.wanted)
-        assert swept.left_out == {names[2]} and swept.complete and swept.listed
+        assert _own(swept, names) == {names[2]} and swept.complete and swept.listed
         assert {one.name for one in swept.models} == set(others)
         for _ in range(3):
             assert await reader.tick() <= set(others)
@@ -226,12 +226,17 @@ class TestTooLarge:
     async def test_one_that_is_known_as_such_is_not_asked_for_again(self, shelf: Shelf, names: list[str]) -> None:
         shelf.swell(names[0])
         swept = await shelf.registry.sweep(None, frozenset(names))
-        assert swept.left_out == {names[0]}
+        assert _own(swept, names) == {names[0]}
         shelf.shrink(names[0])
         again = await shelf.registry.sweep(swept.watermark, frozenset(names), swept.left_out)
-        assert (again.left_out, len(again.models), again.counted) == ({names[0]}, 4, swept.counted)
+        assert (_own(again, names), len(again.models), again.counted) == ({names[0]}, 4, swept.counted)
         again = await shelf.registry.sweep(swept.watermark, frozenset(names))
-        assert (again.left_out, len(again.models), again.counted) == (frozenset(), 5, swept.counted)
+        assert (_own(again, names), len(again.models), again.counted) == (frozenset(), 5, swept.counted)
+
+
+def _own(swept: Sweep, names: list[str]) -> frozenset[str]:
+    """Which of these models were left out: the server holds large models of other tests, too."""
+    return swept.left_out & frozenset(names)
 
 
 async def test_a_version_that_is_too_large_costs_its_own_model_only(
