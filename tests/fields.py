@@ -40,6 +40,7 @@ OF_REGISTRY: dict[str, Any] = {
     "backend.mlflow.artifactRoots.prefix": (ROOTS, [{"prefix": "s3://other"}]),
     "backend.mlflow.artifactRoots.region": (ROOTS, [{"prefix": "s3://other", "region": "eu-central-1"}]),
     "backend.mlflow.artifactRoots.endpoint": (ROOTS, [{"prefix": "s3://other", "endpoint": "https://s3.example"}]),
+    "backend.mlflow.artifactRoots.models": (ROOTS, [{"prefix": "s3://other", "models": ["*"]}]),
     "backend.mlflow.artifactRoots.secretRef.name": (ROOTS, [{"prefix": "s3://other", "secretRef": {"name": "other"}}]),
     "backend.mlflow.auth.serviceAccountToken": ("backend.mlflow.auth", {"basic": None, "serviceAccountToken": {}}),
     "backend.mlflow.clientCertificate.secretRef.name": "other",

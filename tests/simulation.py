@@ -92,7 +92,7 @@ class Registry:
         """Every model names it."""
         return place_of(MLFLOW.wire())
 
-    async def with_bucket(self, reached: Reached, _location: str) -> Reached:
+    async def with_bucket(self, reached: Reached, _location: str, _name: str) -> Reached:
         """No model lies in a bucket."""
         return reached
 

@@ -46,6 +46,7 @@ async def reached(world: World, anew: bool = False) -> Reached:
 ROOTS = [
     {"prefix": "s3://models/air", "secretRef": {"name": "bucket"}},
     {"prefix": "s3://models/public"},
+    {"prefix": "s3://models/fraud", "secretRef": {"name": "bucket"}, "models": ["fraud-*"]},
     {"prefix": "s3://models/lost", "secretRef": {"name": "lost"}},
 ]
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
@@ -53,26 +54,28 @@ KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
 
 class TestBuckets:
     @pytest.mark.parametrize(
-        ("location", "keys"),
+        ("location", "name", "keys"),
         [
-            ("s3://models/air/m", KEYS),
-            ("s3://models/public/m", {}),
-            ("s3://models/elsewhere/m", {}),
-            ("mlflow-artifacts:/1/m", {}),
+            ("s3://models/air/m", "flights", KEYS),
+            ("s3://models/public/m", "flights", {}),
+            ("s3://models/elsewhere/m", "flights", {}),
+            ("s3://models/fraud/m", "fraud-eu", KEYS),
+            ("s3://models/fraud/m", "flights", {}),
+            ("mlflow-artifacts:/1/m", "flights", {}),
         ],
     )
-    async def test_a_buckets_secret_is_for_what_lies_in_its_root(
-        self, world: World, location: str, keys: dict[str, str]
+    async def test_a_buckets_secret_is_for_its_models_and_what_lies_in_its_root(
+        self, world: World, location: str, name: str, keys: dict[str, str]
     ) -> None:
         world.registry(mlflow=BASIC | {"artifactRoots": ROOTS})
         world.api.secret("bucket", **KEYS)
-        found = await world.registries.with_bucket(await reached(world), location)
+        found = await world.registries.with_bucket(await reached(world), location, name)
         assert isinstance(found, Reached)
         assert found.files == {"username": "slipway", "password": "one", **keys}
 
     async def test_one_that_cannot_be_read_is_told_with_its_root(self, world: World) -> None:
         world.registry(mlflow=BASIC | {"artifactRoots": ROOTS})
-        found = await world.registries.with_bucket(await reached(world), "s3://models/lost/m")
+        found = await world.registries.with_bucket(await reached(world), "s3://models/lost/m", "flights")
         assert isinstance(found, Silent) and found.reason == "SecretNotFound"
         assert "s3://models/lost" in found.message
 

@@ -7,7 +7,7 @@ import pytest
 from slipway.api.locations import location
 from slipway.api.modelregistry import ModelRegistry
 from slipway.api.tasks import Bucket, ImportTask
-from slipway.core import lifecycle, sources
+from slipway.core import imports, lifecycle, sources
 from slipway.core.decision import Apply
 
 from tests.core.test_lifecycle import after, conditions, of_family
@@ -53,7 +53,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_where_files_may_be_read_from(case: Case) -> None:
     entry = replace(ENTRY, location=case.location, via=case.via)
-    said = sources.objection(entry, registry(**ONLY_FRAUD), case.namespace)
+    said = sources.objection(entry, registry(**ONLY_FRAUD), case.namespace, "fraud-eu")
     assert case.says in said and bool(said) == bool(case.says), case.because
 
 
@@ -61,6 +61,7 @@ ROOTS = [
     {"prefix": "s3://models/air", "secretRef": {"name": "air"}, "endpoint": "https://s3.example", "region": "eu-1"},
     {"prefix": "s3://models/air/deep/", "secretRef": {"name": "deep"}},
     {"prefix": "gs://whole-bucket"},
+    {"prefix": "s3://models/air/secret", "models": ["fraud-*"]},
 ]
 ROOTED = registry(backend={"mlflow": {"uri": "http://mlflow:5000", "artifactRoots": ROOTS}})
 
@@ -73,6 +74,7 @@ ROOTED = registry(backend={"mlflow": {"uri": "http://mlflow:5000", "artifactRoot
         ("s3://models/air/deep/m", "s3://models/air/deep/"),
         ("s3://models/air/deeper/m", "s3://models/air"),
         ("gs://whole-bucket/m", "gs://whole-bucket"),
+        ("s3://models/air/secret/m", "s3://models/air/secret"),
         ("s3://models/airx/m", ""),
         ("s3://models/AIR/m", ""),
         ("s3://models/air/../secrets", ""),
@@ -89,7 +91,59 @@ ROOTED = registry(backend={"mlflow": {"uri": "http://mlflow:5000", "artifactRoot
 def test_a_root_covers_what_lies_in_it_and_nothing_else(where: str, root: str) -> None:
     found = sources.root_of(where, ROOTED)
     assert (found.prefix if found else "") == root
-    assert bool(sources.out_of_bounds(where, ROOTED)) == (not root)
+    assert bool(sources.out_of_bounds(where, ROOTED, "fraud-eu")) == (not root)
+
+
+def test_the_deepest_root_says_whose_files_may_lie_there() -> None:
+    where = "s3://models/air/secret/m"
+    said = sources.out_of_bounds(where, ROOTED, "flights")
+    assert "s3://models/air/secret, which is for the registered models fraud-* and not for " in said
+    assert '"flights"' in said and "artifactRoots" in said
+    assert sources.out_of_bounds("s3://models/air/m", ROOTED, "flights") == ""
+
+
+def test_a_model_does_not_get_the_files_of_others_by_naming_their_folder() -> None:
+    entry = replace(ENTRY, location="s3://models/air/secret/m")
+    decision = lifecycle.decide(version_seen(version(1), model(), entry=entry, registry=ROOTED))
+    assert conditions(decision)["Resolved"] == ("False", "ArtifactForbidden") and decision.acts == ()
+
+
+def test_a_root_that_becomes_one_of_others_stops_the_imports_that_need_it() -> None:
+    entry = replace(ENTRY, location="s3://models/air/m")
+    seen = version_seen(version(1), model(), entry=entry, registry=ROOTED)
+    later = after(seen, lifecycle.decide(seen))
+    others = [{"prefix": "s3://models/air", "models": ["fraud-*"]}]
+    now = registry(backend={"mlflow": {"uri": "http://mlflow:5000", "artifactRoots": others}})
+    decision = lifecycle.decide(of_family(later, registry=now))
+    assert conditions(decision)["Imported"] == ("False", "ArtifactForbidden") and decision.acts == ()
+
+
+def test_data_of_a_run_is_not_brought_to_who_may_read_some_models_only() -> None:
+    """Neither beside the files nor by an import of its own, once the files are there."""
+    policy = {"validation": {"data": {"uri": "runs:/0a1b2c/holdout.parquet", "target": "y"}}}
+    elsewhere = registry(**ONLY_FRAUD)
+    elsewhere = elsewhere.model_copy(update={"metadata": elsewhere.metadata.model_copy(update={"namespace": "other"})})
+    seen = version_seen(version(1), model(policy), registry=elsewhere)
+    decision = lifecycle.decide(seen)
+    (made,) = [one.manifest for one in decision.acts if isinstance(one, Apply)]
+    task = ImportTask.model_validate_json(made["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"])
+    assert task.source and task.data_uri is None
+    step = imports.data_step(after(seen, decision))
+    assert step is not None and step.verdict.reason == "ArtifactForbidden" and step.acts == ()
+    allowed = imports.data_step(after(seen, decision, registry=REGISTRY))
+    assert allowed is not None and allowed.verdict.reason == "ImportRunning" and allowed.acts
+
+
+@pytest.mark.parametrize(
+    ("spec", "namespace", "refused"),
+    [({}, "air", False), (ONLY_FRAUD, "air", True), (ONLY_FRAUD, OWN, False)],
+    ids=["all models", "some models", "beside the registry"],
+)
+def test_who_may_read_some_models_only_takes_no_data_from_runs(
+    spec: dict[str, Any], namespace: str, refused: bool
+) -> None:
+    said = sources.runs_forbidden(registry(**spec), namespace)
+    assert ("keep the data at an s3:// or https:// address" in said) == refused == bool(said)
 
 
 def test_a_bucket_is_read_as_its_root_says() -> None:

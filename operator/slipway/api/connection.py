@@ -134,6 +134,15 @@ class ArtifactRoot(Value):
     region: Annotated[
         str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$", description="Region of the bucket.")
     ] = "us-east-1"
+    models: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=256)], ...],
+        Field(
+            max_length=64,
+            description="Names of the registered models whose files may lie here, in which `*` stands for any "
+            "characters, such as `air-*`. Default: all, and then whoever may register a version can name any file "
+            "here. Of several roots that hold a file, the deepest decides.",
+        ),
+    ] = ()
 
 
 class MLflow(Value):

@@ -283,5 +283,10 @@ class RegisteredModel(Value):
     spec: RegisteredModelSpec = RegisteredModelSpec()
     status: RegisteredModelStatus = RegisteredModelStatus()
 
+    @property
+    def registered_name(self) -> str:
+        """The model's name in the registry."""
+        return self.spec.source.name or self.metadata.name
+
 
 __all__ = ["ItemName", "RegisteredModel", "RegisteredModelSpec", "RegisteredModelStatus"]

@@ -149,8 +149,8 @@ class Observer:
         if family and family.invalid:
             return Unreadable(MODEL, version.spec.model, family.invalid)
         reached = await self._outside.registries.of(family.model) if family else Silent(Reason.Resolving, "")
-        if isinstance(reached, Reached) and (where := imports.wanted_from(version)):
-            reached = await self._outside.registries.with_bucket(reached, where)
+        if family and isinstance(reached, Reached) and (where := imports.wanted_from(version)):
+            reached = await self._outside.registries.with_bucket(reached, where, family.model.registered_name)
         if family is None:
             self._outside.resolver.drop(key)
         believed = recall.believed(family) if family else ledgers.EMPTY
@@ -191,7 +191,7 @@ class Observer:
             return ledger
         known = ledger if isinstance(ledger, ModelLedger) else None
         numbers = [one.spec.version for one in versions]
-        labelled_by, told_by = await self._others(key, reached, registered_name(model))
+        labelled_by, told_by = await self._others(key, reached, model.registered_name)
         return ModelSeen(
             now=self._now(),
             platform=self._platform,
@@ -207,7 +207,7 @@ class Observer:
             unreadable=unreadable,
             records=self._records(model),
             pods=self._pods(model),
-            labels=self._labels(reached, registered_name(model)),
+            labels=self._labels(reached, model.registered_name),
             label_refusals={n: one for n in numbers if (one := self._outside.labels.refusal(key, n))},
             contested={n: said for n in numbers if (said := self._outside.labels.contested(key, n))},
             refusals=self._refusals.of(key),
@@ -301,7 +301,7 @@ class Observer:
         if seen.model is None or isinstance(reached, Silent):
             return reached if isinstance(reached, Silent) else None
         place = place_of(reached.resource)
-        lookup = Lookup(key, place, registered_name(seen.model), seen.version.spec.version)
+        lookup = Lookup(key, place, seen.model.registered_name, seen.version.spec.version)
         if lifecycle.pinned_entry(seen) is not None:
             self._outside.resolver.forget(lookup)
             return None
@@ -311,7 +311,7 @@ class Observer:
         """How the version was made, asked only until it is in the status."""
         if seen.model is None or isinstance(reached, Silent):
             return None
-        lookup = Lookup(key, place_of(reached.resource), registered_name(seen.model), seen.version.spec.version)
+        lookup = Lookup(key, place_of(reached.resource), seen.model.registered_name, seen.version.spec.version)
         if lifecycle.needs_facts(seen):
             return self._outside.resolver.facts(lookup)
         self._outside.resolver.forget_facts(lookup)
@@ -409,11 +409,6 @@ def _owned_by(found: Object, uid: str) -> bool:
 def _number(name: str) -> int:
     """The version in a ModelVersion's name, which the API server has checked."""
     return naming.number(name.rpartition("-v")[2]) or 0
-
-
-def registered_name(model: RegisteredModel) -> str:
-    """The model's name in the registry."""
-    return model.spec.source.name or model.metadata.name
 
 
 def place_of(registry: ModelRegistry) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from ..core.registry import RegistryState, Silent, Write
 from ..logs import about
 from .apply import Applier
 from .cache import Cache, Unreadable, readable
-from .observe import Observer, place_of, registered_name
+from .observe import Observer, place_of
 from .pace import Pace
 from .queue import Key
 from .refusals import Refusals
@@ -118,7 +118,7 @@ class Reconciler:
             if isinstance(seen, Unreadable):
                 self._hands.label(key, ("", ""), "", ())  # nothing is written of what may be wrong by now
                 return await self._tell(key, found, _unreadable(found, seen))
-            registry, name = seen.registry, registered_name(seen.model)
+            registry, name = seen.registry, seen.model.registered_name
             decision = promotion.decide(seen)
             before = self._cache.get(LEDGER, key.namespace, key.name)
             try:

@@ -94,7 +94,7 @@ class Registries:
         if isinstance(resource, Silent):
             return resource
         if place[0] != here:
-            name = model.spec.source.name or model.metadata.name
+            name = model.registered_name
             refused = allowed.refuses(resource.spec.allowed_namespaces, await self.namespace(here), name)
             if refused:
                 said = f"ModelRegistry {'/'.join(place)} does not allow namespace {here}"
@@ -134,10 +134,11 @@ class Registries:
         assert known.client is not None and known.connection is not None
         return Reached(resource, known.client, _files(known.connection))
 
-    async def with_bucket(self, reached: Reached, location: str) -> Reached | Silent:
-        """The registry with what an import of files at that location needs besides: a root's Secret is for no other."""
+    async def with_bucket(self, reached: Reached, location: str, name: str) -> Reached | Silent:
+        """The registry with what an import of a registered model's files at that location needs besides: a root's
+        Secret is for no other location, and for no other model."""
         root, resource = sources.root_of(location, reached.resource), reached.resource
-        if root is None or root.secret_ref is None:
+        if root is None or root.secret_ref is None or not sources.is_for(root, name):
             return reached
         try:
             files = await self.secret(resource.metadata.namespace, root.secret_ref.name, BUCKET_KEYS)

@@ -39,7 +39,7 @@ def forbidden(seen: ModelSeen) -> str:
     if not seen.by_registry or isinstance(seen.registry, Silent):
         return ""
     policy, meta = seen.registry.spec.promotion, seen.registry.metadata
-    name, namespace = seen.model.spec.source.name or seen.model.metadata.name, seen.model.metadata.namespace
+    name, namespace = seen.model.registered_name, seen.model.metadata.namespace
     where = f"The ModelRegistry {meta.namespace}/{meta.name} lets labels promote nothing"
     if policy.namespaces and not named(namespace, policy.namespaces):
         return f"{where} in this namespace."

@@ -73,7 +73,7 @@ def versions(seen: ModelSeen) -> set[int]:
     if seen.known is None or not isinstance(seen.registry, ModelRegistry):
         return set()
     discovery, meta = seen.registry.spec.discovery, seen.model.metadata
-    name = seen.model.spec.source.name or meta.name
+    name = seen.model.registered_name
     if discovery is None or discovery.namespace != meta.namespace or not named(name, discovery.models):
         return set()
     wanted: set[int] = set()

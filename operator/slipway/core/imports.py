@@ -44,7 +44,7 @@ def decide(seen: VersionSeen) -> Step:
         return _result(seen, progress)
     record = ImportRecord(**progress.fields())
     verdict = attempts.held_up(progress, seen, QUEUE, seen.platform.namespace)
-    data = None if is_data_there(seen) else _registry_data(seen)
+    data = None if is_data_there(seen) or _runs_forbidden(seen) else _registry_data(seen)
     acts = () if verdict and verdict.reason is Reason.Queued else _started(seen, progress, data, PURPOSE)
     return Step(
         verdict or attempts.verdict(progress, Reason.ImportRunning),
@@ -63,6 +63,8 @@ def data_step(seen: VersionSeen) -> Step | None:
     status, key = seen.version.status, _data_key(seen, data)
     if isinstance(seen.registry, Silent):
         return Step(failed(reason_named(seen.registry.reason), seen.registry.message), again_seconds=30.0)
+    if said := _runs_forbidden(seen):
+        return Step(failed(Reason.ArtifactForbidden, said), again_seconds=60.0)
     progress = _progress(seen, _whole(status.data), key, DATA_PURPOSE)
     stale = attempts.leftovers(progress, seen.jobs, DATA_PURPOSE, seen.platform.namespace)
     if progress.job and progress.job.phase == "Succeeded":
@@ -130,9 +132,14 @@ def _is_done(record: ImportRecord | DataRecord | None, key: str) -> bool:
 def _out_of_bounds(seen: VersionSeen) -> str:
     """Why the files may not be read any more: the ModelRegistry may have been changed since they were found."""
     pinned = seen.version.status.resolved
-    if pinned is None or not pinned.location or isinstance(seen.registry, Silent):
+    if pinned is None or not pinned.location or seen.model is None or isinstance(seen.registry, Silent):
         return ""
-    return sources.out_of_bounds(pinned.location, seen.registry)
+    return sources.out_of_bounds(pinned.location, seen.registry, seen.model.registered_name)
+
+
+def _runs_forbidden(seen: VersionSeen) -> str:
+    """Why the registry's evaluation data may not be read for this namespace; "" if it may."""
+    return sources.runs_forbidden(seen.registry, seen.version.metadata.namespace)
 
 
 def _whole(record: ImportRecord | DataRecord | None) -> ImportRecord | DataRecord | None:
@@ -216,7 +223,7 @@ def _started(seen: VersionSeen, progress: Progress, data: Data | None, purpose: 
         registry_access=_access(backend),
         source=(pinned.location or pinned.source) if purpose == PURPOSE else None,
         bucket=sources.bucket_of(pinned.location, seen.registry) if purpose == PURPOSE else None,
-        model_name=model.spec.source.name or model.metadata.name,
+        model_name=model.registered_name,
         version=seen.version.spec.version,
         mlmodel_digest=pinned.mlmodel_digest,
         expected_digest=seen.version.spec.digest or (release.digest if release else None),

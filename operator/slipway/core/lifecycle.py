@@ -41,7 +41,9 @@ def resolved(seen: VersionSeen) -> Step:
         case Absent(reason, message):
             return Step(failed(reason_named(reason), message), again_seconds=60.0)
         case Entry() as entry:
-            if said := sources.objection(entry, seen.registry, seen.version.metadata.namespace):
+            if said := sources.objection(
+                entry, seen.registry, seen.version.metadata.namespace, seen.model.registered_name
+            ):
                 return Step(failed(Reason.ArtifactForbidden, said), again_seconds=60.0)
             return _pinned(seen, entry)
         case None:
@@ -108,7 +110,7 @@ def _where(seen: VersionSeen) -> str:
     model, registry = seen.model, seen.registry
     assert model is not None
     where = registry.metadata.uid if not isinstance(registry, Silent) else ""
-    return naming.short_hash([where, model.spec.source.name or model.metadata.name])
+    return naming.short_hash([where, model.registered_name])
 
 
 def _without_model(seen: VersionSeen) -> Step:

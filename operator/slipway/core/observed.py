@@ -111,7 +111,7 @@ class ModelSeen:
             return ""
         backend, labels = self.registry.spec.backend.mlflow, self.stages.production
         where = backend.uri.rstrip("/") if backend else ""
-        name = self.model.spec.source.name or self.model.metadata.name
+        name = self.model.registered_name
         created = self.known.created if self.known else 0
         return naming.short_hash([where, name, created, labels.stage or "", labels.alias or ""])
 
@@ -121,7 +121,7 @@ class ModelSeen:
         backend = None if isinstance(self.registry, Silent) else self.registry.spec.backend.mlflow
         if backend is None or self.known is None or not self.known.created:
             return ""
-        name = self.model.spec.source.name or self.model.metadata.name
+        name = self.model.registered_name
         return naming.short_hash([backend.uri.rstrip("/"), name, self.known.created])
 
     def is_of_now(self, version: ModelVersion) -> bool:

@@ -11,29 +11,49 @@ _GOOGLE = "https://storage.googleapis.com"  # speaks S3 with HMAC keys
 _SERVE = "let MLflow hand its files out (--serve-artifacts, mlflow-artifacts:/) and log the model again"
 
 
-def objection(entry: Entry, registry: ModelRegistry | Silent, namespace: str) -> str:
-    """Why the files of a version may not be read for this namespace; "" if they may, or nobody can tell."""
+def objection(entry: Entry, registry: ModelRegistry | Silent, namespace: str, name: str) -> str:
+    """Why a version's files may not be read for this model of this namespace; "" if they may, or nobody can tell."""
     if isinstance(registry, Silent):
         return ""
-    allowed = registry.spec.allowed_namespaces
-    patterns = allowed.models if allowed and namespace != registry.metadata.namespace else ()
-    for name in entry.via:
-        if patterns and not named(name, patterns):
-            told = f'was copied from the registered model "{name}"' if name else "is a copy whose original was deleted"
+    patterns = _models_of(registry, namespace)
+    for original in entry.via:
+        if patterns and not named(original, patterns):
+            told = f'was copied from the registered model "{original}"'
+            told = told if original else "is a copy whose original was deleted"
             return (
                 f"the version {told}, and ModelRegistry {registry.metadata.name} lets this namespace use "
                 f"{', '.join(patterns[:5])} only: have its owner extend spec.allowedNamespaces.models"
             )
-    return out_of_bounds(entry.location, registry)
+    return out_of_bounds(entry.location, registry, name)
 
 
-def out_of_bounds(where: str, registry: ModelRegistry) -> str:
-    """Why imports of this registry do not read a location; "" if they do."""
+def runs_forbidden(registry: ModelRegistry | Silent, namespace: str) -> str:
+    """Why this namespace may not take evaluation data from the registry's runs; "" if it may, or nobody can tell.
+
+    A run belongs to no registered model, and whoever writes a ModelVersion may name any.
+    """
+    if isinstance(registry, Silent) or not (patterns := _models_of(registry, namespace)):
+        return ""
+    return (
+        f"the evaluation data lies in a run, and ModelRegistry {registry.metadata.name} lets this namespace read the "
+        f"registered models {', '.join(patterns[:5])} only: keep the data at an s3:// or https:// address, or use a "
+        "ModelRegistry of this namespace"
+    )
+
+
+def _models_of(registry: ModelRegistry, namespace: str) -> tuple[str, ...]:
+    """Patterns of the registered models that a namespace may use; () for all."""
+    allowed = registry.spec.allowed_namespaces
+    return allowed.models if allowed and namespace != registry.metadata.namespace else ()
+
+
+def out_of_bounds(where: str, registry: ModelRegistry, name: str) -> str:
+    """Why imports of this registry do not read a location for a registered model; "" if they do."""
     place = location(where)
     if place is not None and place.scheme == PROXIED and not place.authority:
         return ""
-    if root_of(where, registry) is not None:
-        return ""
+    if (root := root_of(where, registry)) is not None:
+        return "" if is_for(root, name) else _of_others(root, registry, name)
     if place is not None and place.scheme == PROXIED:
         return (
             f"the files lie on another server, {place.authority}: if that is a name of this same MLflow, have the "
@@ -55,6 +75,19 @@ def root_of(where: str, registry: ModelRegistry) -> ArtifactRoot | None:
     roots = backend.artifact_roots if backend else ()
     found = [one for one in roots if place is not None and covers(one.prefix, place)]
     return max(found, key=lambda one: len(one.prefix.rstrip("/")), default=None)
+
+
+def is_for(root: ArtifactRoot, name: str) -> bool:
+    """Whether a registered model may have its files below the root."""
+    return not root.models or named(name, root.models)
+
+
+def _of_others(root: ArtifactRoot, registry: ModelRegistry, name: str) -> str:
+    return (
+        f"the files lie below {root.prefix}, which is for the registered models {', '.join(root.models[:5])} and not "
+        f'for "{name}": have the owner of ModelRegistry {registry.metadata.name} extend the models of that root in '
+        "spec.backend.mlflow.artifactRoots"
+    )
 
 
 def bucket_of(where: str, registry: ModelRegistry) -> Bucket | None:
