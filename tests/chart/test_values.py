@@ -63,6 +63,8 @@ def test_settings() -> None:
     assert config(rendered({"runner": {"imagePullSecrets": [{"name": "pull"}]}}))["imagePullSecrets"] == ["pull"]
     chosen = {"name": "mlflow", "namespace": "platform"}
     assert config(rendered({"defaultRegistry": chosen}))["defaultRegistry"] == chosen
+    trusted = {"registries": {"namespaces": ["platform", "ml"]}}
+    assert config(rendered(trusted))["registryNamespaces"] == ["platform", "ml"]
 
 
 GPU = {

@@ -25,6 +25,7 @@ REGISTRY_KEY = Key("registry", *PLACE)
 FLIGHTS = Key("model", "ml", "flights")
 STATE = "slipway.dev/test/ml/state"
 PLATFORM = Platform(
+    registry_namespaces=("ml", "platform"),
     namespace="slipway-system",
     cluster_name="test",
     runner_image="runner:1",
@@ -108,10 +109,12 @@ class World:
         self.clients.append((connection, client))
         return client
 
-    def registry(self, uri: str = "http://mlflow:5000", generation: int = 1, **spec: Any) -> None:
-        """The ModelRegistry `ml/mlflow`."""
+    def registry(
+        self, uri: str = "http://mlflow:5000", generation: int = 1, namespace: str = "ml", **spec: Any
+    ) -> None:
+        """The ModelRegistry `mlflow`."""
         backend = {"mlflow": {"uri": uri, **spec.pop("mlflow", {})}}
-        self._put(REGISTRY, "ml", "mlflow", {"backend": backend, **spec}, generation=generation)
+        self._put(REGISTRY, namespace, "mlflow", {"backend": backend, **spec}, generation=generation)
 
     def model(self, name: str = "flights", namespace: str = "ml", /, **source: Any) -> Key:
         """A RegisteredModel."""

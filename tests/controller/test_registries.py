@@ -171,6 +171,15 @@ class TestClient:
         found = await world.registries.reach(resource, anew=True)
         assert found == Silent("TokenUnusable", "The operator has no token for registries.", False)
 
+    async def test_the_operators_own_token_goes_where_the_platforms_registries_are(self, world: World) -> None:
+        world.registry(namespace="team", mlflow={"auth": {"serviceAccountToken": {}}})
+        resource = world.registries.resource(("team", "mlflow"))
+        assert isinstance(resource, ModelRegistry)
+        found = await world.registries.reach(resource)
+        assert isinstance(found, Silent) and found.reason == "TokenUnusable"
+        assert found.message.startswith("The operator's token is shown to ModelRegistries in ml, platform only")
+        assert world.clients == []
+
     async def test_proxy_and_patience_are_the_registrys(self, world: World) -> None:
         world.registry(mlflow={"proxy": "http://proxy:3128/", "timeouts": {"connect": "9s"}})
         await reached(world)

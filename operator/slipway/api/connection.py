@@ -51,7 +51,7 @@ class Auth(Value):
         ServiceAccountToken | None,
         Field(
             description="A token of the operator's ServiceAccount, for a proxy that has the API server review it; "
-            "the API server itself does not take it."
+            "the API server itself does not take it. Only in the namespaces of the chart's `registries.namespaces`."
         ),
     ] = None
 
@@ -149,7 +149,12 @@ class MLflow(Value):
     """An MLflow tracking server with its model registry."""
 
     model_config = rules(
-        ("!has(self.clientCertificate) || self.uri.startsWith('https:')", "a clientCertificate needs a uri of https")
+        ("!has(self.clientCertificate) || self.uri.startsWith('https:')", "a clientCertificate needs a uri of https"),
+        (
+            "!has(self.auth) || !has(self.auth.serviceAccountToken) || "
+            r"self.uri.matches('^(https://.+|http://[^/:]+\\.svc(\\.cluster\\.local)?(:[0-9]+)?(/.*)?)$')",
+            "a serviceAccountToken needs a uri of https, or a Service of the cluster (<name>.<namespace>.svc)",
+        ),
     )
 
     uri: Annotated[

@@ -200,7 +200,7 @@ class Registries:
         elif auth and auth.bearer:
             secret = await self.secret(namespace, auth.bearer.secret_ref.name, ("token",))
         elif auth and auth.service_account_token:
-            secret = {"token": self._own_token()}
+            secret = {"token": self._token_for(namespace)}
         if certificate:
             secret |= await self.secret(namespace, certificate.secret_ref.name, ("tls.crt", "tls.key"))
         return Connection(
@@ -216,6 +216,16 @@ class Registries:
             connect_seconds=float(seconds(backend.timeouts.connect)),
             answer_seconds=float(seconds(backend.timeouts.answer)),
         )
+
+    def _token_for(self, namespace: str) -> str:
+        """The operator's own token, which goes where the platform team's registries are and nowhere else."""
+        trusted = self._platform.registry_namespaces or (self._platform.namespace,)
+        if namespace not in trusted:
+            raise TokenUnusable(
+                f"The operator's token is shown to ModelRegistries in {', '.join(trusted[:5])} only, and not in "
+                f"{namespace}: have the platform team add it to registries.namespaces, or use another `auth`."
+            )
+        return self._own_token()
 
     async def _authorities(self, namespace: str, backend: MLflow) -> str:
         if backend.ca_bundle is None:

@@ -116,6 +116,9 @@ class Platform(Value):
     )
     events: EventSettings = Field(EventSettings(), description="Who is told of changed conditions.")
     default_registry: DefaultRegistry | None = Field(None, description="ModelRegistry of models that name none.")
+    registry_namespaces: tuple[str, ...] = Field(
+        (), description="Where ModelRegistries keep credentials, and may have the operator's token; empty: `namespace`."
+    )
     implicit_models: bool = Field(
         True, description="Whether a ModelVersion without a RegisteredModel gets an implicit one, which has no gates."
     )

@@ -107,7 +107,8 @@ WORDS = {
     "TokenUnusable": Words(
         "Stuck",
         "The operator has no token of its own that may be shown to a registry.",
-        "Set registries.tokenAudience in the chart's values to an audience that only the registry's proxy takes.",
+        "Set registries.tokenAudience in the chart's values to an audience that only the registry's proxy takes, and "
+        "registries.namespaces to where such ModelRegistries are.",
     ),
     "VersionGone": Words(
         "Stuck",
