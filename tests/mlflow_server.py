@@ -126,9 +126,9 @@ def start_mlflow(
     port = port or free_port()
     database, artifacts, log = directory / "mlflow.db", directory / "artifacts", directory / "server.log"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{database}"]
-    if "--artifacts-destination" not in options:
-        command += ["--artifacts-destination", str(artifacts)]
+    usual = {"--backend-store-uri": f"sqlite:///{database}", "--artifacts-destination": str(artifacts)}
+    command += [word for option, value in usual.items() if option not in options for word in (option, value)]
+    prefix = options[options.index("--static-prefix") + 1] if "--static-prefix" in options else ""
     env = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     env |= {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -144,7 +144,7 @@ def start_mlflow(
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    server = MLflowServer(f"http://127.0.0.1:{port}", directory, process.pid, dict(headers or {}))
+    server = MLflowServer(f"http://127.0.0.1:{port}{prefix}", directory, process.pid, dict(headers or {}))
     try:
         _wait_until_healthy(server, process, log)
     except BaseException:

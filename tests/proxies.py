@@ -26,10 +26,21 @@ class Door:
     token: str = ""  # that it asks for; "": none
     requests: list[str] = field(default_factory=list)  # method and path, or where a tunnel led
     tokens: list[str] = field(default_factory=list)  # those that it took, in their order
+    instead: tuple[int, bytes] | None = None  # what it says by itself, leading nowhere
+    good: int = 0  # requests that it still leads on before it says that
 
     def takes(self, token: str) -> None:
         """From now on it takes this token, and no other."""
         self.token = token
+
+    @contextmanager
+    def saying(self, status: int, body: bytes, after: int = 0) -> Iterator[None]:
+        """Meanwhile, and after so many good requests, it answers by itself: nobody gets through."""
+        self.instead, self.good = (status, body), after
+        try:
+            yield
+        finally:
+            self.instead = None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -45,6 +56,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.answer(401, [], b"who are you?")
                 return
             self.door.tokens.append(self.door.token)
+        if self.door.instead is not None:
+            self.door.good -= 1
+            if self.door.good < 0:
+                self.answer(self.door.instead[0], [("Content-Type", "text/html")], self.door.instead[1])
+                return
         target = urlsplit(self.path if "//" in self.path else self.upstream)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
         if self.door.token:

@@ -111,6 +111,7 @@ def load_s3(_: argparse.Namespace) -> None:
 
 def tools(_: argparse.Namespace) -> None:
     packages.take(packages.FOR_TESTS)
+    packages.install_where_nothing_starts(packages.FOR_TESTS_INSTALLED)
 
 
 def load(options: argparse.Namespace) -> None:

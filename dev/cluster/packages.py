@@ -27,6 +27,8 @@ FOR_BASE_IMAGE = {"mmdebstrap": "mmdebstrap"}
 
 # program -> the package that it is taken from, without installing it: nobody wants a Prometheus started
 FOR_TESTS = {"promtool": "prometheus"}
+# package -> what shows that it is there; its programs are started by tests, in folders of their own
+FOR_TESTS_INSTALLED = {"postgresql": "/usr/lib/postgresql"}
 
 
 def can_install() -> bool:
@@ -53,6 +55,19 @@ def ensure(wanted: dict[str, str]) -> None:
         second = subprocess.run(install, env=environment, check=False, capture_output=True, text=True)
         if second.returncode:
             raise Trouble(f"`{' '.join(install)}` failed:\n{second.stderr[-1000:]}")
+
+
+def install_where_nothing_starts(wanted: dict[str, str]) -> None:
+    """Install servers where no init system would start them, such as in a container; elsewhere that is for people."""
+    if all(map(_present, wanted.values())):
+        return
+    if can_install() and not Path("/run/systemd/system").exists():
+        try:
+            ensure(wanted)
+        except Trouble as trouble:
+            say(f"the tests that need {' '.join(wanted)} are skipped: {trouble}")
+    else:
+        say(f"the tests that need it are skipped; as root: apt-get install {' '.join(wanted)}")
 
 
 def take(programs: dict[str, str]) -> None:

@@ -16,7 +16,8 @@ from slipway.runner.outcome import Refused
 from tests.mlflow_server import free_port
 from tests.runner.pods import Ended, Pod, StoreOnDisk, answering, wait_until
 from tests.runner.test_import_holds import Line
-from tests.runner.test_s3 import BOTH, ID, KEY, REGION, WRONG_KEY, s3
+from tests.runner.test_s3 import BOTH, WRONG_KEY, s3
+from tests.s3 import ID, KEY, REGION
 
 __all__ = ["s3"]
 

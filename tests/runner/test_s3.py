@@ -1,49 +1,35 @@
 """Data in a real S3 store: it comes with the right credentials, and whatever keeps it away has words of its own."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import boto3
 import pandas
 import pytest
 from slipway.api.tasks import DATA_CREDENTIALS, FEATURES, TRUTH, DataSource, FetchTask
 
-from tests.mlflow_server import free_port
-from tests.runner.pods import HERE, OPERATOR, Ended, Pod, StoreOnDisk, answers, program, running
+from tests.runner.pods import HERE, Ended, Pod, StoreOnDisk
 from tests.runner.test_fetch import FRAME, csv, parquet, pushed
+from tests.s3 import ID, KEY, client_of, running_s3
 
-ID, KEY, WRONG_KEY = "flights", "the-right-key-of-this-test", "a-wrong-key-of-this-test"
-# Not the one that the program asks for first: a store may lie in any region.
-REGION = "eu-central-1"
+WRONG_KEY = "a-wrong-key-of-this-test"
 PRIVATE, PUBLIC = "months", "samples"
 BOTH = {"AWS_ACCESS_KEY_ID": ID, "AWS_SECRET_ACCESS_KEY": KEY}
 
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of versitygw, an S3 store over a folder; built here if it is not there yet."""
-    subprocess.run([sys.executable, OPERATOR.parent / "dev/cluster", "build", "versitygw"], check=True)
-    folder, address = tmp_path_factory.mktemp("s3"), f"127.0.0.1:{free_port()}"
-    (folder / "buckets").mkdir()
-    command = [str(program("versitygw")), "--port", address, "--region", REGION, "--health", "/healthy"]
-    environment = {"ROOT_ACCESS_KEY_ID": ID, "ROOT_SECRET_ACCESS_KEY": KEY}
-    url = f"http://{address}"
-    with running(
-        [*command, "posix", str(folder / "buckets")], folder / "log", lambda: answers(f"{url}/healthy"), environment
-    ):
+    """The URL of an S3 store."""
+    with running_s3(tmp_path_factory.mktemp("s3")) as url:
         _fill(url)
         yield url
 
 
 def _fill(url: str) -> None:
     """The same data in two buckets, one of which everybody may read."""
-    client = boto3.client("s3", endpoint_url=url, region_name=REGION, aws_access_key_id=ID, aws_secret_access_key=KEY)
+    client = client_of(url, PRIVATE, PUBLIC)
     for bucket in (PRIVATE, PUBLIC):
-        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
         client.put_object(Bucket=bucket, Key="2013/holdout.parquet", Body=parquet())
         client.put_object(Bucket=bucket, Key="2013/hold+out-ü.csv", Body=csv())
     everybody = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{PUBLIC}/*"}
