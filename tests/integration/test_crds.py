@@ -202,7 +202,7 @@ REGISTRIES = [
          mlflow(uri="http://mlflow.platform.svc:5000/tracking", auth={"serviceAccountToken": {}}), ACCEPTED),
     Case("that token in plain text", "whoever listens would have it",
          mlflow(uri="http://mlflow.example.com/a.svc", auth={"serviceAccountToken": {}}),
-         "a serviceAccountToken needs a uri of https"),
+         "a serviceAccountToken needs a uri of https, or a Service of the cluster (<name>.<namespace>.svc)"),
     Case("that token to a name that looks like a Service", "it could be anybody's",
          mlflow(uri="http://mlflow.svc.example.com", auth={"serviceAccountToken": {}}),
          "a serviceAccountToken needs a uri of https"),

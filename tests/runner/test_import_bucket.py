@@ -85,7 +85,7 @@ def test_it_goes_on_where_it_broke_off(tmp_path: Path, store: StoreOnDisk, s3: s
     with Line(int(s3.rpartition(":")[2])).open() as line, ThreadPoolExecutor(1) as pool:
         line.cut_after(3_000_000)
         running = pool.submit(Import(pod, store, line.url), f"s3://{MODELS}/{ODD}", BOTH)
-        wait_until(lambda: line.is_cut or running.done(), "the cut", 120)
+        wait_until(lambda: line.cut_off or running.done(), "the cut", 120)
         line.mend()
         ended = running.result()
     assert ended.termination.get("digest") == tree.digest(tree.scan(bucket)), ended.stderr
