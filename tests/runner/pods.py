@@ -97,7 +97,7 @@ class Pod:
             cwd=self.root,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=120 + self.patience_seconds,
             check=False,
         )
         said = json.loads(log.read_text()) if log.exists() and log.stat().st_size else {}
