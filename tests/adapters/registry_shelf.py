@@ -2,11 +2,13 @@
 
 import itertools
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.ports import Registry
+from slipway.core.registry import Labels
+from slipway.core.snapshot import Snapshot, Watermark
 
 from tests.memory_registry import MemoryRegistry, Model
 from tests.mlflow_server import MLflowServer
@@ -156,3 +158,28 @@ class MLflowShelf:
 
     def shrink(self, name: str) -> None:
         self.server.post("registered-models/set-tag", name=name, key="notes", value="")
+
+
+@dataclass
+class Reader:
+    """Somebody who sweeps again and again, as the operator does."""
+
+    shelf: Shelf
+    wanted: frozenset[str]
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    watermark: Watermark | None = None
+    counted: int = 0
+
+    async def tick(self) -> frozenset[str]:
+        """One sweep and what it asks to be read whole; the names of which something else is known."""
+        swept = await self.shelf.registry.sweep(self.watermark, self.wanted)
+        self.watermark, self.counted = swept.watermark, swept.counted
+        self.snapshot, changed = self.snapshot.after(swept, self.wanted)
+        if swept.broken_off is None and self.snapshot.unread:
+            read = await self.shelf.registry.versions(self.snapshot.unread)
+            self.snapshot, more = self.snapshot.after(read, self.wanted)
+            changed |= more
+        return changed
+
+    def labels(self, name: str) -> dict[int, Labels]:
+        return dict(self.snapshot.labels(name) or {})

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 from slipway.adapters.errors import AdapterError, Rejected, Unauthorized, Unreachable
@@ -11,12 +11,11 @@ from slipway.adapters.mlflow_lists import MODELS_PAGE
 from slipway.api.tasks import CREDENTIALS, ImportTask, RegistryAccess
 from slipway.core.permissions import Use, missing
 from slipway.core.registry import Absent, Entry, Labels, Write
-from slipway.core.snapshot import Snapshot, Watermark
 from slipway.runner.mlflow_files import MLflow
 from slipway.runner.registry_session import RegistrySession
 
 from tests.adapters.conftest import PATIENT
-from tests.adapters.registry_shelf import MLMODEL, NUMBERS, MLflowShelf
+from tests.adapters.registry_shelf import MLMODEL, NUMBERS, MLflowShelf, Reader
 from tests.controller.registry_world import PLACE, World
 from tests.memory_registry import Model
 from tests.runner.conftest import pod, store
@@ -62,41 +61,20 @@ def name(shelf: MLflowShelf) -> str:
     return found
 
 
-@dataclass
-class Reader:
-    """Somebody who sweeps again and again, as the operator does."""
-
-    registry: MLflowRegistry
-    wanted: frozenset[str]
-    snapshot: Snapshot = field(default_factory=Snapshot)
-    watermark: Watermark | None = None
-    counted: int = 0
-
-    async def tick(self) -> None:
-        swept = await self.registry.sweep(self.watermark, self.wanted)
-        self.watermark, self.counted = swept.watermark, swept.counted
-        self.snapshot, _ = self.snapshot.after(swept, self.wanted)
-        if swept.broken_off is None and self.snapshot.unread:
-            self.snapshot, _ = self.snapshot.after(await self.registry.versions(self.snapshot.unread), self.wanted)
-
-    def labels(self, name: str) -> dict[int, Labels]:
-        return dict(self.snapshot.labels(name) or {})
-
-
 class TestLabels:
     async def test_the_version_of_the_server_is_read_below_its_path(self, registry: MLflowRegistry) -> None:
         assert await registry.server_version() == "3.17.2"
 
-    async def test_models_on_more_than_one_page_are_all_listed(self, team: Team, registry: MLflowRegistry) -> None:
+    async def test_models_on_more_than_one_page_are_all_listed(self, team: Team, shelf: MLflowShelf) -> None:
         names = [f"many-{number:03}" for number in range(MODELS_PAGE + 50)]
         team.stored(*names)
-        reader = Reader(registry, frozenset(names))
+        reader = Reader(shelf, frozenset(names))
         await reader.tick()
         assert set(reader.snapshot.models) == set(names) and reader.counted >= len(names)
         assert all(set(reader.labels(one)) == {1} for one in names)
 
     async def test_a_stage_and_an_alias_that_people_move_are_seen(self, shelf: MLflowShelf, name: str) -> None:
-        reader = Reader(shelf.registry, frozenset({name}))
+        reader = Reader(shelf, frozenset({name}))
         await reader.tick()
         moved = {"name": name, "version": "1", "stage": "Production", "archive_existing_versions": True}
         shelf.server.post("model-versions/transition-stage", **moved)
@@ -110,7 +88,7 @@ class TestLabels:
         shelf.describe(name, 1, "Made on a Friday.")
         write = Write(1, "Production", alias="champion", tags={STATE: "Serving since noon"}, line=LINE)
         await shelf.registry.write(name, write)
-        reader = Reader(shelf.registry, frozenset({name}))
+        reader = Reader(shelf, frozenset({name}))
         await reader.tick()
         found = await shelf.registry.labels(name, 1)
         assert isinstance(found, Labels)
@@ -124,7 +102,7 @@ class TestLabels:
         assert not any(one.aliases for one in reader.labels(name).values())
 
     async def test_a_deleted_version_is_gone(self, shelf: MLflowShelf, name: str) -> None:
-        reader = Reader(shelf.registry, frozenset({name}))
+        reader = Reader(shelf, frozenset({name}))
         await reader.tick()
         shelf.delete(name, 1)
         for _ in range(2):
@@ -272,7 +250,7 @@ class TestDoor:
         self, team: Team, shelf: MLflowShelf, name: str, word: Word, after: int
     ) -> None:
         """However far a sweep has come."""
-        reader = Reader(shelf.registry, frozenset({name}))
+        reader = Reader(shelf, frozenset({name}))
         await reader.tick()
         known = reader.labels(name)
         for _ in range(3):

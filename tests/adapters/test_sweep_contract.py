@@ -1,43 +1,18 @@
 """What a sweep of a registry promises: the one in memory and the real MLflow alike."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import pytest
 from slipway.adapters import mlflow_lists
 from slipway.adapters.errors import NotFound, Unreachable
 from slipway.core.registry import Labels, Write
-from slipway.core.snapshot import Labelled, Snapshot, Sweep, Watermark
+from slipway.core.snapshot import Labelled, Sweep
 
-from tests.adapters.registry_shelf import LARGE, MLMODEL, MemoryShelf, MLflowShelf, Shelf
+from tests.adapters.registry_shelf import LARGE, MLMODEL, MemoryShelf, MLflowShelf, Reader, Shelf
 from tests.memory_registry import MemoryRegistry, Model
 
 STATE = "slipway.dev/test/ml/state"
 NOTHING_SAID = Labels("None", (), {})
-
-
-@dataclass
-class Reader:
-    """Somebody who sweeps again and again, as the operator does."""
-
-    shelf: Shelf
-    wanted: frozenset[str]
-    snapshot: Snapshot = field(default_factory=Snapshot)
-    watermark: Watermark | None = None
-
-    async def tick(self) -> frozenset[str]:
-        """One sweep and what it asks to be read whole; the names of which something else is known."""
-        swept = await self.shelf.registry.sweep(self.watermark, self.wanted)
-        self.watermark = swept.watermark
-        self.snapshot, changed = self.snapshot.after(swept, self.wanted)
-        if self.snapshot.unread:
-            read = await self.shelf.registry.versions(self.snapshot.unread)
-            self.snapshot, more = self.snapshot.after(read, self.wanted)
-            changed |= more
-        return changed
-
-    def labels(self, name: str) -> dict[int, Labels]:
-        return dict(self.snapshot.labels(name) or {})
 
 
 @pytest.fixture
