@@ -93,6 +93,13 @@ class Client:
         """The bytes that answer `request`, at most its `limit_bytes`; `TooLarge` when there are more."""
         return await self._observed(request, self._read_content)
 
+    def member(self, answer: dict[str, Any], key: str) -> dict[str, Any]:
+        """The object that an answer must have under `key`; `Rejected` where it has none."""
+        value = answer.get(key)
+        if not isinstance(value, dict):
+            raise Rejected(f'what answers at {self.where} is not the MLflow REST API: JSON without "{key}"')
+        return value
+
     async def close(self) -> None:
         """No connection is left once the running calls have ended; a later call has one of its own."""
         self._closed = True
