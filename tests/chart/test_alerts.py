@@ -78,6 +78,7 @@ def store(available: str = "1x120", free: str = "50x120") -> dict[str, str]:
 UP = counted("up", "1x120") | acting() | store()
 READY, STARTED = "slipway_model_champion_pods_ready", "slipway_rollout_started_timestamp_seconds"
 SWEPT, INTERVAL = "slipway_registry_last_sweep_timestamp_seconds", "slipway_registry_sweep_interval_seconds"
+FALSE = "slipway_registry_condition_false"
 TO_CHAT = 'target="chat"'
 REFUSED = 'result="refused",reason="GateFailed"'
 CASES = [
@@ -112,6 +113,16 @@ CASES = [
          UP | about(SWEPT, "600x120", 'name="mlflow"') | about(INTERVAL, "3600x120", 'name="mlflow"'), ()),
     Case("a registry that is gone", "what it said last stays until the operator ends",
          UP | about(SWEPT, "600x120", 'name="mlflow"'), ()),
+    Case("labelled models have no object", "two would have one name",
+         UP | about(FALSE, "1x120", 'name="mlflow",condition="Discovered",reason="NamesCollide"'),
+         ("SlipwayRegistryIncomplete",)),
+    Case("labelled models had no object", "somebody has declared one of the two meanwhile",
+         UP | about(FALSE, "1x40 stale", 'name="mlflow",condition="Discovered",reason="NamesCollide"'), ()),
+    Case("a credential may read only", "promotions will go wrong",
+         UP | about(FALSE, "1x120", 'name="mlflow",condition="Authorized",reason="PermissionsMissing"'),
+         ("SlipwayRegistryIncomplete",)),
+    Case("a credential is not known", "the calls that fail are told already",
+         UP | about(FALSE, "1x120", 'name="mlflow",condition="Authorized",reason="RegistryUnauthorized"'), ()),
     Case("a target of events is away", "they wait for it", UP | counted("slipway_events_waiting", "0x30 3x90", TO_CHAT),
          ("SlipwayEventsUndelivered",)),
     Case("a target of events refuses one", "its secret is another one",

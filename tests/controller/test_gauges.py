@@ -178,6 +178,21 @@ def test_how_often_registries_are_read(world: World) -> None:
     }
 
 
+def test_what_of_a_registry_does_not_hold_and_why(world: World) -> None:
+    said = [
+        {"type": "Ready", "status": "True", "reason": "RegistryReachable"},
+        {"type": "Discovered", "status": "False", "reason": "NamesCollide"},
+        {"type": "Notified", "status": "False", "reason": "a word of another operator"},
+        {"type": "Authorized", "status": "Unknown", "reason": "PermissionsNotTold"},
+    ]
+    world.has(REGISTRY, "mlflow", spec={"backend": BACKEND}, status={"conditions": said})
+    of = 'registry_condition_false{condition="%s",name="mlflow",namespace="ml",reason="%s"}'
+    assert {series: value for series, value in world.read().items() if "condition" in series} == {
+        of % ("Discovered", "NamesCollide"): 1,
+        of % ("Notified", "InternalError"): 1,
+    }
+
+
 def test_a_standby_says_nothing_of_objects_and_of_work(world: World) -> None:
     world.model()
     world.queued = {"usual": 40}
@@ -198,7 +213,9 @@ def test_a_scrape_and_its_metrics_have_the_labels_that_the_reference_page_says(w
     world.model("False", "Held", candidate={"version": 4, "since": BEGAN})
     world.ledger(champion=2, hold={"by": "anna"})
     world.has(VERSION, "flights-v1")
-    world.has(REGISTRY, "mlflow", spec={"backend": BACKEND})
+    world.has(
+        REGISTRY, "mlflow", spec={"backend": BACKEND}, status={"conditions": conditions("False", "TokenUnusable")}
+    )
     world.jobs = {"import": (0, 0), "validate cpu": (0, 0)}
     gauges = Gauges(Known(world.cache, lambda: world.jobs, lambda: {"usual": 3}))
     found = {metric.name: metric for metric in gauges.collect()}

@@ -57,6 +57,8 @@ FAMILIES = {
         Family("slipway_validations_waiting", "Validations that wait for their turn.", ("pool",)),
         Family("slipway_registry_sweep_interval_seconds", "How often a ModelRegistry asks to be read.",
                ("namespace", "name")),
+        Family("slipway_registry_condition_false", "1 for each condition of a ModelRegistry that is False, with the "
+               "reason why; no series for others.", ("namespace", "name", "condition", "reason")),
     )
 }  # fmt: skip
 
@@ -95,7 +97,7 @@ class Gauges(Collector):
             _count_jobs(found, self._known.jobs())
             queued = self._known.queued()
             found["queue_depth"] = [_sample("queue_depth", {"lane": lane}, count) for lane, count in queued.items()]
-            self._count_registries(found["registry_sweep_interval_seconds"])
+            self._count_registries(found)
         for name, samples in found.items():
             metric = Metric(FAMILIES[name].name, FAMILIES[name].about, "gauge")
             metric.samples = samples
@@ -128,14 +130,20 @@ class Gauges(Collector):
                 ):
                     found[name].append(_sample(name, labels, value))
 
-    def _count_registries(self, samples: list[Sample]) -> None:
+    def _count_registries(self, found: Mapping[str, list[Sample]]) -> None:
         for registry in self._known.cache.all(REGISTRY):
             meta = registry["metadata"]
             labels = {"namespace": meta.get("namespace", ""), "name": meta["name"]}
             known = self._known.cache.value(REGISTRY, labels["namespace"], labels["name"])
             if isinstance(known, ModelRegistry):
                 asked = seconds(known.spec.sync.interval)
-                samples.append(_sample("registry_sweep_interval_seconds", labels, asked))
+                found["registry_sweep_interval_seconds"].append(
+                    _sample("registry_sweep_interval_seconds", labels, asked)
+                )
+            for one in _conditions(registry):
+                if one.get("status") == "False":
+                    why = labels | {"condition": one.get("type", ""), "reason": _word(one)}
+                    found["registry_condition_false"].append(_sample("registry_condition_false", why, 1.0))
 
 
 def _of_model(model: Object, ledger: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -163,8 +171,7 @@ State = tuple[str, str, str]  # reason and status of the Ready condition, and wh
 
 
 def _state_of(found: Object) -> State:
-    conditions = (found.get("status") or {}).get("conditions") or ()
-    stalled = any(one.get("type") == "Stalled" and one.get("status") == "True" for one in conditions)
+    stalled = any(one.get("type") == "Stalled" and one.get("status") == "True" for one in _conditions(found))
     return _said(_ready_condition(found).get("status", ""), _ready_condition(found).get("reason", ""), stalled)
 
 
@@ -192,8 +199,11 @@ def _count_jobs(found: Mapping[str, list[Sample]], jobs: Mapping[str, tuple[int,
 
 def _ready_condition(found: Object) -> Mapping[str, Any]:
     """The Ready condition; {} if nothing was ever said."""
-    conditions = (found.get("status") or {}).get("conditions") or ()
-    return next((one for one in conditions if one.get("type") == "Ready"), {})
+    return next((one for one in _conditions(found) if one.get("type") == "Ready"), {})
+
+
+def _conditions(found: Object) -> Iterable[Mapping[str, Any]]:
+    return (found.get("status") or {}).get("conditions") or ()
 
 
 def _word(condition: Mapping[str, Any]) -> str:
