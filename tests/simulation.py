@@ -20,7 +20,8 @@ from slipway.api.report import PREFIX, Measured, Report, Summary
 from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
 from slipway.controller.identity import Place, place_of
-from slipway.controller.observe import Lookup, Observer, Outside
+from slipway.controller.observe import Observer
+from slipway.controller.outside import Lookup, Outside
 from slipway.controller.pace import Pace
 from slipway.controller.queue import Key, Lane
 from slipway.controller.reconcile import Hands, Reconciler
@@ -84,9 +85,13 @@ class Registry:
 
     async def of(self, model: RegisteredModel) -> Reached | Silent:
         """Every model may use it, unless its namespace is shut out."""
-        if model.metadata.namespace in self.shut_out:
-            return Silent("RegistryNotAllowed", "it does not allow the namespace", False)
+        if said := await self.forbids(self.resource, model.metadata.namespace, model.registered_name):
+            return Silent("RegistryNotAllowed", said, False)
         return self.unusable or Reached(self.resource, cast(Any, None), {})
+
+    async def forbids(self, _resource: object, namespace: str, _name: str) -> str:
+        """Why a namespace may not use it."""
+        return "it does not allow the namespace" if namespace in self.shut_out else ""
 
     def place(self, _model: object) -> Place:
         """Every model names it."""

@@ -27,7 +27,8 @@ from .controller.events import Kopf
 from .controller.gauges import Gauges, Known
 from .controller.labeller import Labeller
 from .controller.lease import Lease
-from .controller.observe import Observer, Outside
+from .controller.observe import Observer
+from .controller.outside import Outside
 from .controller.queue import Key, Queue
 from .controller.receiver import Hints, Receiver
 from .controller.reconcile import Hands, Reconciler

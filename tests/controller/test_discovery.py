@@ -9,7 +9,8 @@ from slipway.adapters.errors import AdapterError, Rejected, Unreachable
 from slipway.api import names
 from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
-from slipway.controller.observe import Observer, Outside
+from slipway.controller.observe import Observer
+from slipway.controller.outside import Outside
 from slipway.controller.queue import Key
 from slipway.controller.reconcile import Hands, Reconciler
 from slipway.controller.refusals import Refusals

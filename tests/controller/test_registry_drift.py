@@ -313,7 +313,7 @@ def test_a_registry_that_cannot_be_used_for_a_while_refuses_no_version_that_was_
         pytest.param("Cluster", "airport", "2026-03-06T15:00:00Z", "airport", id="the older one"),
         pytest.param("Cluster", "zurich", "2026-03-06T15:00:00Z", "zurich", id="whatever it is called"),
         pytest.param("Cluster", "airport", "2026-03-07T00:00:00Z", "flights", id="not one made later"),
-        pytest.param("Registry", "zurich", "2026-03-07T00:00:00Z", "zurich", id="one that follows labels"),
+        pytest.param("Registry", "zurich", "2026-03-06T16:30:00Z", "zurich", id="one that follows labels"),
     ],
 )
 def test_of_two_models_of_a_namespace_one_tells_of_the_registered_model(
@@ -345,3 +345,54 @@ def test_of_two_models_of_a_namespace_one_tells_of_the_registered_model(
     of.advance(700)
     said = of.condition("ModelVersion", f"{silent}-v1", "Synced")
     assert "The registry says: Serving" in said["message"], "once nobody else does"
+
+
+def _shared(older: str = "airport") -> Simulation:
+    """Two models of a namespace that name one registered model: `flights`, and one that is older."""
+    of = by_registry(source="Cluster")
+    other = model(validation=GATED, source={"name": "flights"})
+    meta = {**other["metadata"], "name": older, "creationTimestamp": "2026-03-06T15:00:00Z"}
+    of.cluster.put({**other, "metadata": meta})
+    of.registry.named = (Key("model", "ml", "flights"), Key("model", "ml", older))
+    return of
+
+
+def _declares(of: Simulation, name: str, number: int, stage: str) -> None:
+    one = version(number, stage)
+    meta = {**one["metadata"], "name": f"{name}-v{number}"}
+    of.cluster.put({**one, "metadata": meta, "spec": {**one["spec"], "model": name}})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+
+
+@pytest.mark.parametrize("older_has", [None, (1, "Production"), (2, "None")], ids=["nothing", "another", "it, unused"])
+def test_of_a_version_that_the_first_of_two_models_does_not_use_the_other_one_tells(
+    older_has: tuple[int, str] | None,
+) -> None:
+    of = _shared()
+    if older_has is not None:
+        _declares(of, "airport", *older_has)
+    _declares(of, "flights", 2, "Production")
+    of.advance(700)
+    found = of.registry.labels[2]
+    assert found.tags["slipway.dev/test/ml/state"].startswith("Serving") and found.lines
+    assert (found.stage, found.aliases) == ("None", ()), "those are of the first"
+    said = of.condition("ModelVersion", "flights-v2", "Synced")
+    assert (said["status"], "are those of the model ml/airport" in said["message"]) == ("True", True), said
+
+
+def test_who_tells_of_a_version_changes_with_what_the_first_of_two_models_has_of_it() -> None:
+    of = _shared()
+    _declares(of, "flights", 2, "Production")
+    of.swept()
+    _declares(of, "airport", 2, "Archived")
+    assert of.registry.labels[2].tags["slipway.dev/test/ml/state"] == "Archived"
+    of.wake_family()
+    of.settle()
+    of.advance(700)
+    said = of.condition("ModelVersion", "flights-v2", "Synced")
+    assert "the model ml/airport tells of this version" in said["message"], said
+    of.cluster.lose("ModelVersion", "ml", "airport-v2")
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.registry.labels[2].tags["slipway.dev/test/ml/state"].startswith("Serving")

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from slipway.controller.observe import Lookup
+from slipway.controller.outside import Lookup
 from slipway.controller.queue import Key
 from slipway.controller.resolve import Resolver
 from slipway.core.registry import Absent

@@ -151,8 +151,9 @@ def test_what_people_cannot_be_told_is_said_and_tried_on_and_makes_nothing_untru
 
 def test_what_another_model_of_the_namespace_tells_of_is_left_to_it() -> None:
     seen = labelled(model_seen((version(1),), serves(1), (pods_of(1),)), 1, NOTHING)
-    other = replace(seen, told_by="ml/airport")
+    other = replace(seen, told_by={1: "ml/airport"})
     assert len(promotion.decide(seen).labels) == 1
     verdict = synced(other, serves(1), version(1))
     assert (promotion.decide(other).labels, verdict.status) == ((), "True")
     assert verdict.message.startswith("Nothing is written: the model ml/airport ")
+    assert promotion.decide(replace(seen, told_by={2: "ml/airport"})).labels == promotion.decide(seen).labels

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..adapters.cluster import LEDGER, MODEL, NAMESPACE, REGISTRY, VERSION, Kind
 from ..api import names
+from ..api.modelregistry import ModelRegistry
 
 Place = tuple[str, str]  # namespace, name
 Family = tuple[str, str]  # namespace of the model, name of the model
@@ -13,6 +14,11 @@ Family = tuple[str, str]  # namespace of the model, name of the model
 def place_of(found: Mapping[str, Any]) -> Place:
     """Where the object is."""
     return found["metadata"].get("namespace", ""), found["metadata"]["name"]
+
+
+def registry_place(registry: ModelRegistry) -> Place:
+    """Where the ModelRegistry is."""
+    return registry.metadata.namespace, registry.metadata.name
 
 
 def uid_of(found: Mapping[str, Any]) -> str:
@@ -46,3 +52,8 @@ def family_of(kind: Kind, found: Mapping[str, Any]) -> Family | None:
         return namespace, model if isinstance(model, str) else ""
     model = labels.get(names.MODEL)
     return (labels.get(names.OWNER_NAMESPACE, namespace), model) if model else None
+
+
+def registered_name(model: Mapping[str, Any]) -> str:
+    """The name of a RegisteredModel in its registry."""
+    return str(section(model, "spec", "source").get("name") or model["metadata"]["name"])

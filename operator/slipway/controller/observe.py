@@ -5,7 +5,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
 
 from ..adapters.cluster import (
     DEPLOYMENT,
@@ -23,96 +22,29 @@ from ..adapters.cluster import (
 )
 from ..adapters.errors import AdapterError
 from ..api import names
-from ..api.facts import Facts
 from ..api.modelledger import ModelLedger
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
-from ..core import imports, jobs, lifecycle, pods, recall
+from ..core import imports, jobs, pods, recall
 from ..core import ledger as ledgers
-from ..core.discovery import Around, Present
+from ..core.discovery import Around
 from ..core.observed import ModelSeen, Record, VersionSeen
-from ..core.permissions import Use
 from ..core.reasons import Reason
 from ..core.registries import RegistrySeen
-from ..core.registry import Absent, Contest, Entry, RegistryModel, RegistryState, Silent
+from ..core.registry import RegistryState, Silent
 from ..resources import naming, serving
 from ..resources.platform import Platform
 from . import deployments
 from .cache import Cache, Unreadable
-from .identity import Place, section
-from .identity import place_of as cached_place
+from .identity import registry_place
+from .outside import Outside
 from .queue import Key
 from .refusals import Refusals
-from .registries import Reached, Registries
+from .registered import Registered
+from .registries import Reached
 
 LOGS_BYTES = 8 * 1024 * 1024  # of all the logs that are remembered
-
-
-class Lookup(NamedTuple):
-    """A version of a registered model, to be looked up in its registry."""
-
-    key: Key  # who waits for it
-    registry: tuple[str, str]  # namespace and name of the ModelRegistry
-    name: str  # of the registered model
-    version: int
-
-
-class Shelf(Protocol):
-    """The registries as they were last read."""
-
-    def model(self, registry: tuple[str, str], name: str) -> RegistryModel | Absent | Silent | None:
-        """A registered model; None if it was not read yet."""
-        ...
-
-    def models(self, registry: tuple[str, str], name: str) -> tuple[Key, ...]:
-        """The RegisteredModels that name it."""
-        ...
-
-
-class LabelWriter(Protocol):
-    """What became of the labels that were to be written."""
-
-    def refusal(self, model: Key, version: int) -> Silent | None:
-        """Why they could not be written."""
-        ...
-
-    def contested(self, model: Key, version: int) -> Contest | None:
-        """What another writer has made of ours since."""
-        ...
-
-
-class Resolver(Protocol):
-    """Reads versions from registries, in its own time."""
-
-    def ask(self, lookup: Lookup) -> Entry | Absent | Silent | None:
-        """What the registry says; None if it has not said it yet."""
-        ...
-
-    def forget(self, lookup: Lookup) -> None:
-        """It is known."""
-        ...
-
-    def facts(self, lookup: Lookup) -> Facts | None:
-        """How the version was made; None if that was not read yet."""
-        ...
-
-    def forget_facts(self, lookup: Lookup) -> None:
-        """They are known, or nobody asks."""
-        ...
-
-    def drop(self, key: Key) -> None:
-        """Who waited is not there any more, or has nothing to look up."""
-        ...
-
-
-class Outside(NamedTuple):
-    """What is known of the registries without asking them."""
-
-    registries: Registries
-    shelf: Shelf
-    labels: LabelWriter
-    resolver: Resolver
 
 
 class Observer:
@@ -128,6 +60,7 @@ class Observer:
         now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(microsecond=0),
     ) -> None:
         self._cluster, self._cache, self._outside = cluster, cache, outside
+        self._registered = Registered(cache, outside)
         self._refusals, self._platform, self._now = refusals, platform, now
         self._logs: OrderedDict[str, str] = OrderedDict()  # of pods that have ended, by uid: they change no more
 
@@ -166,8 +99,8 @@ class Observer:
             jobs=await self._jobs(version),
             refusals=self._refusals.of(key),
         )
-        seen = replace(seen, entry=self._entry(key, seen, reached))
-        return replace(seen, facts=self._facts(key, seen, reached))
+        seen = replace(seen, entry=self._registered.entry(key, seen, reached))
+        return replace(seen, facts=self._registered.facts(key, seen, reached))
 
     async def model(self, namespace: str, name: str, way_back: bool = True) -> ModelSeen | Unreadable | None:
         """Everything about a model; None if it is gone. Without its ledger nothing can be said of it.
@@ -191,14 +124,14 @@ class Observer:
             return ledger
         known = ledger if isinstance(ledger, ModelLedger) else None
         numbers = [one.spec.version for one in versions]
-        labelled_by, told_by = await self._others(key, reached, model.registered_name)
+        others = await self._registered.others(key, reached, model.registered_name)
         return ModelSeen(
             now=self._now(),
             platform=self._platform,
             model=model,
             invalid=invalid,
-            labelled_by=labelled_by,
-            told_by=told_by,
+            labelled_by=others.labelled_by,
+            told_by=others.told_by,
             versions=versions,
             registry=reached.resource if isinstance(reached, Reached) else reached,
             ledger=known.spec if known else None,
@@ -207,7 +140,7 @@ class Observer:
             unreadable=unreadable,
             records=self._records(model),
             pods=self._pods(model),
-            labels=self._labels(reached, model.registered_name),
+            labels=self._registered.labels(reached, model.registered_name),
             label_refusals={n: one for n in numbers if (one := self._outside.labels.refusal(key, n))},
             contested={n: said for n in numbers if (said := self._outside.labels.contested(key, n))},
             refusals=self._refusals.of(key),
@@ -218,75 +151,22 @@ class Observer:
 
     async def registry(self, registry: ModelRegistry, state: RegistryState | None, served: bool) -> RegistrySeen:
         """Everything about a registry. What is in the cluster matters to discovery only."""
-        discovery, place = registry.spec.discovery, place_of(registry)
+        discovery, place = registry.spec.discovery, registry_place(registry)
+        uses = await self._registered.uses(registry)
         if discovery is None:
-            return RegistrySeen(self._now(), registry, state, uses=self._uses(place))
+            return RegistrySeen(self._now(), registry, state, uses=uses)
         return RegistrySeen(
             self._now(),
             registry,
             state,
             Around(
-                models=tuple(self._present(place)),
+                models=tuple(self._registered.present(place)),
                 namespace=await self._outside.registries.namespace(discovery.namespace),
                 served=served,
                 refusals=self._refusals.of(Key("registry", *place)),
             ),
-            uses=self._uses(place),
+            uses=uses,
         )
-
-    def _present(self, registry: tuple[str, str]) -> Iterator[Present]:
-        for found in self._cache.all(MODEL):
-            meta, annotations = found["metadata"], found["metadata"].get("annotations") or {}
-            about = self._outside.registries.place(found) == registry
-            registered = str(section(found, "spec", "source").get("name") or meta["name"]) if about else ""
-            made = annotations.get(names.DISCOVERED) == "/".join(registry)
-            yield Present(meta.get("namespace", ""), meta["name"], registered, made)
-
-    def _uses(self, registry: Place) -> tuple[Use, ...]:
-        drifted = {(one.namespace, one.model) for one in self._cache.briefs() if one.drifted}
-        found = []
-        for model in self._cache.all(MODEL):
-            if self._outside.registries.place(model) == registry:
-                place = cached_place(model)
-                name = str(section(model, "spec", "source").get("name") or place[1])
-                follows = section(model, "spec", "promotion").get("source") == "Registry"
-                found.append(Use(name, follows, place in drifted))
-        return tuple(found)
-
-    async def _others(self, key: Key, reached: Reached | Silent, name: str) -> tuple[str, str]:
-        """Other models of the same registered model: one that sets stage and alias, one that tells of it.
-
-        Of those that follow its labels, the first sets them. In each namespace one tells: the one that sets them, or
-        else the oldest.
-        """
-        if isinstance(reached, Silent) or len(keys := self._outside.shelf.models(place_of(reached.resource), name)) < 2:
-            return "", ""
-        usable = [one for one in keys if await self._may_use(one)]
-        sets = min([one for one in usable if self._follows(one)], default=None)
-        here = [one for one in usable if one.namespace == key.namespace]
-        tells = sets if sets in here else min(here, key=self._age, default=None)
-        return _other(sets, key), _other(tells, key)
-
-    def _age(self, key: Key) -> tuple[str, str]:
-        found = self._cache.get(MODEL, key.namespace, key.name) or {}
-        return str(section(found, "metadata").get("creationTimestamp", "")), key.name
-
-    async def _may_use(self, key: Key) -> bool:
-        """Whether the registry lets it: who may not use it takes no labels from anybody."""
-        model = self._cache.value(MODEL, key.namespace, key.name)
-        model = model.rest if isinstance(model, Unreadable) else model
-        return isinstance(model, RegisteredModel) and isinstance(await self._outside.registries.of(model), Reached)
-
-    def _follows(self, key: Key) -> bool:
-        """Whether a model follows labels; one that cannot be read follows them as before."""
-        model = self._cache.value(MODEL, key.namespace, key.name)
-        if isinstance(model, RegisteredModel):
-            return model.spec.promotion.source == "Registry"
-        ledger = self._cache.value(LEDGER, key.namespace, key.name)
-        return model is not None and isinstance(ledger, ModelLedger) and ledger.spec.following is not None
-
-    def _labels(self, reached: Reached | Silent, name: str) -> RegistryModel | Absent | Silent | None:
-        return reached if isinstance(reached, Silent) else self._outside.shelf.model(place_of(reached.resource), name)
 
     def _route(self, model: RegisteredModel) -> str:
         """The version that the model's Service selects, or what was adopted; "" while there is none of its own."""
@@ -295,27 +175,6 @@ class Observer:
             return ""
         selector = found["spec"].get("selector") or {}
         return str(selector.get(names.MODEL_VERSION, naming.ADOPTED if selector else ""))
-
-    def _entry(self, key: Key, seen: VersionSeen, reached: Reached | Silent) -> Entry | Absent | Silent | None:
-        """What the registry says, asked only until it is pinned."""
-        if seen.model is None or isinstance(reached, Silent):
-            return reached if isinstance(reached, Silent) else None
-        place = place_of(reached.resource)
-        lookup = Lookup(key, place, seen.model.registered_name, seen.version.spec.version)
-        if lifecycle.pinned_entry(seen) is not None:
-            self._outside.resolver.forget(lookup)
-            return None
-        return self._outside.resolver.ask(lookup)
-
-    def _facts(self, key: Key, seen: VersionSeen, reached: Reached | Silent) -> Facts | None:
-        """How the version was made, asked only until it is in the status."""
-        if seen.model is None or isinstance(reached, Silent):
-            return None
-        lookup = Lookup(key, place_of(reached.resource), seen.model.registered_name, seen.version.spec.version)
-        if lifecycle.needs_facts(seen):
-            return self._outside.resolver.facts(lookup)
-        self._outside.resolver.forget_facts(lookup)
-        return None
 
     async def _jobs(self, version: ModelVersion) -> Mapping[str, jobs.JobSeen]:
         namespace, model = version.metadata.namespace, version.spec.model
@@ -397,10 +256,6 @@ class Observer:
                 yield number, one
 
 
-def _other(one: Key | None, key: Key) -> str:
-    return "" if one is None or one == key else f"{one.namespace}/{one.name}"
-
-
 def _owned_by(found: Object, uid: str) -> bool:
     owners = found["metadata"].get("ownerReferences") or []
     return any(one.get("uid") == uid for one in owners)
@@ -409,8 +264,3 @@ def _owned_by(found: Object, uid: str) -> bool:
 def _number(name: str) -> int:
     """The version in a ModelVersion's name, which the API server has checked."""
     return naming.number(name.rpartition("-v")[2]) or 0
-
-
-def place_of(registry: ModelRegistry) -> tuple[str, str]:
-    """Namespace and name of a ModelRegistry."""
-    return registry.metadata.namespace, registry.metadata.name

@@ -18,7 +18,8 @@ from ..core.registry import RegistryState, Silent, Write
 from ..logs import about
 from .apply import Applier
 from .cache import Cache, Unreadable, readable
-from .observe import Observer, place_of
+from .identity import registry_place
+from .observe import Observer
 from .pace import Pace
 from .queue import Key
 from .refusals import Refusals
@@ -105,7 +106,7 @@ class Reconciler:
                 break
         if not isinstance(registry, Silent):
             for document in decision.documents:  # first: the next pass has none, if the answer to the status gets lost
-                self._hands.keep(place_of(registry), document)
+                self._hands.keep(registry_place(registry), document)
         again = await self._tell(key, found, decision)
         return soonest(decision.requeue_after_seconds, again, self._refusals.again_seconds(key))
 
@@ -139,7 +140,7 @@ class Reconciler:
 
     def _label(self, key: Key, registry: ModelRegistry | Silent, name: str, decision: Decision) -> None:
         if not isinstance(registry, Silent) and not self._pace.passing(key):
-            self._hands.label(key, place_of(registry), name, decision.labels)
+            self._hands.label(key, registry_place(registry), name, decision.labels)
 
     def _wake(self, keys: tuple[Key, ...]) -> None:
         for key in keys:

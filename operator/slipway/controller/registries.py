@@ -22,7 +22,7 @@ from ..core.registries import SUSPENDED
 from ..core.registry import Silent
 from ..resources.platform import Platform
 from .cache import Cache, Unreadable
-from .identity import Place, section
+from .identity import Place, registry_place, section
 
 Connect = Callable[[Connection], Registry]
 NAMESPACE_SECONDS = 60.0  # for which a namespace's labels are believed where namespaces are not watched
@@ -93,14 +93,17 @@ class Registries:
         resource = self.resource(place)
         if isinstance(resource, Silent):
             return resource
-        if place[0] != here:
-            name = model.registered_name
-            refused = allowed.refuses(resource.spec.allowed_namespaces, await self.namespace(here), name)
-            if refused:
-                said = f"ModelRegistry {'/'.join(place)} does not allow namespace {here}"
-                more = refused.removeprefix("this namespace")
-                return Silent(Reason.RegistryNotAllowed, f"{said}{more}.", False)
+        if refused := await self.forbids(resource, here, model.registered_name):
+            said = f"ModelRegistry {'/'.join(place)} does not allow namespace {here}"
+            more = refused.removeprefix("this namespace")
+            return Silent(Reason.RegistryNotAllowed, f"{said}{more}.", False)
         return await self.reach(resource)
+
+    async def forbids(self, resource: ModelRegistry, namespace: str, name: str) -> str:
+        """Why a namespace may not use a registered model, whether the registry answers or not; "" if it may."""
+        if resource.metadata.namespace == namespace:
+            return ""
+        return allowed.refuses(resource.spec.allowed_namespaces, await self.namespace(namespace), name)
 
     async def at(self, place: Place) -> Reached | Silent:
         """The registry of that place."""
@@ -118,7 +121,7 @@ class Registries:
 
     async def reach(self, resource: ModelRegistry, anew: bool = False) -> Reached | Silent:
         """The registry with a client; `anew` reads its credential again, as each sweep and each 401 does."""
-        place = (resource.metadata.namespace, resource.metadata.name)
+        place = registry_place(resource)
         backend = resource.spec.backend.mlflow
         if resource.spec.suspend:
             return SUSPENDED

@@ -13,7 +13,7 @@ from ..core.decision import Document
 from ..core.registry import Absent, Entry, Silent
 from ..logs import about
 from .errands import Errands
-from .observe import Lookup
+from .outside import Lookup
 from .queue import Key, Queue
 from .registries import Registries
 

@@ -19,7 +19,7 @@ from ..core.registry import Silent
 from ..core.webhooks import Subscription, subscription, subscription_name, verdict
 from ..logs import about
 from .cache import Cache
-from .identity import Place, place_of
+from .identity import Place, place_of, registry_place
 from .queue import Key
 from .registries import Registries
 from .webhook_secrets import Secrets
@@ -69,7 +69,7 @@ class Subscriber:
 
     def said(self, resource: ModelRegistry) -> Verdict | None:
         """What the condition Notified says; before anything was done, what it said before. None: there is no such."""
-        known = self._known.get(_place(resource))
+        known = self._known.get(registry_place(resource))
         if known is not None:
             return known.outcome
         said = resource.status.condition(NOTIFIED)
@@ -185,10 +185,6 @@ class Subscriber:
         self._known[place] = now
         if before is None or before.outcome != now.outcome:
             self._wake(Key("registry", *place))
-
-
-def _place(resource: ModelRegistry) -> Place:
-    return resource.metadata.namespace, resource.metadata.name
 
 
 def _uri(resource: ModelRegistry) -> str:

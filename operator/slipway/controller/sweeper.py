@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from ..adapters.cluster import MODEL, REGISTRY, Object
+from ..adapters.cluster import MODEL, REGISTRY
 from ..adapters.errors import AdapterError
 from ..adapters.ports import silence
 from ..api.base import seconds
@@ -22,7 +22,7 @@ from ..core.registry import Absent, Labels, RegistryModel, RegistryState, Silent
 from ..logs import about
 from ..resources import naming
 from .cache import Cache
-from .identity import Place, place_of, section
+from .identity import Place, place_of, registered_name
 from .queue import Key
 from .registries import Registries
 from .swept import Swept
@@ -91,7 +91,7 @@ class Sweeper:
         return tuple(
             Key("model", *place_of(model))
             for model in self._cache.all(MODEL)
-            if _registered(model) == name and self._registries.place(model) == registry
+            if registered_name(model) == name and self._registries.place(model) == registry
         )
 
     def registry(self, registry: Place) -> RegistryState | None:
@@ -289,7 +289,7 @@ class Sweeper:
         found: dict[str, tuple[Key, ...]] = {}
         for model in self._cache.all(MODEL):
             if self._registries.place(model) == registry:
-                name = _registered(model)
+                name = registered_name(model)
                 found[name] = (*found.get(name, ()), Key("model", *place_of(model)))
         return found
 
@@ -317,11 +317,6 @@ class Sweeper:
 def _told_by(state: RegistryState) -> object:
     """What a ModelRegistry's status is to tell at once."""
     return state.found, state.rights, state.left_out
-
-
-def _registered(model: Object) -> str:
-    """The name of a RegisteredModel in its registry."""
-    return str(section(model, "spec", "source").get("name") or model["metadata"]["name"])
 
 
 async def _first(pause_seconds: float, *events: asyncio.Event) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from ..adapters.cluster import LEDGER, MODEL, REGISTRY, VERSION, Kind, Object
 from ..api import names
 from ..resources import naming
-from .identity import Family, Place, family_of, place_of, section
+from .identity import Family, Place, family_of, place_of, registered_name, section
 from .queue import Key, Lane
 
 Woken = Iterable[tuple[Key, Lane]]
@@ -110,11 +110,16 @@ def model(change: Change, around: Around) -> Woken:
 
 
 def version(change: Change, around: Around) -> Woken:
-    """Its own key and its model's; a status that says the same in other words wakes nobody. Registries count drift."""
+    """Its own key and its model's; a status that says the same in other words wakes nobody. Registries count drift.
+
+    Once nobody asks anything of it, another model of the same registered model may tell of its number.
+    """
     if _drifted(change.before) != _drifted(change.after) and (registry := _registry_of(change, around)):
         yield Key("registry", *registry), Lane.USUAL
     if not (change.differs(_asked) or change.differs(_facts)):
         return
+    if change.before is not None and _in_use(change.before) and not _in_use(change.after):
+        yield from _sharing(around, _model_of(change, around))
     asked = Lane.URGENT if change.edited(_stage) else Lane.USUAL
     lane = Lane.COMMAND if change.edited(_retry) else asked
     yield Key("version", *place_of(change.found)), lane
@@ -175,10 +180,13 @@ def _discovery(change: Change, around: Around) -> Woken:
             yield Key("registry", *place), Lane.USUAL
 
 
-def _sharing(around: Around, found: Object) -> Woken:
-    """The models of the same registered model: one of them sets its labels, and one tells of it."""
+def _sharing(around: Around, found: Object | None) -> Woken:
+    """The models of the same registered model: one of them sets its labels, and one tells of each version."""
+    if found is None:
+        return
+    name, place = registered_name(found), around.uses(found)
     for one in around.known.all(MODEL):
-        if _registered(one) == _registered(found) and around.uses(one) == around.uses(found):
+        if registered_name(one) == name and around.uses(one) == place:
             yield Key("model", *place_of(one)), Lane.USUAL
 
 
@@ -195,9 +203,13 @@ def _model(change: Change, around: Around, lane: Lane) -> Woken:
 
 
 def _registry_of(change: Change, around: Around) -> Place | None:
-    family = family_of(change.kind, change.found)
-    model = around.known.get(MODEL, *family) if family is not None else None
+    model = _model_of(change, around)
     return around.uses(model) if model is not None else None
+
+
+def _model_of(change: Change, around: Around) -> Object | None:
+    family = family_of(change.kind, change.found)
+    return around.known.get(MODEL, *family) if family is not None else None
 
 
 def _is_waited_for(around: Around, family: Family) -> bool:
@@ -230,13 +242,15 @@ def _shares(found: Object) -> Any:
     return ended, section(found, "spec", "promotion").get("source"), section(found, "spec", "source")
 
 
-def _registered(found: Object) -> Any:
-    return section(found, "spec", "source").get("name") or found["metadata"]["name"]
-
-
 def _commands(found: Object) -> Any:
     annotations = found["metadata"].get("annotations") or {}
     return [annotations.get(one) for one in COMMANDS]
+
+
+def _in_use(found: Object | None) -> bool:
+    """Whether something is asked of a version."""
+    stages = {section(found, part).get("stage") for part in ("spec", "status")}
+    return not stages <= {None, "None"}
 
 
 def _stage(found: Object) -> Any:

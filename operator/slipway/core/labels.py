@@ -40,14 +40,25 @@ class Said:
 
 def in_play(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
     """Versions of which the registry is told: the champion, then those that ask for Production, then the newest."""
-    served = {one.version for one in ledger.history} | {ledger.champion}
-    asking = [one for one in seen.versions if seen.stage(one, ledger) != "None" or one.spec.version in served]
+    asking = [
+        one for one in seen.versions if seen.stage(one, ledger) != "None" or _has_served(ledger, one.spec.version)
+    ]
 
     def first(one: ModelVersion) -> tuple[bool, bool, bool, int]:
         stage, number = seen.stage(one, ledger), one.spec.version
         return number != ledger.champion, stage == "None", stage != "Production", -number
 
     return sorted(asking, key=first)[:TOLD]
+
+
+def has_a_say(version: ModelVersion, ledger: ModelLedgerSpec) -> bool:
+    """Whether its model may tell the registry of a version, as far as the version itself and the ledger show."""
+    asked = {version.spec.stage, version.status.stage} - {None, "None"}
+    return bool(asked) or _has_served(ledger, version.spec.version)
+
+
+def _has_served(ledger: ModelLedgerSpec, number: int) -> bool:
+    return number == ledger.champion or any(one.version == number for one in ledger.history)
 
 
 def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
@@ -181,8 +192,8 @@ def _wanted(
 ) -> Wanted:
     """The labels, and tags for people: what has become of the version, and why it may not serve."""
     other = f" Stage and alias are those of the model {seen.labelled_by}." if seen.labelled_by else ""
-    if seen.told_by:  # tags and line have the namespace in their name, and can say one thing only
-        message = f"Nothing is written: the model {seen.told_by} tells of this registered model.{other}"
+    if teller := seen.told_by.get(version.spec.version):  # tags and line name the namespace, and can say one thing only
+        message = f"Nothing is written: the model {teller} tells of this version.{other}"
         return Wanted(Write(version.spec.version), told_people.state, message)
     state, why = told_people.state, told_people.why
     prefix = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"

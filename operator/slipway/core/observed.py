@@ -63,7 +63,7 @@ class ModelSeen:
     registry: ModelRegistry | Silent
     invalid: str = ""  # why the spec cannot be read; `model` then has the rest of it, and defaults
     labelled_by: str = ""  # another model that sets stage and alias of the same registered model
-    told_by: str = ""  # another model of the namespace that tells in the registry what becomes of its versions
+    told_by: Mapping[int, str] = field(default_factory=dict)  # another model that tells of a version in the registry
     ledger: ModelLedgerSpec | None = None  # None: there is none
     ledger_version: str = ""  # resource version of the ledger: what a write of it must find
     route: str = ""  # version that the Service selects, as it says; "" while there is none
