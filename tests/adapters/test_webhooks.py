@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from slipway.adapters.cluster import REGISTRY
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_webhooks import EVENTS
 from slipway.adapters.ports import Connection, Registry
+from slipway.controller.subscriber import AGAIN_SECONDS, HEARD_SECONDS, Home
 from slipway.core.registry import Silent
 from slipway.core.webhooks import Subscription, Trial, subscription
 
@@ -19,6 +21,7 @@ from tests.adapters.conftest import PATIENT
 from tests.adapters.registry_shelf import MLMODEL, MLflowShelf
 from tests.controller.receiver_world import PLACE, SECRET, Listening
 from tests.controller.registry_world import FLIGHTS, World
+from tests.controller.subscriber_world import WEBHOOK, Hooks
 from tests.memory_registry import MemoryRegistry, Model
 from tests.mlflow_server import MLflowServer, free_port, running_mlflow
 
@@ -113,6 +116,25 @@ async def test_a_moved_alias_wakes_its_model_long_before_the_next_sweep(hooked: 
     await world.until_woken(FLIGHTS)
     stop.set()
     await running
+
+
+async def test_it_stays_while_its_modelregistry_is_suspended_and_goes_when_that_is_deleted(hooked: Hooked) -> None:
+    hooks = Hooks(Home("prod", f"http://127.0.0.1:{hooked.listening.port}", True))
+    hooks.world.connect = lambda connection: MLflowRegistry(connection, patience=PATIENT)
+    hooks.registry(hooked.server.uri, webhook=WEBHOOK)
+    await hooks.look()
+    assert (hooks.reason, [one["name"] for one in hooked.webhooks]) == ("WebhookHeard", [hooked.wanted.name])
+    hooks.registry(hooked.server.uri, webhook=WEBHOOK, suspend=True)
+    await hooks.look(HEARD_SECONDS)
+    assert (hooks.reason, [one["status"] for one in hooked.webhooks]) == ("Suspended", ["ACTIVE"])
+    hooks.registry(hooked.server.uri, webhook=WEBHOOK)
+    await hooks.look(AGAIN_SECONDS)
+    assert hooks.reason == "WebhookHeard"
+    hooks.registry(hooked.server.uri, webhook=WEBHOOK, suspend=True)
+    await hooks.look()
+    hooks.world.cache.remove(REGISTRY, *PLACE)
+    await hooks.look()
+    assert hooked.webhooks == []
 
 
 async def test_an_operator_that_stands_by_passes_it_on(hooked: Hooked, name: str) -> None:

@@ -3,64 +3,16 @@
 import pytest
 from slipway.adapters.cluster import REGISTRY
 from slipway.adapters.errors import Unreachable
-from slipway.api.modelregistry import ModelRegistry
-from slipway.controller.subscriber import AGAIN_SECONDS, HEARD_SECONDS, Home, Subscriber
-from slipway.controller.webhook_secrets import READ_SECONDS, Secrets
-from slipway.core.conditions import Verdict
+from slipway.controller.subscriber import AGAIN_SECONDS, HEARD_SECONDS, Home
+from slipway.controller.webhook_secrets import READ_SECONDS
 from slipway.core.registry import Silent
 from slipway.core.webhooks import Trial
 
-from tests.controller.registry_world import PLACE, REGISTRY_KEY, World
+from tests.controller.registry_world import PLACE
+from tests.controller.subscriber_world import HOME, WEBHOOK, Hooks
 from tests.memory_registry import MemoryRegistry
 
-WEBHOOK = {"secretRef": {"name": "credential"}}
-HOME = Home("prod", "http://slipway-webhooks.slipway-system.svc:8081", True)
 FORBIDDEN = Silent("WebhookForbidden", "no admin", False)
-
-
-class Hooks:
-    """A registry that asks for webhooks, and who looks after them."""
-
-    def __init__(self, home: Home = HOME) -> None:
-        self.world = World()
-        self.world.api.secret(secret="a secret of both of them")
-        self.generation, self.home = 0, home
-        self.secrets = Secrets(self.world.cache, self.world.registries, lambda: self.world.now)
-        self.begin_anew()
-
-    def begin_anew(self) -> None:
-        """The operator is another process."""
-        world = self.world
-        self.subscriber = Subscriber(
-            world.cache, world.registries, self.secrets, self.home, world._wake, lambda: world.now
-        )
-
-    def registry(self, uri: str = "http://mlflow:5000", status: object = None, **spec: object) -> None:
-        self.generation += 1
-        self.world.registry(uri, self.generation, **spec)
-        if status:
-            found = self.world.cache.get(REGISTRY, *PLACE)
-            assert found is not None
-            meta = found["metadata"] | {"resourceVersion": str(self.generation + 1000)}
-            self.world.cache.put(REGISTRY, {**found, "metadata": meta, "status": status})
-
-    @property
-    def said(self) -> Verdict | None:
-        resource = self.world.registries.resource(PLACE)
-        assert isinstance(resource, ModelRegistry)
-        return self.subscriber.said(resource)
-
-    @property
-    def reason(self) -> str:
-        return self.said.reason.value if self.said else ""
-
-    async def look(self, after_seconds: float = 2.0) -> bool:
-        """Whether the status had to be written."""
-        self.world.now += after_seconds
-        self.world.woken.clear()
-        await self.secrets.look()
-        await self.subscriber.look()
-        return REGISTRY_KEY in self.world.woken
 
 
 async def test_who_asks_for_none_has_none() -> None:
@@ -196,3 +148,25 @@ async def test_a_webhook_of_a_registry_that_is_suspended_is_removed_once_it_is_a
     hooks.registry("http://other:5000", webhook=WEBHOOK)
     await hooks.look()
     assert first.webhooks == {} and len(hooks.world.server.webhooks) == 1
+
+
+@pytest.mark.parametrize("suspend", [False, True])
+async def test_a_webhook_that_cannot_be_removed_with_its_registry_is_named_in_the_log(
+    suspend: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    hooks = Hooks()
+    hooks.registry(webhook=WEBHOOK)
+    await hooks.look()
+    condition = {
+        "type": "Notified", "status": "True", "reason": "WebhookHeard", "message": "m",
+        "lastTransitionTime": "2026-03-06T17:00:00Z", "observedGeneration": 1,
+    }  # fmt: skip
+    hooks.registry(status={"conditions": [condition]}, webhook=WEBHOOK, suspend=suspend)
+    hooks.world.server.trouble = Unreachable("no answer")
+    hooks.begin_anew()
+    await hooks.look()
+    hooks.world.cache.remove(REGISTRY, *PLACE)
+    await hooks.look()
+    left = [one.getMessage() for one in caplog.records if "was left" in one.getMessage()]
+    name = next(iter(hooks.world.server.webhooks))
+    assert len(left) == 1 and name in left[0] and "http://mlflow:5000" in left[0]

@@ -14,7 +14,7 @@ from ..adapters.errors import AdapterError
 from ..adapters.ports import Registry, silence
 from ..api.modelregistry import ModelRegistry
 from ..core.conditions import Verdict
-from ..core.reasons import reason_named
+from ..core.reasons import Reason, reason_named
 from ..core.registry import Silent
 from ..core.webhooks import Subscription, subscription, subscription_name, verdict
 from ..logs import about
@@ -29,6 +29,7 @@ NOTIFIED = "Notified"
 LOOK_SECONDS = 2.0  # until a ModelRegistry that asks for webhooks is noticed
 HEARD_SECONDS = 600.0  # between two trials, where all is well
 AGAIN_SECONDS = 20.0  # between two tries, where it is not
+_UNREACHED = Silent(Reason.RegistryUnreachable, "the registry was not reached since this operator began")
 
 
 @dataclass(frozen=True)
@@ -171,15 +172,15 @@ class Subscriber:
 
     async def _forsake(self, place: Place, known: _Known) -> None:
         """Remove it from a registry that is not this ModelRegistry's any more, if that can be done now."""
-        if known.client is None:
-            return
-        try:
-            why = await known.client.unsubscribe(subscription_name(self._home.cluster_name, *place))
-        except AdapterError as error:
-            why = silence(error)
+        name, why = subscription_name(self._home.cluster_name, *place), _UNREACHED if known.uri else None
+        if known.client is not None:
+            try:
+                why = await known.client.unsubscribe(name)
+            except AdapterError as error:
+                why = silence(error)
         if why is not None:
-            said = "the webhook of %s/%s was left in the registry at %s: %s"
-            log.warning(said, *place, known.uri, why.message, extra=about("ModelRegistry", *place, why.reason))
+            said = "the webhook %s of %s/%s was left in the registry at %s, delete it there: %s"
+            log.warning(said, name, *place, known.uri, why.message, extra=about("ModelRegistry", *place, why.reason))
 
     def _note(self, place: Place, now: _Known, before: _Known | None) -> None:
         self._known[place] = now
