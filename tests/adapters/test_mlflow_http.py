@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from slipway.adapters import mlflow_answers, mlflow_lists
-from slipway.adapters.errors import AdapterError, NotFound, Rejected, Unauthorized, Unreachable
+from slipway.adapters.errors import AdapterError, Forbidden, NotFound, Rejected, Unauthorized, Unreachable
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_answers import Patience
 from slipway.adapters.mlflow_made import SIGNATURE_LIMIT, of_mlmodel
@@ -106,6 +106,7 @@ CASES = [
     ),
     Case("unauthorized", "the Secret is read again", says(401), Unauthorized, "refused the username and password"),
     Case("forbidden", "the Secret is read again", says(403, '{"message": "no"}'), Unauthorized, "read version 1.*: no"),
+    Case("which right", "somebody has to grant it", says(403), Forbidden, "that takes READ on the registered model$"),
     Case(
         "echo",
         "our password is nobody's business",

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from slipway.adapters.errors import AdapterError, Rejected, Unauthorized, Unreachable
+from slipway.adapters.errors import AdapterError, Forbidden, Rejected, Unauthorized, Unreachable
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_lists import MODELS_PAGE
+from slipway.adapters.ports import silence
 from slipway.api.tasks import CREDENTIALS, ImportTask, RegistryAccess
 from slipway.core.permissions import Use, missing
 from slipway.core.registry import Absent, Entry, Labels, Write
@@ -169,7 +170,7 @@ class TestPermissions:
     @pytest.mark.parametrize("case", LACKS, ids=lambda case: case.level)
     async def test_each_that_is_missing_is_named_with_the_user(self, team: Team, name: str, case: Lack) -> None:
         user = f"some {case.level.lower()} of {name}"
-        team.user(user, "a long password")
+        team.user(user, "a long password", experiment="READ")
         team.server.grant(user, "registered_model", name, case.level)
         registry = MLflowRegistry(team.connection("a long password", user), patience=PATIENT)
         rights = await registry.rights(frozenset({name}))
@@ -182,6 +183,55 @@ class TestPermissions:
                 assert not isinstance(await asked, Absent)
             except Unauthorized as error:
                 assert "does not allow this credential to" in str(error)
+        await registry.close()
+
+
+@dataclass(frozen=True)
+class OnExperiments:
+    level: str  # that the user has on all experiments; "": on one of them only
+    lacks: str
+    because: str
+
+
+ON_EXPERIMENTS = [
+    OnExperiments("NO_PERMISSIONS", "READ on experiments (to import files", "one who sees labels only"),
+    OnExperiments("READ", "", "reports are not kept, and that is no fault"),
+    OnExperiments("", "", "which one is needed, nobody tells"),
+]
+
+
+class TestExperiments:
+    async def user(self, team: Team, case: OnExperiments, name: str) -> MLflowRegistry:
+        user = f"{case.level or 'some'} on experiments ({name})"
+        team.user(user, "a long password", registered_model="MANAGE")
+        if case.level != "NO_PERMISSIONS":  # which is what nobody was granted
+            team.server.grant(user, "experiment", "*" if case.level else "7777", case.level or "READ")
+        return MLflowRegistry(team.connection("a long password", user), patience=PATIENT)
+
+    @pytest.mark.parametrize("case", ON_EXPERIMENTS, ids=lambda case: case.level or "one")
+    async def test_what_is_missing_on_all_of_them_is_named(self, team: Team, name: str, case: OnExperiments) -> None:
+        registry = await self.user(team, case, name)
+        rights = await registry.rights(frozenset({name}))
+        assert rights is not None and rights.experiments == case.level
+        said = missing(rights, [Use(name)], with_alias=True)
+        assert case.lacks in said and bool(said) == bool(case.lacks), case.because
+        await registry.close()
+
+    async def test_who_is_refused_a_file_is_told_which_permission_that_takes(
+        self, team: Team, name: str, pod: Pod, store: StoreOnDisk
+    ) -> None:
+        registry = await self.user(team, ON_EXPERIMENTS[0], name)
+        with pytest.raises(Forbidden, match="takes READ on the experiment of the") as refused:
+            await registry.resolve(name, 1)
+        assert silence(refused.value).reason == "PermissionsMissing"
+        await registry.close()
+
+    async def test_a_report_that_may_not_be_kept_names_the_permission(self, team: Team, shelf: MLflowShelf) -> None:
+        registry = MLflowRegistry(team.connection(SECRET), patience=PATIENT)
+        run = shelf.log(Model(MLMODEL)).run_id
+        assert run is not None
+        with pytest.raises(Forbidden, match="takes EDIT on the experiment that the files belong to"):
+            await registry.keep(run, "slipway/report.json", b"{}")
         await registry.close()
 
 
@@ -281,8 +331,10 @@ class TestDoor:
             await registry.server_version()
         await registry.close()
 
-    async def test_without_its_path_nothing_is_allowed(self, team: Team) -> None:
+    async def test_without_its_path_nothing_is_allowed_and_the_path_is_named(self, team: Team) -> None:
         registry = MLflowRegistry(replace(team.connection(SECRET), uri=team.door.uri), patience=PATIENT)
-        with pytest.raises(Unauthorized, match="does not allow this credential to list models"):
+        with pytest.raises(Unauthorized, match="does not allow this credential to list models") as refused:
             await registry.sweep(None, frozenset())
+        assert not isinstance(refused.value, Forbidden), "no permission helps"
+        assert "has the registry's uri the path of MLflow's --static-prefix?" in str(refused.value)
         await registry.close()

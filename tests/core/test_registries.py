@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from slipway.api.modelregistry import ModelRegistry
-from slipway.core.permissions import Use
+from slipway.core.permissions import NO_REPORTS, ON_EXPERIMENTS, Use
 from slipway.core.registries import RegistryDecision, RegistrySeen, decide
 from slipway.core.registry import RegistryState, Rights, Silent
 
@@ -133,9 +133,9 @@ def test_whether_it_answers_and_whether_it_lets_us(case: Case) -> None:
     )
 
 
-def missing(levels: dict[str, str], *uses: Use, registry: ModelRegistry = REGISTRY) -> str:
+def missing(levels: dict[str, str], *uses: Use, registry: ModelRegistry = REGISTRY, experiments: str = "") -> str:
     """What Authorized says of a credential with these levels; "" where it holds."""
-    state = RegistryState(None, "3.17.2", STAMP, rights=Rights("slipway", levels))
+    state = RegistryState(None, "3.17.2", STAMP, rights=Rights("slipway", levels, experiments))
     said = after(state, uses=uses, registry=registry).status.condition("Authorized")
     assert said is not None and (said.reason == "PermissionsMissing") == (said.status == "False")
     return said.message if said.status == "False" else ""
@@ -160,6 +160,24 @@ FOLLOWS = Use("flights", follows=True)
 def test_each_permission_that_is_missing_is_named(level: str, use: Use, lacks: tuple[str, ...]) -> None:
     said = missing({"flights": level}, use)
     assert tuple(one for one in ("READ", "EDIT", "MANAGE") if f"{one} on flights" in said) == lacks
+
+
+@pytest.mark.parametrize(
+    ("level", "lacks"),
+    [("NO_PERMISSIONS", True), ("DENY", True), ("READ", False), ("EDIT", False), ("", False), ("SOMETHING_NEW", False)],
+)
+def test_whoever_may_not_read_experiments_can_import_nothing(level: str, lacks: bool) -> None:
+    said = missing({"flights": "EDIT"}, FLIGHTS, experiments=level)
+    assert said.startswith(f'The user "slipway" lacks {ON_EXPERIMENTS}.') if lacks else said == ""
+    assert missing({}, experiments=level) == "", "nothing is imported where no model is"
+
+
+@pytest.mark.parametrize(("level", "kept"), [("READ", False), ("USE", False), ("EDIT", True), ("", True)])
+def test_where_reports_cannot_be_kept_that_is_said_and_no_fault(level: str, kept: bool) -> None:
+    state = RegistryState(None, "3.17.2", STAMP, rights=Rights("slipway", {"flights": "EDIT"}, level))
+    said = after(state, uses=(FLIGHTS,)).status.condition("Authorized")
+    assert said is not None and said.status == "True"
+    assert (NO_REPORTS in said.message) == (not kept)
 
 
 def test_where_no_alias_is_mapped_none_is_taken_away() -> None:

@@ -246,6 +246,7 @@ def test_the_credential_goes_to_the_registry_only_and_into_no_message(pod: Pod, 
         with answering(refuse) as url:
             ended = import_from(pod, url)
     assert ended.reason == ("RegistryUnreachable" if status == 302 else "RegistryUnauthorized"), ended.stderr
+    assert ("READ on the experiment" in ended.message) == (status == 403)
     assert elsewhere == []
     assert SECRET not in ended.stderr + ended.message
 

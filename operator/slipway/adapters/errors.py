@@ -4,6 +4,7 @@ AdapterError
 ├── Unreachable   no answer, or a server's error: ask again later
 ├── Rejected      it understood and refused: wait for a change
 │   ├── Unauthorized   the credential is wrong or missing
+│   │   └── Forbidden  it is known, and lacks a permission that the message names
 │   ├── NotFound       it does not exist
 │   ├── Occupied       something of that name is there, and it is not ours
 │   ├── Expired        what the question goes on from is forgotten: ask from the beginning
@@ -27,6 +28,10 @@ class Rejected(AdapterError):
 
 class Unauthorized(Rejected):
     """The credential is wrong, missing, or may not do this."""
+
+
+class Forbidden(Unauthorized):
+    """The credential is known, and lacks a permission that the message names."""
 
 
 class NotFound(Rejected):

@@ -11,7 +11,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from .errors import AdapterError, NotFound, Rejected, Unauthorized, Unreachable
+from .errors import AdapterError, Forbidden, NotFound, Rejected, Unauthorized, Unreachable
+from .mlflow_permissions import is_free, needed
 from .ports import Connection
 
 REFUSED_CERTIFICATE = re.compile(r"_ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)")  # as OpenSSL spells alerts
@@ -129,10 +130,10 @@ class Answers:
         return self.error(
             Foreign,
             f"what answers at {self.where} is not the MLflow REST API: {reply.status}, {reply.found(self._hidden)}; "
-            "correct the registry's uri",
+            "correct the registry's uri: MLflow's own address, with the path of --static-prefix if it has one",
         )
 
-    def refusal(self, purpose: str, reply: Reply) -> AdapterError:
+    def refusal(self, operation: str, method: str, purpose: str, reply: Reply) -> AdapterError:
         """What an answer other than 2xx means."""
         who, status = f"the MLflow at {self.where}", reply.status
         if status >= 500:
@@ -150,9 +151,8 @@ class Answers:
                 f"that covers {host}; the list replaces MLflow's own, so name localhost:* too if something uses it",
             )
         if status == 403:
-            return self.error(
-                Unauthorized, f"{who} does not allow this credential to {purpose}: {reply.found(self._hidden)}"
-            )
+            said = f"{who} does not allow this credential to {purpose}: {reply.found(self._hidden)}"
+            return self._forbidden(operation, method, said)
         if 300 <= status < 400:
             return self.error(
                 Foreign,
@@ -164,6 +164,15 @@ class Answers:
             return self.not_mlflow(reply)
         error = NotFound if status == 404 and code == "RESOURCE_DOES_NOT_EXIST" else Rejected
         return self.error(error, f"{who} refused to {purpose}: {reply.found(self._hidden)}")
+
+    def _forbidden(self, operation: str, method: str, said: str) -> AdapterError:
+        """With a password it is MLflow's basic-auth app that refuses; it does so, too, where it knows no such path."""
+        if self._connection.username and is_free(operation):
+            advice = "MLflow refuses that to nobody: has the registry's uri the path of MLflow's --static-prefix?"
+            return self.error(Unauthorized, f"{said}; {advice}")
+        if self._connection.username and (permission := needed(operation, method)):
+            return self.error(Forbidden, f"{said}; with MLflow's basic-auth app that takes {permission}")
+        return self.error(Unauthorized, said)
 
     def _unauthorized(self, who: str) -> str:
         if self._connection.token:

@@ -166,7 +166,7 @@ class Client:
             raise self._answers.broken(error) from None
         if 200 <= reply.status < 300:
             return reply
-        raise self._answers.refusal(request.purpose, reply)
+        raise self._answers.refusal(request.operation, request.method, request.purpose, reply)
 
     async def _body(self, response: aiohttp.ClientResponse, request: Request) -> bytes:
         body = bytearray()

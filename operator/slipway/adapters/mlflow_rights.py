@@ -15,7 +15,7 @@ from .mlflow_http import API, Client, Request
 
 API3 = "api/3.0/mlflow"
 ALL = "*"
-MODEL, VERSION = "registered_model", "registered_model_version"
+MODEL, VERSION, EXPERIMENT = "registered_model", "registered_model_version", "experiment"
 # MLflow's levels, each with all that is in those before it.
 LEVELS = ("DENY", "NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
 QUESTIONS = 32  # at most, of one asking; models whose grants are alike cost one
@@ -28,7 +28,7 @@ class AllRights:
         self._http = http
 
     async def __call__(self, names: frozenset[str]) -> Rights | None:
-        """The level of each model, as far as it is known; None where the server does not say who asks.
+        """The level of each model and of experiments, as far as known; None where the server does not say who asks.
 
         GET users/current, users/current/permissions, users/permissions/get.
         """
@@ -37,12 +37,22 @@ class AllRights:
             if not isinstance(user, Mapping) or not isinstance(user.get("username"), str):
                 return None
             if user.get("is_admin") is True:
-                return Rights(user["username"], dict.fromkeys(names, "MANAGE"))
+                return Rights(user["username"], dict.fromkeys(names, "MANAGE"), "MANAGE")
             granted = await self._get(f"{API3}/users/current/permissions", "list our permissions")
             grants = list(records(granted.get("permissions")))
-            return Rights(user["username"], await self._levels(user["username"], names, grants))
+            levels = await self._levels(user["username"], names, grants)
+            return Rights(user["username"], levels, await self._on_experiments(user["username"], grants))
         except Rejected:
             return None
+
+    async def _on_experiments(self, user: str, grants: list[dict[str, Any]]) -> str:
+        """The level on all; "" where some are granted by themselves: which of them are needed, only runs could say."""
+        if any(one.get("resource_type") == EXPERIMENT and one.get("resource_pattern") != ALL for one in grants):
+            return ""
+        try:
+            return await self._level(user, EXPERIMENT, ALL)
+        except Rejected:  # an older server
+            return ""
 
     async def _levels(self, user: str, names: frozenset[str], grants: list[dict[str, Any]]) -> dict[str, str]:
         """Models that are granted the same are of one level: one of them is asked about."""

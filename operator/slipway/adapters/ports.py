@@ -8,7 +8,7 @@ from ..core.reasons import Reason
 from ..core.registry import Absent, Entry, Labels, Rights, Silent, Write
 from ..core.snapshot import Sweep, Watermark
 from ..core.webhooks import Subscription, Trial
-from .errors import AdapterError, NotFound, Unauthorized, Unreachable
+from .errors import AdapterError, Forbidden, NotFound, Unauthorized, Unreachable
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,8 @@ def silence(error: AdapterError) -> Silent:
     """What a registry's refusal, or its silence, means for whoever asked."""
     if isinstance(error, Unreachable):
         return Silent(Reason.RegistryUnreachable, str(error))
+    if isinstance(error, Forbidden):
+        return Silent(Reason.PermissionsMissing, str(error), False)
     if isinstance(error, Unauthorized):
         return Silent(Reason.RegistryUnauthorized, str(error), False)
     if isinstance(error, NotFound):

@@ -203,7 +203,7 @@ class Labeller:
             refusals = await self._write_each(model, known, wanted, reached.client)
         finally:
             self._trying.discard(wanted.registry)
-        if any(why.reason == Reason.RegistryUnauthorized for why in refusals.values()):
+        if any(why.reason in (Reason.RegistryUnauthorized, Reason.PermissionsMissing) for why in refusals.values()):
             await self._registries.reach(reached.resource, anew=True)  # it may have been rotated; listeners are told
         return refusals
 

@@ -156,8 +156,8 @@ class Swept:
 
     async def ask_rights(self, client: Registry, names: frozenset[str], now: float) -> None:
         """What the credential may do: asked rarely, and at once for another credential or another model."""
-        lacks = self.rights is not None and not set(self.rights.levels.values()) <= {"EDIT", "MANAGE"}
-        pause = RIGHTS_SECONDS if lacks else WHOLE_SECONDS
+        known = {*self.rights.levels.values(), self.rights.experiments or "EDIT"} if self.rights else set()
+        pause = WHOLE_SECONDS if known <= {"EDIT", "MANAGE"} else RIGHTS_SECONDS
         if self.rights_of == (client, names) and now - self.rights_at < pause:
             return
         try:

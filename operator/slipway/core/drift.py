@@ -56,6 +56,7 @@ _UNWRITTEN = {
     Reason.LabelsPending,
     Reason.RegistryUnreachable,
     Reason.RegistryUnauthorized,
+    Reason.PermissionsMissing,
     Reason.RegistryRejected,
 }
 

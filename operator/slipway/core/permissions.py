@@ -17,6 +17,8 @@ class Use:
 
 # What each permission is for, in the order in which MLflow's levels hold one another.
 NEEDS = {"READ": "to see versions", "EDIT": "to set stages, aliases and tags", "MANAGE": "to take an alias away"}
+ON_EXPERIMENTS = "READ on experiments (to import files, and to see how versions were made)"
+NO_REPORTS = "Reports of validations are not kept in MLflow: that takes EDIT on experiments."
 LEVELS = ("DENY", "NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE")
 NAMED = 5  # models in a message
 
@@ -31,7 +33,15 @@ def missing(rights: Rights, uses: Sequence[Use], with_alias: bool) -> str:
         if on:
             more = f" and {len(on) - NAMED} more" if len(on) > NAMED else ""
             found.append(f"{level} on {', '.join(on[:NAMED])}{more} ({purpose})")
+    if uses and not _is_enough(rights.experiments, "READ"):
+        found.append(ON_EXPERIMENTS)
     return f'The user "{rights.user}" lacks {"; ".join(found)}.' if found else ""
+
+
+def held(rights: Rights) -> str:
+    """What is said of a user who lacks nothing that is needed."""
+    said = f'The user "{rights.user}" may do all that is needed.'
+    return said if _is_enough(rights.experiments, "EDIT") else f"{said} {NO_REPORTS}"
 
 
 def _needs(use: Use, with_alias: bool, level: str) -> bool:
@@ -41,5 +51,9 @@ def _needs(use: Use, with_alias: bool, level: str) -> bool:
 
 def _holds(rights: Rights, name: str, level: str) -> bool:
     """Whether the user has it, as far as is known."""
-    has = rights.levels.get(name, level)
+    return _is_enough(rights.levels.get(name, level), level)
+
+
+def _is_enough(has: str, level: str) -> bool:
+    """Whether one of MLflow's levels holds another; one that is not known is not missing."""
     return has not in LEVELS or LEVELS.index(has) >= LEVELS.index(level)

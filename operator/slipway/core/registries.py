@@ -10,7 +10,7 @@ from .conditions import Verdict, conditions_after, failed, passed, unknown
 from .decision import Create, Event
 from .discovery import Around, Discovered
 from .jobs import parse_time
-from .permissions import Use, missing
+from .permissions import Use, held, missing
 from .reasons import Reason, reason_named
 from .registry import RegistryState, Silent
 
@@ -157,7 +157,7 @@ def _authorized(seen: RegistrySeen) -> Verdict:
         return unknown(Reason.PermissionsNotTold)
     if said := missing(state.rights, seen.uses, seen.registry.spec.stages.production.alias is not None):
         return failed(Reason.PermissionsMissing, said)
-    return passed(Reason.PermissionsHeld, f'The user "{state.rights.user}" may do all that is needed.')
+    return passed(Reason.PermissionsHeld, held(state.rights))
 
 
 def _is_due(seen: RegistrySeen) -> bool:

@@ -107,6 +107,7 @@ class Rights:
 
     user: str
     levels: Mapping[str, str]  # of registered models, by name: MLflow's own words, such as READ, EDIT or MANAGE
+    experiments: str = ""  # the level on all experiments; "": it is not known, or differs
 
 
 @dataclass(frozen=True)

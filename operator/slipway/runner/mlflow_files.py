@@ -36,6 +36,7 @@ _DEPTH_LIMIT = 32
 _JSON_LIMIT = 32 * 1024 * 1024
 _SAID_BYTES = 4096  # of what a refusal says
 _BUSY = (408, 429)
+_NEEDED = "; with MLflow's basic-auth app that takes READ on the experiment that the files belong to"
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,8 @@ class MLflow:
         told = scrubbed(said.decode(errors="replace"), self._pod.secrets())[:200]  # half a secret is found no more
         path = unquote(urlsplit(url).path)
         if status in (401, 403):
-            raise Refused("RegistryUnauthorized", f"{self._uri} answers HTTP {status}: {told}")
+            takes = _NEEDED if status == 403 and self._session.by_password else ""
+            raise Refused("RegistryUnauthorized", f"{self._uri} answers HTTP {status}: {told}{takes}")
         if "error_code" not in (_document(said) or {}):  # also a proxy's 404: never to be read as "does not exist"
             raise Refused("RegistryUnreachable", f"what answers at {self._uri} is not MLflow: HTTP {status}, {told}")
         advice = ". MLflow takes no # in a name and undoes what % stands for: rename the file" * bool(

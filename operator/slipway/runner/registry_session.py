@@ -54,6 +54,11 @@ class RegistrySession:
             "allow_redirects": False,  # one could lead the credential, or what is taken for a model, elsewhere
         }
 
+    @property
+    def by_password(self) -> bool:
+        """Whether it is a user's, as of MLflow's basic-auth app."""
+        return bool(self._mounted.read()[0])
+
     def request(self, method: str, url: str, **options: Any) -> requests.Response:
         """The answer; a credential that was good and is refused now has ended, and the next one is waited for."""
         sent = self._mounted.read()

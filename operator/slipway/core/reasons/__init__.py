@@ -182,6 +182,7 @@ REGISTRY_REASONS = frozenset(
     {
         Reason.RegistryUnreachable,
         Reason.RegistryUnauthorized,
+        Reason.PermissionsMissing,
         Reason.RegistryRejected,
         Reason.RegistryNotFound,
         Reason.RegistryNotAllowed,
