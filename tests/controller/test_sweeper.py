@@ -1,6 +1,8 @@
 """Sweeps: a difference wakes the model that it is about, silence takes nothing back, and answers ask nobody."""
 
 import asyncio
+from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from slipway.adapters.cluster import REGISTRY
@@ -245,6 +247,49 @@ class TestTooLarge:
         assert await world.sweep() == set(), "soon, it is not: each try is many megabytes"
         assert await world.sweep(600) == {REGISTRY_KEY, FLIGHTS}
         assert set(labels(world)) == {1, 2}
+
+
+class TestByName:
+    """No list of all models can be read, only the models of the cluster, by name: nobody else is harmed by that."""
+
+    class ByName(MemoryRegistry):
+        """It lists nothing that nobody asked for."""
+
+        asked: ClassVar[list[Watermark | None]] = []
+
+        async def sweep(
+            self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str] = frozenset()
+        ) -> Sweep:
+            self.asked.append(since)
+            answer = await super().sweep(since, wanted, without)
+            marks = answer.watermark.marks if answer.watermark else frozenset()
+            return replace(answer, labelled=(), counted=0, by_name=True, watermark=Watermark(marks, by_name=True))
+
+    @pytest.fixture
+    async def world(self, world: World) -> World:
+        """Two models, of which the cluster knows one, and then a third that is too large for any list."""
+        world.register("other")
+        await world.sweep()
+        world.server.__class__ = self.ByName
+        await world.sweep()
+        self.ByName.asked.clear()
+        return world
+
+    async def test_the_registry_is_told_and_answers_and_what_was_counted_stays(self, world: World) -> None:
+        state = world.sweeper.registry(PLACE)
+        assert state is not None and (state.by_name, state.silence, state.models) == (True, None, 2)
+
+    async def test_labels_that_move_are_seen(self, world: World) -> None:
+        await world.server.write("flights", Write(1, alias="champion"))
+        assert await world.sweep() == {FLIGHTS}
+        assert labels(world)[1].aliases == ("champion",)
+
+    async def test_a_list_is_tried_again_when_everything_is_read(self, world: World) -> None:
+        await world.sweep()
+        await world.sweep(600)
+        remembered, again = self.ByName.asked
+        assert remembered is not None and remembered.by_name, "not at each sweep: each try is many megabytes"
+        assert again is None
 
 
 class TestHint:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from slipway.api.modelledger import Following, ModelLedgerSpec, Request, Shown, TakenBack
 from slipway.api.modelregistry import RegistryLabels, Stages
-from slipway.core.claims import follow, stage_of
+from slipway.core.claims import follow, overlooked, stage_of
 from slipway.core.ledger import stamp
 from slipway.core.registry import Labels, RegistryModel
 
@@ -195,3 +195,17 @@ def test_of_many_versions_with_a_label_the_highest_are_remembered_and_none_becom
     assert request(followed(with_alias, moved_on)) == (4, None)
     settled = with_alias.model_copy(update={"following": with_alias.following.model_copy(update={"request": None})})  # type: ignore[union-attr]
     assert request(followed(settled, many | {2: ("Production", "champion")})) is None, "it was seen"
+
+
+@pytest.mark.parametrize(
+    ("below", "highest", "want"),
+    [
+        pytest.param("Production", 39, 17, id="what lies below those that are remembered asks for nothing"),
+        pytest.param("Archived", 39, None, id="nothing lies there"),
+        pytest.param("Production", 24, None, id="all are remembered"),
+    ],
+)
+def test_where_a_stage_asks_for_nothing_is_known(below: str, highest: int, want: int | None) -> None:
+    many = {number: (below if number < 17 else "Production", "") for number in range(2, highest + 1)} | SERVED
+    labels = {number: Labels(stage, tuple(aliases.split()), {}) for number, (stage, aliases) in many.items()}
+    assert overlooked(followed(serves(1), many), labels, Stages()) == want

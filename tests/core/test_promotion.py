@@ -11,7 +11,7 @@ from slipway.core.decision import Apply, Decision, Ref, Refusal
 from slipway.core.observed import ModelSeen
 from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
-from slipway.core.registry import Silent
+from slipway.core.registry import Labels, Silent
 
 from tests.core.decided import FLIGHTS, V1, V2, A, champion_after, deployed, deployments, imported, ready_of
 from tests.worlds import (
@@ -273,6 +273,15 @@ def test_a_champion_says_why_some_of_its_pods_are_not_ready() -> None:
     assert said.endswith("1/2 pods ready. ArtifactMissing: the artifact store has no model sha256:aa.")
     assert ready_of(decision)["reason"] == "Serving", "the others answer"
     assert champion_after(decision) == 1
+
+
+def test_a_champion_says_that_a_stage_below_those_that_are_remembered_asks_for_nothing() -> None:
+    follows = model({"promotion": {"source": "Registry"}})
+    labels = {1: Labels("Production", ("champion",), {})} | {n: Labels("Production", (), {}) for n in range(2, 40)}
+    seen = model_seen((proven(1),), serves(1), (pods_of(1, follows),), of=follows, labels=labels)
+    said = ready_of(promotion.decide(with_ledger(seen, ledger_after(promotion.decide(seen)))))
+    assert said["reason"] == "Serving"
+    assert "More than 24 versions are in the stage Production of the registry: on one below 17," in said["message"]
 
 
 def test_a_candidate_that_never_came_up_follows_the_settings_that_were_corrected() -> None:

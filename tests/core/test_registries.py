@@ -60,6 +60,12 @@ def test_models_that_are_too_large_are_named_and_it_is_ready() -> None:
     assert 'too large: "m0", "m1", "m2", "m3", "m4" and 2 more. In MLflow, remove tags' in condition.message
 
 
+def test_models_that_no_list_can_hold_are_read_by_name_and_that_is_said() -> None:
+    said = after(ANSWERS, replace(ANSWERS, by_name=True)).status.condition("Ready")
+    assert said is not None and said.status == "True"
+    assert "those of the cluster are read by name" in said.message and "remove tags" in said.message
+
+
 def test_figures_alone_are_written_every_ten_minutes() -> None:
     later = RegistryState(None, "3.17.2", "2026-03-06T17:00:30Z", models=8, versions=80, latency_seconds=0.1)
     assert after(ANSWERS, later).status == after(ANSWERS).status

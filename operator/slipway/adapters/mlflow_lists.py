@@ -1,7 +1,8 @@
 """Reads many models and versions of an MLflow server at once, in pages, and keeps of them what is wanted.
 
 A page that is too large is asked for again with fewer rows. One row that is too large alone is told by its beginning,
-which has the model's name: the list is then read without that model, and everybody else's labels are known.
+which has the model's name: the list is then read without that model, and everybody else's labels are known. Where it
+has no name, or more models are too large than a filter can leave out, the models of the cluster are asked for by name.
 """
 
 import json
@@ -34,11 +35,19 @@ Row = dict[str, Any]
 
 
 class _TooLargeAlone(Exception):
-    """What MLflow says of this model, or of one of its versions, is too large to be read."""
+    """What MLflow says of this model, or of one of its versions, is too large to be read; "": of which is not known."""
 
-    def __init__(self, name: str, error: TooLarge) -> None:
+    def __init__(self, name: str) -> None:
         super().__init__(name)
-        self.name, self.error = name, error
+        self.name = name
+
+    def apart(self, names: list[str]) -> tuple[frozenset[str], list[list[str]]]:
+        """Of the names that were asked for, the one that is too large, if that is known, and others to be tried on."""
+        if self.name in names or len(names) == 1:
+            large = self.name if self.name in names else names[0]
+            return frozenset({large}), [left] if (left := [one for one in names if one != large]) else []
+        middle = len(names) // 2
+        return frozenset(), [names[:middle], names[middle:]]
 
 
 class Lists:
@@ -49,11 +58,16 @@ class Lists:
 
     async def sweep(self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str]) -> Sweep:
         """The wanted models, and their versions that have changed since; what fails after the first page ends it."""
-        while True:
+        by_name = since is not None and since.by_name
+        while not by_name and len(list(_batches(without))) <= 1:
             try:
-                return await self._sweep(since, wanted, without)
+                swept = await self._sweep(since, wanted, f"name NOT {_in(without)}" if without else "")
+                return replace(swept, counted=swept.counted + len(without), left_out=without)
             except _TooLargeAlone as one:
-                without = _and(without, one)
+                by_name = not one.name or one.name in without
+                without |= {one.name} - {""}
+        parts = [await self._named(since, batch) for batch in _batches(wanted - without)]
+        return _joined(parts, without)
 
     async def model(self, name: str) -> Sweep:
         """The row of one model, as the list of models has it."""
@@ -81,26 +95,36 @@ class Lists:
             return Sweep((), (*found,), whole=frozenset(whole), broken_off=silence(error), left_out=left_out)
         return Sweep(versions=(*found,), whole=frozenset(whole), left_out=left_out)
 
-    async def _versions(self, batch: list[str]) -> tuple[list[VersionListed], frozenset[str]]:
+    async def _versions(self, names: list[str]) -> tuple[list[VersionListed], frozenset[str]]:
         """Every version of a few models, and the models that had to be left out."""
-        without: frozenset[str] = frozenset()
-        while names := [name for name in batch if name not in without]:
-            purpose = f'list the versions of "{names[0]}"' + (" and other models" if len(names) > 1 else "")
-            where = f"name {_in(names)}"
-            query = _Query(WHOLE, purpose, ("name ASC", "version_number ASC"), where)
-            try:
-                return [row async for page in self._pages(query, WHOLE_PAGE) for row in _versions(page)], without
-            except _TooLargeAlone as one:
-                without = _and(without, one)
-        return [], without
+        purpose = f'list the versions of "{names[0]}"' + (" and other models" if len(names) > 1 else "")
+        query = _Query(WHOLE, purpose, ("name ASC", "version_number ASC"), f"name {_in(names)}")
+        try:
+            return [row async for page in self._pages(query, WHOLE_PAGE) for row in _versions(page)], frozenset()
+        except _TooLargeAlone as one:
+            left_out, parts = one.apart(names)
+        found: list[VersionListed] = []
+        for part in parts:
+            rows, without = await self._versions(part)
+            found, left_out = found + rows, left_out | without
+        return found, left_out
 
-    async def _sweep(self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str]) -> Sweep:
+    async def _named(self, since: Watermark | None, names: list[str]) -> Sweep:
+        """A sweep of these models only."""
+        try:
+            return await self._sweep(since, frozenset(names), f"name {_in(names)}")
+        except _TooLargeAlone as one:
+            left_out, parts = one.apart(names)
+        return _joined([await self._named(since, part) for part in parts], left_out)
+
+    async def _sweep(self, since: Watermark | None, wanted: frozenset[str], where: str) -> Sweep:
+        """A sweep of all that the filter lets through."""
         found: dict[str, ModelListed] = {}
         tops: list[VersionListed] = []
         labelled: list[Labelled] = []
-        counted, others = 0, _all_but(without)
+        counted = 0
         try:
-            async for page in self._pages(_Query(MODELS, "list models", ("name ASC",), others), MODELS_PAGE):
+            async for page in self._pages(_Query(MODELS, "list models", ("name ASC",), where), MODELS_PAGE):
                 counted += len(page)
                 for row in page:
                     if (labels := _labelled(row)) is not None:
@@ -111,12 +135,11 @@ class Lists:
         except AdapterError as error:
             if not counted:
                 raise
-            swept = Sweep((*found.values(),), (*tops,), watermark=since, counted=counted, left_out=without)
+            swept = Sweep((*found.values(),), (*tops,), watermark=since, counted=counted)
             return replace(swept, broken_off=silence(error))
-        swept = Sweep((*found.values(),), (*tops,), True, (*labelled,), watermark=since, left_out=without)
-        swept = replace(swept, counted=counted + len(without))
+        swept = Sweep((*found.values(),), (*tops,), True, (*labelled,), watermark=since, counted=counted)
         try:
-            return await self._changed(swept, since, wanted, others)
+            return await self._changed(swept, since, wanted, where)
         except AdapterError as error:
             return replace(swept, broken_off=silence(error))
 
@@ -155,11 +178,9 @@ class Lists:
             except TooLarge as error:  # tags may hold 100,000 characters each
                 if size > 1:
                     size //= 2
-                elif name := ROW_NAME.match(error.beginning):
-                    raise _TooLargeAlone(json.loads(name[1]), error) from None
-                else:
-                    raise
-                continue
+                    continue
+                name = ROW_NAME.match(error.beginning)
+                raise _TooLargeAlone(json.loads(name[1]) if name else "") from None
             member = answer.get("registered_models" if query.operation == MODELS else "model_versions")
             return list(records(member)), str(answer.get("next_page_token") or ""), size
 
@@ -219,17 +240,19 @@ def moved_at(facts: Mapping[str, object]) -> int:
     return 0 if updated == _integer(facts.get("creation_timestamp")) else updated
 
 
-def _and(without: frozenset[str], one: _TooLargeAlone) -> frozenset[str]:
-    """The models that are left out, and this one; as before, all of it is too large where a URL cannot name them."""
-    more = without | {one.name}
-    if one.name in without or len(list(_batches(more))) > 1:
-        raise one.error
-    return more
-
-
-def _all_but(names: frozenset[str]) -> str:
-    """The filter of a list without these models."""
-    return f"name NOT {_in(names)}" if names else ""
+def _joined(parts: list[Sweep], left_out: frozenset[str]) -> Sweep:
+    """One sweep of models by their names: of the others, and of how many there are, it says nothing."""
+    marks = (one.watermark.marks for one in parts if one.watermark)
+    return Sweep(
+        models=tuple(row for one in parts for row in one.models),
+        versions=tuple(row for one in parts for row in one.versions),
+        listed=all(one.listed for one in parts),
+        watermark=Watermark(frozenset().union(*marks), by_name=True),
+        gap=any(one.gap for one in parts),
+        broken_off=next((one.broken_off for one in parts if one.broken_off), None),
+        left_out=left_out.union(*(one.left_out for one in parts)),
+        by_name=True,
+    )
 
 
 def _batches(names: frozenset[str]) -> Iterator[list[str]]:

@@ -247,6 +247,7 @@ class Sweeper:
             found=swept.found,
             rights=swept.rights,
             left_out=tuple(sorted(swept.left_out)),
+            by_name=swept.by_name,
         )
         reason, was = silent and silent.reason, before and before.silence and before.silence.reason
         turned = before is None or reason != was
@@ -316,7 +317,7 @@ class Sweeper:
 
 def _told_by(state: RegistryState) -> object:
     """What a ModelRegistry's status is to tell at once."""
-    return state.found, state.rights, state.left_out
+    return state.found, state.rights, state.left_out, state.by_name
 
 
 async def _first(pause_seconds: float, *events: asyncio.Event) -> None:

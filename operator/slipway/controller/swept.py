@@ -48,6 +48,7 @@ class Swept:
     whole_at: float = float("-inf")
     gap: bool = False
     left_out: frozenset[str] = frozenset()  # models of which the registry says more than can be read
+    by_name: bool = False  # no list of all its models can be read
     counted: int = 0
     found: tuple[str, ...] | None = None  # what discovery is about; None: not known for the ModelRegistry as it is
     version: str | None = None
@@ -169,14 +170,16 @@ class Swept:
     async def read(self, client: Registry, resource: ModelRegistry, names: frozenset[str], now: float) -> Silent | None:
         """Read what has changed, and whole what needs it; why it broke off, if it did."""
         # What was left out may be smaller by the time that everything is read anew.
-        without = frozenset() if self._reads_every(now) else self.left_out
+        anew = self._reads_every(now)
+        without, watermark = (frozenset[str](), None) if anew else (self.left_out, self.watermark)
         with self.ask() as since:
-            swept = await client.sweep(self.watermark, names, without)
+            swept = await client.sweep(watermark, names, without)
             self.merge(swept, names, since)
         self._leave_out(self.left_out | swept.left_out)
-        self.watermark, self.counted, self.gap = swept.watermark, swept.counted, self.gap or swept.gap
-        if swept.listed:
-            self.found = discovery.found(resource, swept.labelled)
+        self.watermark, self.by_name, self.gap = swept.watermark, swept.by_name, self.gap or swept.gap
+        if not swept.by_name:
+            self.counted = swept.counted
+            self.found = discovery.found(resource, swept.labelled) if swept.listed else self.found
         if swept.broken_off is not None:
             return swept.broken_off
         every = self._reads_every(now)

@@ -228,8 +228,7 @@ def _change(
     before: Following, shown: Mapping[int, By], champion: int | None, registry: RegistryModel, stages: Stages
 ) -> _Change:
     known = {one.version: one.by for one in before.shown}
-    by_stage_only = [number for number, by in known.items() if by == "Stage" and number != champion]
-    lowest = min(by_stage_only, default=0) if len(known) == SHOWN else 0  # nobody knows which stages were there below
+    lowest = _lowest(before, champion)
 
     def is_new(number: int, by: By) -> bool:
         had = known.get(number)
@@ -244,6 +243,20 @@ def _change(
     itself = frozenset({champion})
     unlisted = frozenset(one.version for one in before.shown) - registry.labels.keys() - registry.gone
     return _Change(shown, by_stage - itself, by_alias - itself, champion in by_stage | by_alias, unlisted, moved_out)
+
+
+def _lowest(before: Following, champion: int | None) -> int:
+    """Nobody remembers which of the versions below this one were in the stage of Production before."""
+    by_stage_only = (one.version for one in before.shown if one.by == "Stage" and one.version != champion)
+    return min(by_stage_only, default=0) if len(before.shown) == SHOWN else 0
+
+
+def overlooked(ledger: ModelLedgerSpec, labels: Mapping[int, Labels], stages: Stages) -> int | None:
+    """The version below which a stage of Production asks for nothing; None where none is there."""
+    following, champion = ledger.following or Following(), ledger.champion
+    lowest, known = _lowest(following, champion), {one.version for one in following.shown}
+    below = (one for one in labels if one < lowest and one != champion and one not in known)
+    return lowest if any(in_production(labels[one], stages) for one in below) else None
 
 
 def _in_its_place(

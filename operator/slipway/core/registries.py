@@ -126,20 +126,23 @@ def _reachable(seen: RegistrySeen, took_milliseconds: int | None) -> Verdict:
         took = f", the last sweep took {took_milliseconds} ms" if took_milliseconds is not None else ""
         backend, version = seen.registry.spec.backend.mlflow, seen.state.version if seen.state else None
         said = f"MLflow {version or 'of an unknown version'} answers at {backend.uri if backend else ''}{took}."
-        return passed(Reason.RegistryReachable, said + _left_out(seen.state.left_out if seen.state else ()))
+        return passed(Reason.RegistryReachable, said + (_left_out(seen.state) if seen.state else ""))
     reason = reason_named(silent.reason)
     return (failed if reason in (Reason.RegistryUnreachable, Reason.RegistryRejected) else unknown)(
         reason, silent.message
     )
 
 
-def _left_out(names: tuple[str, ...]) -> str:
-    """Which models it says too much of."""
-    if not names:
-        return ""
-    more = f" and {len(names) - LEFT_OUT} more" if len(names) > LEFT_OUT else ""
-    shown = ", ".join(f'"{name[:63]}"' for name in names[:LEFT_OUT])
-    return f" Not read, since what it says of them is too large: {shown}{more}. {Reason.ModelTooLarge.remedy}"
+def _left_out(state: RegistryState) -> str:
+    """Which models it says too much of, and what that costs others."""
+    names, said = state.left_out, ""
+    if names:
+        more = f" and {len(names) - LEFT_OUT} more" if len(names) > LEFT_OUT else ""
+        shown = ", ".join(f'"{name[:63]}"' for name in names[:LEFT_OUT])
+        said = f" Not read, since what it says of them is too large: {shown}{more}."
+    if state.by_name:
+        said += " No list of all models can be read: those of the cluster are read by name, and none is discovered."
+    return f"{said} {Reason.ModelTooLarge.remedy}" if said else ""
 
 
 _CREDENTIAL = (Reason.RegistryUnauthorized, Reason.SecretNotFound, Reason.TokenUnusable)

@@ -123,3 +123,4 @@ class RegistryState:
     found: tuple[str, ...] | None = None  # registered models that discovery is about; None: nobody knows
     rights: Rights | None = None  # None: it does not say
     left_out: tuple[str, ...] = ()  # registered models of which it says more than can be read
+    by_name: bool = False  # no list of all models can be read: those of the cluster are asked for by name

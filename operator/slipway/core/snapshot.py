@@ -57,6 +57,7 @@ class Watermark:
     """How far the last sweep has read: the versions that had changed last."""
 
     marks: frozenset[tuple[str, int, int]]
+    by_name: bool = False  # no list of all could be read: models were asked for by name, and are again
 
     def reached(self, page: Iterable[VersionListed]) -> bool:
         """Whether the page, newest first, goes back to what was read before."""
@@ -70,7 +71,7 @@ class Sweep:
 
     models: tuple[ModelListed, ...] = ()
     versions: tuple[VersionListed, ...] = ()  # a later one of the same number is the newer
-    listed: bool = False  # `models` and `labelled` are all that the registry has
+    listed: bool = False  # `models` are all of the wanted that the registry has, and `labelled` all that it has
     labelled: tuple[Labelled, ...] = ()  # also those that were not asked for
     whole: frozenset[str] = frozenset()  # models of which `versions` are all that the registry has
     counted: int = 0  # registered models, also those that were not asked for
@@ -78,6 +79,7 @@ class Sweep:
     gap: bool = False  # more has changed than was read: only a whole read finds it
     broken_off: Silent | None = None  # why it ended early
     left_out: frozenset[str] = frozenset()  # models of which nothing is told: what is said of one is too large
+    by_name: bool = False  # only the wanted models were asked for: `labelled` and `counted` say nothing
 
     @property
     def complete(self) -> bool:

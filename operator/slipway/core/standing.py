@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from ..api.modelledger import ModelLedgerSpec
+from ..api.modelledger import SHOWN, ModelLedgerSpec
 from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import serving
-from . import adoption, consent, rollout
+from . import adoption, claims, consent, rollout
 from . import ledger as ledgers
 from .conditions import Verdict, conditions_after, failed, passed, refusal, sentence, unknown
 from .decision import Event
@@ -95,7 +95,7 @@ def _ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
         return failed(Reason.PromotionNotAllowed, why)
     if champion is None:
         return _refused(seen) or _adopted_ready(seen, ledger) or _nobody(seen, ledger, plan.election)
-    note = _hold_note(ledger)
+    note = _hold_note(ledger) + _overlooked_note(seen, ledger)
     serves = passed(Reason.Serving, f"Version {champion} serves{pods_described(seen.pods.get(champion))}{note}")
     return silence(seen, champion) or _refused(seen, f" {serves.message}") or serves
 
@@ -117,6 +117,17 @@ def _adopted_ready(seen: ModelSeen, ledger: ModelLedgerSpec) -> Verdict | None:
 
 def _hold_note(ledger: ModelLedgerSpec) -> str:
     return f" {held(ledger)} {Reason.Held.remedy}" if ledger.hold else ""
+
+
+def _overlooked_note(seen: ModelSeen, ledger: ModelLedgerSpec) -> str:
+    """That a label may have asked for something, and nobody can tell."""
+    lowest = claims.overlooked(ledger, seen.known.labels, seen.stages) if seen.by_registry and seen.known else None
+    if lowest is None:
+        return ""
+    return (
+        f" More than {SHOWN} versions are in the stage {seen.stages.production.stage} of the registry: on one below "
+        f"{lowest}, it asks for nothing. Archive there what does not serve, or move the alias."
+    )
 
 
 def _refused(seen: ModelSeen, serves: str = "", kinds: tuple[str, ...] = ()) -> Verdict | None:
