@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import azurite
 import choice as choices
 import daemons
 import images
@@ -132,6 +133,8 @@ def load(options: argparse.Namespace) -> None:
 def build(options: argparse.Namespace) -> None:
     every = (*programs.CLIENTS, *programs.CONTROL_PLANE, *programs.NODES)
     programs.ensure(options.program or every)
+    if azurite.NAME in options.program:
+        azurite.ensure()
     say(f"programs are current: {CACHE / 'bin'}")
 
 

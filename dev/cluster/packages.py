@@ -28,7 +28,7 @@ FOR_BASE_IMAGE = {"mmdebstrap": "mmdebstrap"}
 # program -> the package that it is taken from, without installing it: nobody wants a Prometheus started
 FOR_TESTS = {"promtool": "prometheus"}
 # package -> what shows that it is there; its programs are started by tests, in folders of their own
-FOR_TESTS_INSTALLED = {"postgresql": "/usr/lib/postgresql"}
+FOR_TESTS_INSTALLED = {"postgresql": "/usr/lib/postgresql", "nodejs": "node", "npm": "npm"}
 
 
 def can_install() -> bool:
