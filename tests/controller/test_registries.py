@@ -43,11 +43,14 @@ async def reached(world: World, anew: bool = False) -> Reached:
     return found
 
 
+AZURE = "wasbs://models@team.blob.core.windows.net"
 ROOTS = [
     {"prefix": "s3://models/air", "secretRef": {"name": "bucket"}},
     {"prefix": "s3://models/public"},
     {"prefix": "s3://models/fraud", "secretRef": {"name": "bucket"}, "models": ["fraud-*"]},
     {"prefix": "s3://models/lost", "secretRef": {"name": "lost"}},
+    {"prefix": f"{AZURE}/air", "secretRef": {"name": "azure"}},
+    {"prefix": f"{AZURE}/wrong", "secretRef": {"name": "bucket"}},
 ]
 KEYS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key"}
 
@@ -72,6 +75,30 @@ class TestBuckets:
         found = await world.registries.with_bucket(await reached(world), location, name)
         assert isinstance(found, Reached)
         assert found.files == {"username": "slipway", "password": "one", **keys}
+
+    @pytest.mark.parametrize(
+        ("held", "taken"),
+        [
+            (("AZURE_STORAGE_ACCESS_KEY",), "AZURE_STORAGE_ACCESS_KEY"),
+            (("AZURE_STORAGE_SAS_TOKEN", "AWS_ACCESS_KEY_ID"), "AZURE_STORAGE_SAS_TOKEN"),
+            (("AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING"), "AZURE_STORAGE_CONNECTION_STRING"),
+        ],
+    )
+    async def test_of_the_credentials_for_azure_one_is_taken_as_mlflow_would(
+        self, world: World, held: tuple[str, ...], taken: str
+    ) -> None:
+        world.registry(mlflow=BASIC | {"artifactRoots": ROOTS})
+        world.api.secret("azure", **{key: f"the value of {key}" for key in held})
+        found = await world.registries.with_bucket(await reached(world), f"{AZURE}/air/m", "flights")
+        assert isinstance(found, Reached)
+        assert found.files == {"username": "slipway", "password": "one", taken: f"the value of {taken}"}
+
+    async def test_a_secret_without_any_of_them_is_told_with_all_that_would_do(self, world: World) -> None:
+        world.registry(mlflow=BASIC | {"artifactRoots": ROOTS})
+        world.api.secret("bucket", **KEYS)
+        found = await world.registries.with_bucket(await reached(world), f"{AZURE}/wrong/m", "flights")
+        assert isinstance(found, Silent) and found.reason == "SecretNotFound"
+        assert "AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_ACCESS_KEY or AZURE_STORAGE_SAS_TOKEN" in found.message
 
     async def test_one_that_cannot_be_read_is_told_with_its_root(self, world: World) -> None:
         world.registry(mlflow=BASIC | {"artifactRoots": ROOTS})

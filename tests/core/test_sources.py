@@ -39,7 +39,12 @@ CASES = [
     Case("disk", "only the server has that disk", "on a disk that only", "/mlruns/1/m"),
     Case("file", "likewise", "on a disk that only", "file:///mlruns/1/m"),
     Case("bucket", "no import may read there", "artifactRoots", "s3://bucket/m"),
-    Case("azure", "nothing reads it", "--serve-artifacts", "wasbs://c@a.blob.core.windows.net/m"),
+    Case("container", "likewise", "artifactRoots", "wasbs://models@team.blob.core.windows.net/m"),
+    Case("data lake", "likewise", "artifactRoots", "abfss://models@team.dfs.core.windows.net/m"),
+    Case(
+        "without TLS", "MLflow's client has none", "s3, gs, wasbs, abfss", "wasb://models@team.blob.core.windows.net/m"
+    ),
+    Case("unknown", "nothing reads it", "s3, gs, wasbs, abfss only: let MLflow hand", "dbfs:/m"),
     Case("copy of an allowed model", "its name is allowed", "", via=("fraud-eu",)),
     Case(
         "copy of another model", "a copy is a way around the list", 'the registered model "salaries"', via=("salaries",)
@@ -57,11 +62,15 @@ def test_where_files_may_be_read_from(case: Case) -> None:
     assert case.says in said and bool(said) == bool(case.says), case.because
 
 
+WASBS, ABFSS = "wasbs://models@team.blob.core.windows.net", "abfss://models@team.dfs.core.windows.net"
 ROOTS = [
     {"prefix": "s3://models/air", "secretRef": {"name": "air"}, "endpoint": "https://s3.example", "region": "eu-1"},
     {"prefix": "s3://models/air/deep/", "secretRef": {"name": "deep"}},
     {"prefix": "gs://whole-bucket"},
     {"prefix": "s3://models/air/secret", "models": ["fraud-*"]},
+    {"prefix": f"{WASBS}/air", "secretRef": {"name": "azure"}},
+    {"prefix": f"{ABFSS}/air/secret%20plans/", "models": ["fraud-*"]},
+    {"prefix": f"{WASBS}/dev", "endpoint": "http://azurite:10000/team"},
 ]
 ROOTED = registry(backend={"mlflow": {"uri": "http://mlflow:5000", "artifactRoots": ROOTS}})
 
@@ -86,6 +95,26 @@ ROOTED = registry(backend={"mlflow": {"uri": "http://mlflow:5000", "artifactRoot
         ("gs://models/air/m", ""),
         ("S3://models/air?versionId=1", ""),
         ("s3://user@models/air/m", ""),
+        (f"{WASBS}/air/m 1", f"{WASBS}/air"),
+        (f"{ABFSS}/air/m", f"{WASBS}/air"),
+        (f"{ABFSS}/air/secret%20plans/m", f"{ABFSS}/air/secret%20plans/"),
+        (f"{ABFSS}/air/secret plans/m", f"{ABFSS}/air/secret%20plans/"),
+        (f"{WASBS}/air/secret plans/m", f"{ABFSS}/air/secret%20plans/"),
+        (f"{WASBS}/air/secret%20plans/m", f"{WASBS}/air"),
+        (f"{ABFSS}/air%2Fsecret%20plans/m", f"{ABFSS}/air/secret%20plans/"),
+        (f"{ABFSS}/air/%2e%2e/m", ""),
+        (f"{WASBS}/airx/m", ""),
+        (f"{WASBS}/m", ""),
+        ("wasbs://other@team.blob.core.windows.net/air/m", ""),
+        ("wasbs://models@other.blob.core.windows.net/air/m", ""),
+        ("wasbs://models@team.blob.core.windows.net.example/air/m", ""),
+        ("wasbs://models@team.blob.core.windows.net:443/air/m", ""),
+        ("wasbs://models@evil.example@team.blob.core.windows.net/air/m", ""),
+        ("wasbs://models:key@team.blob.core.windows.net/air/m", ""),
+        ("wasbs://models@TEAM.blob.core.windows.net/air/m", ""),
+        ("wasb://models@team.blob.core.windows.net/air/m", ""),
+        ("abfs://models@team.dfs.core.windows.net/air/m", ""),
+        ("s3://models@team.blob.core.windows.net/air/m", ""),
     ],
 )
 def test_a_root_covers_what_lies_in_it_and_nothing_else(where: str, root: str) -> None:
@@ -153,8 +182,20 @@ def test_a_bucket_is_read_as_its_root_says() -> None:
     task = ImportTask.model_validate_json(made["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"])
     assert (task.source, task.mlmodel_digest) == ("s3://models/air/m", None)
     assert task.bucket == Bucket(endpoint="https://s3.example", region="eu-1")
-    google = sources.bucket_of("gs://whole-bucket/m", ROOTED)
-    assert google is not None and google.endpoint == "https://storage.googleapis.com"
+
+
+@pytest.mark.parametrize(
+    ("where", "endpoint"),
+    [
+        ("gs://whole-bucket/m", "https://storage.googleapis.com"),
+        (f"{WASBS}/air/m", "https://team.blob.core.windows.net"),
+        (f"{ABFSS}/air/m", "https://team.blob.core.windows.net"),
+        (f"{ABFSS}/dev/m", "http://azurite:10000/team"),
+    ],
+)
+def test_a_bucket_is_asked_for_where_its_cloud_has_it_unless_the_root_says_otherwise(where: str, endpoint: str) -> None:
+    found = sources.bucket_of(where, ROOTED)
+    assert found is not None and found.endpoint == endpoint
 
 
 def test_a_root_that_is_taken_away_stops_the_imports_that_need_it() -> None:
@@ -178,7 +219,26 @@ def test_files_out_of_bounds_are_refused_before_anything_is_imported() -> None:
 @pytest.mark.parametrize(
     "uri",
     ["", "s3://", "s3://bucket", "s3://bucket/a/../b", "s3://bucket/a/%2e%2e/b", "s3://b/x?y", "s3://b/x#y", "s3://a b/c",
-     "mlflow-artifacts:/1/%25252e%25252e/m", "mlflow-artifacts:/a//b", "s3://user@bucket/m", "s3://bücket/m"],
+     "mlflow-artifacts:/1/%25252e%25252e/m", "mlflow-artifacts:/a//b", "s3://user@bucket/m", "s3://bücket/m",
+     "wasbs://models/m", "wasbs://models@team/m", "wasbs://@team.blob.core.windows.net/m", f"{WASBS}", f"{WASBS}/a/../b",
+     "abfss://models@team.example/m", f"{ABFSS}/%2Fa", f"{ABFSS}/a%2F..%2Fb", f"{ABFSS}/a%252F..%252Fb", f"{ABFSS}/a%00"],
 )  # fmt: skip
 def test_an_address_of_which_there_is_doubt_is_none(uri: str) -> None:
     assert location(uri) is None
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        (f"{ABFSS}/my%20models/50%25", "my models/50%"),
+        (f"{ABFSS}/my models/what%3F", "my models/what?"),
+        (f"{ABFSS}/100%2525", "100%25"),
+        (f"{WASBS}/my%20models", "my%20models"),
+        ("s3://bucket/my%20models", "my%20models"),
+    ],
+)
+def test_an_address_that_is_written_down_is_the_same_when_it_is_read_again(uri: str, path: str) -> None:
+    """MLflow's client undoes percent signs in addresses of data lakes, once."""
+    found = location(uri)
+    assert found is not None and found.path == path
+    assert location(str(found)) == found

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from .base import Duration, ResourceName, Value, exactly_one, keyed_by, rules
+from .locations import AZURE, CONTAINER
 
 
 class SecretRef(Value):
@@ -103,6 +104,9 @@ ArtifactHost = Annotated[
 ]
 
 
+_BUCKET = "(s3|gs)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]"
+
+
 class ArtifactRoot(Value):
     """A folder of a bucket that holds models, and how imports read it: the server need not hand them out."""
 
@@ -111,16 +115,20 @@ class ArtifactRoot(Value):
         Field(
             min_length=6,
             max_length=1024,
-            pattern=r"^(s3|gs)://[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/?#\s]+)*/?$",
+            pattern=rf"^({_BUCKET}|({'|'.join(AZURE)})://{CONTAINER})(/[^/?#\s]+)*/?$",
             description="Where models may lie, such as `s3://models/team-air`: this folder and what is in it. Google "
-            "Cloud Storage (`gs://`) is read with HMAC keys.",
+            "Cloud Storage (`gs://`) is read with HMAC keys. On Azure it is "
+            "`wasbs://<container>@<account>.blob.core.windows.net/<path>`, which holds for the same folder as "
+            "`abfss://<container>@<account>.dfs.core.windows.net/<path>`, too, and the other way around.",
         ),
     ]
     secret_ref: Annotated[
         SecretRef | None,
         Field(
-            description="A Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, beside the "
-            "ModelRegistry and labelled `slipway.dev/registry`; without it, the bucket is read as a public one."
+            description="A Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or for Azure with "
+            "one of `AZURE_STORAGE_CONNECTION_STRING`, `AZURE_STORAGE_ACCESS_KEY` and `AZURE_STORAGE_SAS_TOKEN`; "
+            "beside the ModelRegistry and labelled `slipway.dev/registry`. Without it, the bucket is read as a public "
+            "one."
         ),
     ] = None
     endpoint: Annotated[
@@ -128,7 +136,9 @@ class ArtifactRoot(Value):
         Field(
             max_length=2048,
             pattern=r"^https?://[^\s@?#]+$",
-            description="URL of an S3 store other than AWS; for `gs://`, the default is https://storage.googleapis.com.",
+            description="URL of an S3 store other than AWS; for `gs://`, the default is "
+            "https://storage.googleapis.com. On Azure: the URL of the account's Blob service, if it is another than "
+            "https://<account>.blob.core.windows.net.",
         ),
     ] = None
     region: Annotated[

@@ -21,12 +21,14 @@ CANDIDATE_PREDICTIONS = "/work/candidate-predictions"  # predictions.json
 CHAMPION_PREDICTIONS = "/work/champion-predictions"
 DATA = "/work/data"  # mount of the claim of pvc:// data, read-only
 IMPORT = "/work/import"  # scratch of the import: the model's files and the data
-# Files: username, password, token, ca.crt, tls.crt, tls.key; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY of the
-# bucket (each optional).
+# Files, each optional: username, password, token, ca.crt, tls.crt, tls.key; of a bucket, AWS_KEYS or one of AZURE_KEYS.
 CREDENTIALS = "/run/slipway/registry"
 PUSH = "/run/slipway/store"  # files: username, password; what the store asks of an import, and only imports have it
 AUTHORITIES = "/etc/slipway/authorities"  # file: ca.crt, the platform's own authorities; optional
-DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_KEYS
+# Named as MLflow's own client names its environment variables.
+AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+AZURE_KEYS = ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_SAS_TOKEN")  # one of them
 
 DATA_BYTES = 4 * 1024**3  # evaluation data of at most this size is taken
 
@@ -81,7 +83,7 @@ class ImportTask(Value):
     registry_uri: str
     registry_access: RegistryAccess = RegistryAccess()
     source: str | None = None  # where the files lie: mlflow-artifacts:/… (or models:/m-…, runs:/…); None: the data only
-    bucket: Bucket | None = None  # where the source is s3:// or gs://
+    bucket: Bucket | None = None  # where the source is s3://, gs://, wasbs:// or abfss://
     model_name: str
     version: int
     mlmodel_digest: str | None = None  # sha256:… of the MLmodel file that was resolved

@@ -27,7 +27,6 @@ from .identity import Place, registry_place, section
 Connect = Callable[[Connection], Registry]
 NAMESPACE_SECONDS = 60.0  # for which a namespace's labels are believed where namespaces are not watched
 NAMESPACES = 1024
-BUCKET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 ANEW_SECONDS = 5.0  # a credential is not read more often, however many calls it fails
 
 
@@ -144,7 +143,7 @@ class Registries:
         if root is None or root.secret_ref is None or not sources.is_for(root, name):
             return reached
         try:
-            files = await self.secret(resource.metadata.namespace, root.secret_ref.name, BUCKET_KEYS)
+            files = await self.secret(resource.metadata.namespace, root.secret_ref.name, *sources.keys_of(root))
         except (NotFound, Unauthorized, Rejected) as error:
             return Silent(Reason.SecretNotFound, f"{root.prefix} cannot be read: {error}", False)
         return replace(reached, files={**reached.files, **files})
@@ -240,17 +239,19 @@ class Registries:
             raise Rejected(f"ConfigMap {namespace}/{ref.name} has no such key.")
         return str(certificates)
 
-    async def secret(self, namespace: str, name: str, wanted: tuple[str, ...]) -> dict[str, str]:
-        """The texts under these keys of a Secret that ModelRegistries may name; raises what is wrong with it."""
+    async def secret(self, namespace: str, name: str, *choices: tuple[str, ...]) -> dict[str, str]:
+        """The texts under keys of a Secret that ModelRegistries may name, the first of these sets that it has whole;
+        raises what is wrong with it."""
         found = await self._cluster.get(SECRET, namespace, name)
         if names.REGISTRY_SECRET not in (found["metadata"].get("labels") or {}):
             raise Rejected(f"Secret {namespace}/{name} lacks the label {names.REGISTRY_SECRET}.")
         data = found.get("data") or {}
-        missing = [key for key in wanted if key not in data]
-        if missing:
-            raise Rejected(f"Secret {namespace}/{name} lacks the key {' and '.join(missing)}.")
+        missing = [[key for key in wanted if key not in data] for wanted in choices]
+        if all(missing):
+            lacks = " or ".join(" and ".join(keys) for keys in missing)
+            raise Rejected(f"Secret {namespace}/{name} lacks the key {lacks}.")
         try:
-            return {key: base64.b64decode(data[key]).decode() for key in wanted}
+            return {key: base64.b64decode(data[key]).decode() for key in choices[missing.index([])]}
         except (binascii.Error, UnicodeDecodeError):
             raise Rejected(f"Secret {namespace}/{name} holds bytes that are no text.") from None
 

@@ -1,12 +1,13 @@
 """Where an import may read the files of a version: behind its registry's server, and in the buckets that it names."""
 
 from ..api.connection import ArtifactRoot
-from ..api.locations import PROXIED, covers, location
+from ..api.locations import AZURE, PROXIED, Location, covers, depth, location
 from ..api.modelregistry import ModelRegistry
-from ..api.tasks import Bucket
+from ..api.tasks import AWS_KEYS, AZURE_KEYS, Bucket
 from .allowed import named
 from .registry import Entry, Silent
 
+_READ = ("s3", "gs", *AZURE)
 _GOOGLE = "https://storage.googleapis.com"  # speaks S3 with HMAC keys
 _SERVE = "let MLflow hand its files out (--serve-artifacts, mlflow-artifacts:/) and log the model again"
 
@@ -61,12 +62,12 @@ def out_of_bounds(where: str, registry: ModelRegistry, name: str) -> str:
         )
     if place is None or place.scheme == "file":
         return f"the files lie at {where[:300]}, on a disk that only MLflow's server has: {_SERVE}"
-    if place.scheme in ("s3", "gs"):
+    if place.scheme in _READ:
         return (
             f"the files lie at {where[:300]}, and no prefix in spec.backend.mlflow.artifactRoots of ModelRegistry "
             f"{registry.metadata.name} covers that: have its owner add one, or {_SERVE}"
         )
-    return f"the files lie at {where[:300]}, and imports read s3 and gs only: {_SERVE}"
+    return f"the files lie at {where[:300]}, and imports read {', '.join(_READ)} only: {_SERVE}"
 
 
 def root_of(where: str, registry: ModelRegistry) -> ArtifactRoot | None:
@@ -74,7 +75,7 @@ def root_of(where: str, registry: ModelRegistry) -> ArtifactRoot | None:
     place, backend = location(where), registry.spec.backend.mlflow
     roots = backend.artifact_roots if backend else ()
     found = [one for one in roots if place is not None and covers(one.prefix, place)]
-    return max(found, key=lambda one: len(one.prefix.rstrip("/")), default=None)
+    return max(found, key=lambda one: depth(one.prefix), default=None)
 
 
 def is_for(root: ArtifactRoot, name: str) -> bool:
@@ -90,10 +91,22 @@ def _of_others(root: ArtifactRoot, registry: ModelRegistry, name: str) -> str:
     )
 
 
+def keys_of(root: ArtifactRoot) -> tuple[tuple[str, ...], ...]:
+    """Keys of a root's Secret: the first of these sets that is there is the credential."""
+    return tuple((key,) for key in AZURE_KEYS) if root.prefix.startswith(AZURE) else (AWS_KEYS,)
+
+
 def bucket_of(where: str, registry: ModelRegistry) -> Bucket | None:
     """How the import reads a location; None if the registry's server hands it out."""
-    root = root_of(where, registry)
-    if root is None:
+    root, place = root_of(where, registry), location(where)
+    if root is None or place is None:
         return None
-    google = _GOOGLE if root.prefix.startswith("gs:") else None
-    return Bucket(endpoint=root.endpoint or google, region=root.region)
+    return Bucket(endpoint=root.endpoint or _endpoint(place), region=root.region)
+
+
+def _endpoint(place: Location) -> str | None:
+    """Where a bucket is asked for, unless its root says otherwise; None for AWS."""
+    scheme, authority = place.store
+    if scheme in AZURE:
+        return f"https://{authority.partition('@')[2]}"
+    return _GOOGLE if scheme == "gs" else None

@@ -10,6 +10,7 @@ from typing import NoReturn, Protocol
 from slipway.api.tasks import DATA_BYTES, IMPORT, ImportResult, ImportTask, Problem
 
 from . import tree
+from .bucket import Bucket
 from .mlflow_files import MLflow, Remote
 from .outcome import Refused, run, say
 from .pod import THIS_POD, Pod
@@ -56,10 +57,8 @@ class Files(Protocol):
 def _place(mlflow: MLflow, task: ImportTask, source: str, pod: Pod) -> tuple[Files, str]:
     if task.bucket is None:
         return mlflow, mlflow.root(source)
-    from . import bucket  # noqa: PLC0415 - 0.3 s for boto3, which only models in buckets cost
-
-    found = bucket.Bucket(source, task.bucket, pod)
-    return found, found.root
+    bucket = Bucket(source, task.bucket, pod)
+    return bucket, bucket.root
 
 
 def _model(place: tuple[Files, str], task: ImportTask, source: str, folder: Path) -> tuple[tree.File, ...]:

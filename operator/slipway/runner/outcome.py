@@ -20,7 +20,9 @@ MESSAGE_BYTES = 1500  # with JSON's escapes this stays below the kubelet's 4,096
 
 Task = TypeVar("Task", bound=Value)
 
-_USERINFO = re.compile(r"//[^/@\s]+@")
+# What stands before the @ of an address on Azure is a container, unless it has a colon.
+_USERINFO = re.compile(r"(?<!wasbs:)(?<!abfss:)//[^/@\s]+@|//[^/@:\s]*:[^/@\s]*@")
+_SIGNATURE = re.compile(r"(?<=[?&]sig=)[^&\s'\")]+")  # of an address on Azure, whatever its path ends with
 _QUERY = re.compile(r"(?<=[\w/])\?[^\s'\")]+")  # of a presigned URL
 
 
@@ -90,7 +92,7 @@ def scrubbed(text: str, secrets: tuple[str, ...]) -> str:
     """The text without these secrets, and without user info and query strings of URLs."""
     for value in secrets:
         text = text.replace(value, "***")
-    return _QUERY.sub("?***", _USERINFO.sub("//***@", text))
+    return _QUERY.sub("?***", _SIGNATURE.sub("***", _USERINFO.sub("//***@", text)))
 
 
 class _Scrubbed(io.TextIOBase):

@@ -1,17 +1,18 @@
 """What a program finds in its pod: the fixed folders, the mounted Secrets, the file for its termination message."""
 
 import base64
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.api.tasks import CREDENTIALS, DATA_CREDENTIALS, PUSH
+from slipway.api.tasks import AZURE_KEYS, CREDENTIALS, DATA_CREDENTIALS, PUSH
 
 STORE_PATIENCE_SECONDS = 18.0  # below 30 with the last timeout
 RENEWAL_SECONDS = 150.0  # after which a Secret that was changed is changed in its mount, too
 REGISTRY_PATIENCE_SECONDS = 300.0  # what has come lies in the pod: another one would begin anew
 # Files that hold a secret, by folder.
 _SECRETS = {
-    CREDENTIALS: ("password", "token", "tls.key", "AWS_SECRET_ACCESS_KEY"),
+    CREDENTIALS: ("password", "token", "tls.key", "AWS_SECRET_ACCESS_KEY", *AZURE_KEYS),
     DATA_CREDENTIALS: ("AWS_SECRET_ACCESS_KEY",),
     PUSH: ("password",),
 }
@@ -40,6 +41,7 @@ class Pod:
         """Every secret value that is mounted: no log and no message may hold one."""
         found = [self.secret(folder, name) for folder, names in _SECRETS.items() for name in names]
         found += [self._basic(folder) for folder in (CREDENTIALS, PUSH)]
+        found += re.findall(r"AccountKey=([^;]+)", self.secret(CREDENTIALS, AZURE_KEYS[0]))
         return tuple(value for value in found if value)
 
     def _basic(self, folder: str) -> str:

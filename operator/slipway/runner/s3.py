@@ -11,7 +11,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, ParamValidationError, SSLError
 
-from slipway.api.tasks import DATA_CREDENTIALS, DataSource
+from slipway.api.tasks import AWS_KEYS, DATA_CREDENTIALS, DataSource
 
 from . import tree
 from .network import Network, session
@@ -19,14 +19,12 @@ from .outcome import Refused
 from .pod import Pod
 from .web import DISTRUST, TIMEOUT
 
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-
 
 def read(source: DataSource, network: Network, pod: Pod, take: Callable[[Iterator[bytes]], None]) -> None:
     """Hand the object's content to `take`."""
-    key_id, key_secret = (pod.secret(DATA_CREDENTIALS, name) for name in _KEYS)
+    key_id, key_secret = (pod.secret(DATA_CREDENTIALS, name) for name in AWS_KEYS)
     if pod.at(DATA_CREDENTIALS).is_dir() and not (key_id and key_secret):
-        raise Refused("DataUnreadable", f"the Secret for {source.uri} has not both {' and '.join(_KEYS)}")
+        raise Refused("DataUnreadable", f"the Secret for {source.uri} has not both {' and '.join(AWS_KEYS)}")
     url = urlsplit(source.uri)
     try:
         with session(network) as carrier:
