@@ -277,7 +277,7 @@ class TestGuarded:
         registry = MLflowRegistry(connection, lambda what, _, __: calls.append(what), PATIENT)
         found = await registry.rights(frozenset(names))
         await registry.close()
-        assert found is not None and len(calls) == 4
+        assert found is not None and len(calls) == 5, "two of models, and one of experiments"
         assert [found.levels[one] for one in names] == ["EDIT"] * 30 + ["READ"] * 10
 
     async def test_a_server_without_passwords_tells_nothing(self, mlflow: MLflowShelf, name: str) -> None:
