@@ -216,6 +216,9 @@ PLACES = [
           "10.244.3.4"),
     Place("an allowed name that leads to the metadata", "who answers for it is somebody else",
           "https://hooks.example.com/", "a link-local", "169.254.169.254", ("hooks.example.com",)),
+    Place("metadata in IPv6", "it is the same address", "https://[::ffff:169.254.169.254]/", "a link-local address"),
+    Place("a name in the cluster", "who answers for it is the team's", "https://hooks.ml.svc.cluster.local/",
+          "name of the cluster"),
     Place("plain http", "anybody on the way could read it", "http://hooks.example.com/", "https only", "93.184.216.34"),
 ]  # fmt: skip
 
@@ -227,6 +230,17 @@ async def test_where_nothing_is_sent(folder: Path, case: Place) -> None:
     with pytest.raises(Rejected, match=case.says) as said:
         await sender(case.url, folder, addresses, resolve=lambda _: (case.resolves,)).send("event-1", b"{}")
     assert "events.allowedHosts" in str(said.value)
+
+
+@pytest.mark.parametrize("host", ["0177.0.0.1", "2130706433.1", "127.1"])
+async def test_a_number_is_no_way_round_the_check(listen: Listen, folder: Path, host: str) -> None:
+    """Some programs read it as an address of their own machine: it is a name, and whatever answers for that is asked."""
+    receiver = await listen()
+    port = receiver.url.split(":")[2].partition("/")[0]
+    access = Addresses(DataAccess(allowed_hosts=(host,)))
+    with pytest.raises(Away, match="cannot be reached"):
+        await sender(f"http://{host}:{port}/", folder, access, resolve=lambda _: ("93.184.216.34",)).send("1", b"{}")
+    assert receiver.got == []
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked(listen: Listen, folder: Path) -> None:

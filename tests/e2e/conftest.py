@@ -20,6 +20,7 @@ from dev.demo.load import Plan
 from dev.demo.manifests import MLFLOW, MLFLOW_PORT
 from dev.demo.traffic import Entrance, Load
 
+from . import listening
 from .making import METRIC, TARGET, Made, made
 from .place import Place, namespace, poll, registered_model
 
@@ -88,14 +89,18 @@ class World:
 
 
 def usual(kube: Kube, images: Images) -> dict[str, Any]:
-    """The demo's values, with pools that are too small, nowhere, or reserve a GPU."""
+    """The demo's values, with pools that are too small, nowhere, or reserve a GPU, and two targets of events."""
     nodes = json.loads(kube.run("kubectl", "get", "nodes", "-o", "json"))["items"]
     pools = {pool["name"]: pool for pool in install._values(images, nodes)["pools"]}
     small = pools["cpu"] | {"name": "small", "resources": {"limits": {"memory": "600Mi"}}}
     nowhere = {"name": "nowhere", "nodeSelector": {"pool": "nowhere"}}
     gpu = [pools["gpu"] | {"resources": {"limits": {"nvidia.com/gpu": "1"}}}] if "gpu" in pools else []
     allowed = ["files", "vault", "objects"]  # servers of test_data.py, in its namespaces
-    return {"data": {"allowedHosts": allowed}, "pools": [pools["cpu"], *gpu, small, nowhere]}
+    return {
+        "data": {"allowedHosts": allowed},
+        "events": listening.EVENTS,
+        "pools": [pools["cpu"], *gpu, small, nowhere],
+    }
 
 
 def _problem() -> str:
@@ -134,6 +139,7 @@ def kube(nodes: None) -> Iterator[Kube]:
 def world(kube: Kube) -> Iterator[World]:
     """Slipway by its chart, MLflow, and the tests' models in it."""
     console, images = Console(steps=0), Images()
+    listening.start(kube, images.runner)
     install.install_slipway(kube, console, images, usual(kube, images))
     install.deploy_mlflow(kube, console, images)
     kube.run("kubectl", "scale", "deployment/mlflow", "-n", MLFLOW, "--replicas=1")

@@ -13,6 +13,7 @@ from .place import poll
 
 OPERATOR = "app.kubernetes.io/component=operator"
 METRICS_PORT = 8080
+PASSES, ACTIONS = "slipway_passes_total", "slipway_actions_total"
 REST_SECONDS, PATIENCE_SECONDS = 20.0, 120.0
 
 
@@ -61,25 +62,32 @@ def rest(kube: Kube) -> Work:
         return found
 
 
-def _counted(url: str) -> dict[tuple[str, ...], float]:
-    """Every counter of passes and of writes, by name and labels."""
+def told(kube: Kube) -> dict[tuple[str, ...], float]:
+    """Every series of the operator that acts, by its name and labels such as `target=chat`."""
+    name = poll("an operator acts", PATIENCE_SECONDS, lambda: acting(kube)[0])
+    with kube.forwarded(SYSTEM, f"pod/{name}", METRICS_PORT) as url:
+        return _series(url)
+
+
+def _series(url: str) -> dict[tuple[str, ...], float]:
     # kubectl ends where a connection breaks, and the forward is open again a second later.
     with httpx.Client(transport=httpx.HTTPTransport(retries=5), timeout=10, trust_env=False) as client:
         text = client.get(f"{url}/metrics").text
     return {
-        (family.name, *(f"{key}={value}" for key, value in sorted(one.labels.items()))): one.value
+        (one.name, *(f"{key}={value}" for key, value in sorted(one.labels.items()))): one.value
         for family in text_string_to_metric_families(text)
-        if family.name in ("slipway_passes", "slipway_actions")
         for one in family.samples
-        if one.name.endswith("_total")
     }
 
 
+def _counted(url: str) -> dict[tuple[str, ...], float]:
+    """Every counter of passes and of writes."""
+    return {key: value for key, value in _series(url).items() if key[0] in (PASSES, ACTIONS)}
+
+
 def _written(counted: dict[tuple[str, ...], float]) -> float:
-    return sum(value for name, value in counted.items() if name[0] == "slipway_actions")
+    return sum(value for name, value in counted.items() if name[0] == ACTIONS)
 
 
 def _passes(counted: dict[tuple[str, ...], float], good: bool) -> float:
-    return sum(
-        value for name, value in counted.items() if name[0] == "slipway_passes" and ("result=done" in name) == good
-    )
+    return sum(value for name, value in counted.items() if name[0] == PASSES and ("result=done" in name) == good)

@@ -17,7 +17,7 @@ from tests.certificates import self_signed
 from .conftest import World, places_of
 from .making import TARGET
 from .place import Place, model_version
-from .test_refusals import server, service
+from .pods import server, service
 
 FILE = "holdout.parquet"
 

@@ -13,8 +13,8 @@ from dev.demo.progress import condition
 
 from .conftest import World, places_of
 from .place import AS_OPERATOR, Place, model_version, poll
+from .pods import server
 from .rest import OPERATOR
-from .test_refusals import server
 
 MODEL = "minutes"
 STORE = "slipway-store"

@@ -15,6 +15,7 @@ from dev.demo.progress import condition
 
 from .conftest import World, places_of
 from .place import Place, model_registry, model_version, poll
+from .pods import server, service
 from .refusing import BYSTANDER, CASES, CHEAT, CLOSED, LOCKED, Case
 from .rest import OPERATOR, REST_SECONDS, rest, restarts
 
@@ -144,28 +145,6 @@ class Guard(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("", 5000), Guard).serve_forever()
 """
     return [server("guard", image, ["python", "-c", program], 5000), service("guard", 5000)]
-
-
-def server(name: str, image: str, command: list[str], port: int, **pod: Any) -> Object:
-    """A pod that keeps to the restricted profile."""
-    container = {
-        "name": name,
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": command,
-        "ports": [{"containerPort": port}],
-        "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    } | pod.pop("container", {})
-    safe = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
-    spec = {"terminationGracePeriodSeconds": 1, "securityContext": safe, "containers": [container], **pod}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
-
-
-def service(name: str, port: int) -> Object:
-    """The address of such a pod."""
-    spec = {"selector": {"app": name}, "ports": [{"port": port}]}
-    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.reason}-{case.name}")
