@@ -135,6 +135,7 @@ async def test_it_stays_while_its_modelregistry_is_suspended_and_goes_when_that_
     hooks.world.cache.remove(REGISTRY, *PLACE)
     await hooks.look()
     assert hooked.webhooks == []
+    await hooks.world.registries.close()
 
 
 async def test_an_operator_that_stands_by_passes_it_on(hooked: Hooked, name: str) -> None:

@@ -1,11 +1,14 @@
 """A registered model that is deleted and made anew in MLflow: its versions are others, whatever their numbers."""
 
+import pytest
+from slipway.adapters.cluster import JOB
 from slipway.api.modelledger import ModelLedgerSpec
 from slipway.api.modelregistry import ModelRegistry
 
 from tests.controller.labels_world import by_registry, moved
 from tests.declared import GATED, model, version
-from tests.simulation import Simulation, digest_of
+from tests.simulation import NO_LABELS, SILENT, Simulation, digest_of
+from tests.worlds import ENTRY
 
 
 def _made_anew(of: Simulation) -> None:
@@ -122,3 +125,73 @@ def test_another_server_has_other_versions() -> None:
     of.advance(700)
     assert _serves(of) == (1, True)
     assert len([one for one in of.cluster.writes if one[1] == "Job"]) > jobs
+
+
+@pytest.mark.parametrize("source", ["Cluster", "Registry"])
+def test_nothing_is_written_to_the_version_that_has_the_champions_number_now(source: str) -> None:
+    of = by_registry(source=source)
+    if source == "Cluster":
+        of.cluster.put(version(1, "Production"))
+    moved(of, 1, "Production")
+    assert of.registry.labels[1].lines
+    _made_anew(of)
+    assert of.registry.labels[1] == NO_LABELS
+    said = of.condition("ModelVersion", "flights-v1", "Synced")
+    assert (said["status"], said["reason"]) == ("False", "VersionGone")
+    assert said["message"].startswith("The registered model was made anew") and of.route() == "1"
+    moved(of, 1, "Staging")
+    moved(of, 2, "Production")
+    assert (
+        (of.route(), of.registry.labels[2].stage) == ("2", "Production")
+        if source == "Registry"
+        else ("1", "Production")
+    )
+    assert of.registry.labels[1].stage == "Staging", "nor is it archived by what comes after"
+
+
+def test_what_served_under_a_number_is_not_told_of_the_version_that_has_it_now() -> None:
+    of = by_registry()
+    for number in (1, 2, 3):
+        moved(of, number, "Production", archive_others=True)
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=2, by=eve"})
+    of.settle()
+    of.advance(11)
+    of.edit("RegisteredModel", "flights", annotations={"resume": "now"})
+    of.settle()
+    _made_anew(of)
+    assert [of.registry.labels[number] for number in (1, 2, 3)] == [NO_LABELS] * 3
+    moved(of, 1, "Staging")
+    told = of.registry.labels[1]
+    assert told.tags["slipway.dev/test/ml/state"] == "Validated"
+    assert not [tag for tag in told.tags if "/served " in tag]
+
+
+def test_an_import_is_not_taken_for_that_of_the_version_before_it_from_the_same_place() -> None:
+    of = by_registry()
+    of.registry.ask = lambda _: ENTRY  # type: ignore[method-assign]
+    moved(of, 1, "Production")
+    moved(of, 2, "Staging")
+    jobs = {found["metadata"]["name"] for found in of.cluster.of(JOB)}
+    _made_anew(of)
+    moved(of, 2, "Staging")
+    made = {found["metadata"]["name"] for found in of.cluster.of(JOB)} - jobs
+    assert [name for name in made if "-v2-import-" in name]
+
+
+def test_a_restart_while_the_registry_is_silent_forgets_nothing_of_what_was_seen() -> None:
+    of = by_registry(source="Cluster")
+    for number, stage in ((1, "Production"), (2, "Staging")):
+        of.cluster.put(version(number, stage))
+        of.settle()
+        of.advance(11)
+    assert of.condition("ModelVersion", "flights-v2", "Validated")["status"] == "True"
+    of.registry.ask = lambda _: SILENT  # type: ignore[method-assign]
+    _made_anew(of)
+    of.registry.silent = True
+    of.start()
+    of.edit("ModelVersion", "flights-v2", stage="Production")
+    of.wake_family()
+    of.settle()
+    of.advance(700)
+    assert _serves(of) == (1, True)
+    assert of.condition("ModelVersion", "flights-v2", "Resolved")["status"] != "True"

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import pytest
 from slipway.api.modelledger import Release, RolledBack
+from slipway.api.modelversion import Resolved
 from slipway.core import promotion
 from slipway.core.decision import Apply, Decision, Ref, Refusal
 from slipway.core.observed import ModelSeen
 from slipway.core.pods import Trouble
 from slipway.core.reasons import Reason
 from slipway.core.registry import Labels, Silent
+from slipway.core.revisions import import_key
 
 from tests.core.decided import FLIGHTS, V1, V2, A, champion_after, deployed, deployments, imported, ready_of
 from tests.worlds import (
@@ -137,6 +139,21 @@ def test_a_ledger_that_somebody_deleted_is_recalled_from_the_statuses() -> None:
     ledger = ledger_after(promotion.decide(lost))
     assert ledger is not None and (ledger.champion, ledger.predecessor) == (2, 1)
     assert [one.version for one in ledger.rolled_back] == [3]
+
+
+def test_a_ledger_that_is_recalled_knows_from_which_registered_model_its_releases_are() -> None:
+    pinned = Resolved(source="models:/m-1", origin="0" * 10)
+    key = import_key(version(1, status={"resolved": pinned.wire()}))
+    of_now, other = (
+        one.model_copy(update={"status": one.status.model_copy(update={"resolved": pinned})})
+        for one in (imported(1, key=key), imported(2, digest_of=digest("f")))
+    )
+    seen = model_seen((of_now, other), serves(1, 2), (V1, V2))
+    lost = replace(seen, model=model(status=promotion.decide(seen).status), ledger=None, ledger_version="")
+    ledger = ledger_after(promotion.decide(lost))
+    assert ledger is not None
+    assert [one.origin for one in ledger.released if one.version == 1] == [pinned.origin]
+    assert pinned.origin not in {one.origin for one in ledger.released if one.version == 2}, "it is of other files"
 
 
 def test_a_restored_ledger_is_believed_once_its_champion_is_imported_again_under_its_digest() -> None:

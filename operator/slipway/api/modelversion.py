@@ -122,6 +122,12 @@ class Resolved(Value):
             "made anew is another one. Empty: not known yet.",
         ),
     ] = ""
+    origin_read: Annotated[
+        str,
+        Field(
+            max_length=16, description="The origin as far as it was known when this was read: what imports belong to."
+        ),
+    ] = ""
     source: Annotated[
         str,
         Field(max_length=2048, description="What the registry says of where the files are."),

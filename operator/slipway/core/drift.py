@@ -51,6 +51,11 @@ def _is_only_untold(trouble: Silent, labels: Labels, write: Write) -> bool:
     return trouble.telling and _labels_are(labels, write) and _tags_are(labels, write.tags) and not write.archive
 
 
+OF_ANOTHER = (
+    "The registered model was made anew, or lies on another server: what was released before serves on, and the "
+    "version that has this number now is looked at once another one serves."
+)
+
 # What a version reads while the registry does not say what it should, and the label writer is to go on trying.
 _UNWRITTEN = {
     Reason.LabelsPending,
@@ -70,6 +75,8 @@ def synced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> V
         if before is not None and before.status == "True":
             return Verdict("True", reason_named(before.reason), before.message)  # silence takes nothing back
         return unknown(reason_named(seen.registry.reason), seen.registry.message)
+    if not seen.has(ledger, version):
+        return failed(Reason.VersionGone, f"{OF_ANOTHER} Nothing is written to it.")
     if one is None:
         return unknown(Reason.LabelsPending)
     if number not in {other.spec.version for other in in_play(seen, ledger)}:

@@ -5,7 +5,7 @@ The ledger remembers what it was asked to say.
 
 from dataclasses import dataclass
 
-from ..api.modelledger import TOLD, ModelLedgerSpec, Told
+from ..api.modelledger import TOLD, ModelLedgerSpec, RolledBack, Served, Told
 from ..api.modelregistry import RegistryLabels, Stages
 from ..api.modelversion import ModelVersion
 from ..resources import naming
@@ -40,9 +40,7 @@ class Said:
 
 def in_play(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
     """Versions of which the registry is told: the champion, then those that ask for Production, then the newest."""
-    asking = [
-        one for one in seen.versions if seen.stage(one, ledger) != "None" or _has_served(ledger, one.spec.version)
-    ]
+    asking = [one for one in seen.versions if seen.stage(one, ledger) != "None" or _has_served(seen, ledger, one)]
 
     def first(one: ModelVersion) -> tuple[bool, bool, bool, int]:
         stage, number = seen.stage(one, ledger), one.spec.version
@@ -54,23 +52,31 @@ def in_play(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
 def has_a_say(version: ModelVersion, ledger: ModelLedgerSpec) -> bool:
     """Whether its model may tell the registry of a version, as far as the version itself and the ledger show."""
     asked = {version.spec.stage, version.status.stage} - {None, "None"}
-    return bool(asked) or _has_served(ledger, version.spec.version)
+    number = version.spec.version
+    return bool(asked) or number == ledger.champion or any(one.version == number for one in ledger.history)
 
 
-def _has_served(ledger: ModelLedgerSpec, number: int) -> bool:
-    return number == ledger.champion or any(one.version == number for one in ledger.history)
+def _has_served(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    return version.spec.version == ledger.champion or bool(_times(seen, ledger, version))
+
+
+def _times(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> list[Served]:
+    """The times for which a version had the traffic; not those of other files that had its number before."""
+    released, number = seen.release(ledger, version), version.spec.version
+    its = {version.status.digest, released.digest if released else None}
+    return [one for one in ledger.history if one.version == number and one.digest in its]
 
 
 def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
-    """What the registry should say about a version; None if there is nothing to say."""
-    if isinstance(seen.registry, Silent):
+    """What the registry should say about a version; None if there is nothing to say, or another one has its number."""
+    if isinstance(seen.registry, Silent) or not seen.has(ledger, version):
         return None
     number, stages, nothing = version.spec.version, seen.registry.spec.stages, RegistryLabels()
     serves = who_serves(ledger) or "nothing serves"
     if number == ledger.champion:
         return _wanted(seen, ledger, version, of_champion(seen, ledger), Said("Serving", f"since {ledger.since}"))
     stage = seen.stage(version, ledger)
-    if out := is_rolled_back(ledger, number):
+    if out := _rolled_back(seen, ledger, version):
         after = nothing if stage == "Staging" else _out_of_use(seen, ledger, number)
         by = f"Rolled back by {out.by}: {out.reason or 'no reason given'}"
         return _wanted(seen, ledger, version, after, Said("RolledBack", serves, by))
@@ -93,13 +99,21 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
 def _replaced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, said: Said) -> Wanted | None:
     """What is told of a version that another one has replaced, or that waits; also if nobody asks for it any more."""
     number, stage = version.spec.version, seen.stage(version, ledger)
-    if stage == "Production" and (seen.by_registry or (ledger.champion is not None and ledger.release(number))):
-        if seen.by_registry and not _was_replaced(ledger, number):
+    returns = ledger.champion is not None and seen.release(ledger, version) is not None
+    if stage == "Production" and (seen.by_registry or returns):
+        if seen.by_registry and not _was_replaced(seen, ledger, number):
             return _waiting(seen, ledger, version)
         return _wanted(seen, ledger, version, RegistryLabels(), said)
-    if stage == "None" and any(one.version == number for one in ledger.history):
+    if stage == "None" and _times(seen, ledger, version):
         return _wanted(seen, ledger, version, RegistryLabels(), said)
     return None
+
+
+def _rolled_back(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> RolledBack | None:
+    """Why a version does not come back by itself, if it was that one which served."""
+    number = version.spec.version
+    another = ledger.release(number) is not None and seen.release(ledger, version) is None
+    return None if another else is_rolled_back(ledger, number)
 
 
 def of_champion(seen: ModelSeen, ledger: ModelLedgerSpec) -> RegistryLabels:
@@ -151,7 +165,7 @@ _BARRIERS: dict[str, Reason] = {
 }
 
 
-def _was_replaced(ledger: ModelLedgerSpec, number: int) -> bool:
+def _was_replaced(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> bool:
     """Whether the version served, or was asked for, and another one was asked for since.
 
     What stood in Production when labels began to decide is nobody's business here.
@@ -161,7 +175,8 @@ def _was_replaced(ledger: ModelLedgerSpec, number: int) -> bool:
         return False
     if ledger.adopted is not None and ledger.adopted.version == number:
         return ledger.champion is not None
-    return ledger.release(number) is not None or any(one.version == number and one.asked for one in following.shown)
+    released = seen.released(ledger, number) is not None
+    return released or any(one.version == number and one.asked for one in following.shown)
 
 
 def _out_of_use(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> RegistryLabels:
@@ -213,7 +228,7 @@ def _wanted(
         alias=labels.alias,
         without=_stale_alias(seen, ledger, version.spec.version, state),
         tags=tags,
-        notes=_notes(ledger, version, prefix),
+        notes=_notes(seen, ledger, version, prefix),
         line=description.line(seen, version, _sentences(told_people, version)),
         expected=_expected(seen, version.spec.version, labels),
     )
@@ -245,12 +260,11 @@ def _sentences(said: Said, version: ModelVersion) -> str:
     return " ".join(sentence(one) for one in parts if one)
 
 
-def _notes(ledger: ModelLedgerSpec, version: ModelVersion, prefix: str) -> dict[str, str]:
+def _notes(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, prefix: str) -> dict[str, str]:
     """What differs from the version that serves, and each time for which it has served itself."""
     changes = version.status.changes
     notes = {prefix + "changes": clipped(changes.summary, WHY_LIMIT)} if changes else {}
-    served = [one for one in ledger.history if one.version == version.spec.version]
-    return notes | {f"{prefix}served {one.since}": history.told(one) for one in served}
+    return notes | {f"{prefix}served {one.since}": history.told(one) for one in _times(seen, ledger, version)}
 
 
 def _stale_alias(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, state: str) -> str | None:
@@ -275,7 +289,7 @@ def _leaving(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, labels: Regi
         other for other, one in seen.known.labels.items() if other != number and claims.in_production(one, seen.stages)
     ]
     if seen.by_registry:
-        return tuple(one for one in others if _was_replaced(ledger, one) and one not in claims.out(ledger))
+        return tuple(one for one in others if _was_replaced(seen, ledger, one) and one not in claims.out(ledger))
     return tuple(one for one in others if not _is_of_another_cluster(seen, seen.known.labels[one]))
 
 

@@ -29,11 +29,22 @@ from .step import Step
 
 
 def resolved(seen: VersionSeen) -> Step:
-    """The registry knows the version; what never changes about it is pinned."""
+    """The registry knows the version; what never changes about it is pinned.
+
+    A pin of another registered model is forgotten as soon as that is seen: a restart would not know it any more.
+    """
     if seen.model is None:
         return _without_model(seen)
     if (pinned := pinned_entry(seen)) is not None:
         return _kept(seen, pinned)
+    step = _looked_up(seen, seen.model.registered_name)
+    if seen.family is None or seen.family.is_of_now(seen.version):
+        return step
+    return replace(step, remember={**dict.fromkeys(("resolved", *OF_THE_FILES)), **(step.remember or {})})
+
+
+def _looked_up(seen: VersionSeen, name: str) -> Step:
+    """What the registry says of a version that is not pinned."""
     match seen.entry:
         case Silent(reason, message, retry):
             verdict = unknown if retry else failed
@@ -41,9 +52,7 @@ def resolved(seen: VersionSeen) -> Step:
         case Absent(reason, message):
             return Step(failed(reason_named(reason), message), again_seconds=60.0)
         case Entry() as entry:
-            if said := sources.objection(
-                entry, seen.registry, seen.version.metadata.namespace, seen.model.registered_name
-            ):
+            if said := sources.objection(entry, seen.registry, seen.version.metadata.namespace, name):
                 return Step(failed(Reason.ArtifactForbidden, said), again_seconds=60.0)
             return _pinned(seen, entry)
         case None:
@@ -66,22 +75,18 @@ def _kept(seen: VersionSeen, pinned: Resolved) -> Step:
     step = _registered(pinned if pinned.origin else pinned.model_copy(update={"origin": seen.family.origin}))
     if seen.family.is_of_now(seen.version):
         return step
-    verdict = replace(step.verdict, message=f"{OF_ANOTHER} {step.verdict.message}")
+    verdict = replace(step.verdict, message=f"{drift.OF_ANOTHER} {step.verdict.message}")
     return replace(step, verdict=verdict)
-
-
-OF_ANOTHER = (
-    "The registered model was made anew, or lies on another server: what was released before serves on, and the "
-    "version that has this number now is looked at once another one serves."
-)
 
 
 def _pinned(seen: VersionSeen, entry: Entry) -> Step:
     """What never changes about the version, and where it was read: it counts for that registry and name only."""
+    origin = seen.family.origin if seen.family else ""
     try:
         found = Resolved(
             registry=_where(seen),
-            origin=seen.family.origin if seen.family else "",
+            origin=origin,
+            origin_read=origin,
             source=entry.source,
             location=entry.location,
             model_id=entry.model_id,
@@ -94,10 +99,7 @@ def _pinned(seen: VersionSeen, entry: Entry) -> Step:
     except ValidationError as error:
         wrong = ", ".join(str(one["loc"][0]) for one in error.errors())
         return Step(failed(Reason.ModelInvalid, f"The registry's entry is out of bounds: {wrong}."), again_seconds=60.0)
-    step = _registered(found)
-    if seen.family is None or seen.family.is_of_now(seen.version):
-        return step
-    return replace(step, remember={**dict.fromkeys(OF_THE_FILES), "resolved": found})
+    return _registered(found)
 
 
 def _registered(found: Resolved) -> Step:
@@ -287,7 +289,7 @@ def _decision(
     version = seen.version
     now = stamp(seen)
     carried = [one for one in version.status.conditions if one.type in LIFECYCLE and one.type not in verdicts]
-    kept = carried if seen.stage in ("Staging", "Production") else []
+    kept = carried if seen.stage in ("Staging", "Production") and status.resolved else []  # they say nothing of another
     conditions = conditions_after(version.status.conditions, verdicts, ready, now, version.metadata.generation)
     serving_now = seen.ledger.champion == version.spec.version
     suspended = seen.model is not None and seen.model.spec.suspend  # what is asked meanwhile is done later

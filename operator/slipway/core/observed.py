@@ -129,15 +129,26 @@ class ModelSeen:
         pinned = version.status.resolved
         return pinned is None or not self.origin or pinned.origin in ("", self.origin)
 
+    def has(self, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+        """Whether the registry has this version under its number, and not another one, as far as anybody knows."""
+        serving = ledger.serving
+        if serving is not None and serving.version == version.spec.version and self.origin:
+            return serving.origin in ("", self.origin) and self.is_of_now(version)
+        return self.is_of_now(version)
+
     def release(self, ledger: ModelLedgerSpec, version: ModelVersion) -> Release | None:
-        """What was released of the version. What serves is nothing else while it serves; any other release is only of
-        the registered model that it was read from: one that was made anew has other versions under the same numbers.
+        """What was released of the version. What serves is nothing else while it serves."""
+        if version.spec.version == ledger.champion:
+            return ledger.serving
+        pinned = version.status.resolved
+        return self.released(ledger, version.spec.version, pinned.origin if pinned else "")
+
+    def released(self, ledger: ModelLedgerSpec, number: int, origin: str = "") -> Release | None:
+        """What was released under a number of this registered model: one that was made anew has other versions under
+        the same numbers. `origin`: which one is meant while nobody knows which one is there.
         """
-        found, pinned = ledger.release(version.spec.version), version.status.resolved
-        if found is None or found.version == ledger.champion:
-            return found
-        origin = self.origin or (pinned.origin if pinned else "")
-        return found if not origin or found.origin in ("", origin) else None
+        found, origin = ledger.release(number), self.origin or origin
+        return found if found is None or not origin or found.origin in ("", origin) else None
 
     def stage(self, version: ModelVersion, ledger: ModelLedgerSpec) -> Stage:
         """The stage that a version is asked to be in."""

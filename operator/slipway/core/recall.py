@@ -55,7 +55,14 @@ def _recalled(seen: ModelSeen) -> ModelLedgerSpec:
             newest = max(records, key=lambda one: one.revision)
             since = live.since or stamp(seen.now)
             released.append(
-                Release(version=live.version, digest=live.digest, record=newest.hash, inputs=newest.inputs, since=since)
+                Release(
+                    version=live.version,
+                    digest=live.digest,
+                    record=newest.hash,
+                    inputs=newest.inputs,
+                    since=since,
+                    origin=_origin(seen, live.version, live.digest),
+                )
             )
     numbers = [one.version for one in released]
     adopted = status.adopted is not None and status.adopted.serving
@@ -78,6 +85,13 @@ def _recalled(seen: ModelSeen) -> ModelLedgerSpec:
             for one in sorted(out, key=lambda one: one.spec.version)[-modelledger.ROLLED_BACK :]
         ),
     )
+
+
+def _origin(seen: ModelSeen, number: int, digest: str) -> str:
+    """The registered model that these files were read from; "" if nobody knows."""
+    version = seen.version(number)
+    pinned = version.status.resolved if version and version.status.digest == digest else None
+    return pinned.origin if pinned else ""
 
 
 def _that_said(seen: ModelSeen, reason: Reason) -> list[ModelVersion]:

@@ -11,6 +11,7 @@ from ..resources import naming
 def import_key(version: ModelVersion) -> str:
     """Hash of what the import of just this object depends on: a copy of its status belongs to another uid."""
     pinned = version.status.resolved
+    read = [pinned.origin_read] if pinned and pinned.origin_read else []  # a place may have other files by now
     return naming.short_hash(
         [
             version.metadata.uid,
@@ -19,6 +20,7 @@ def import_key(version: ModelVersion) -> str:
             version.spec.digest,
             None,  # where the data was: without it, every import would begin anew at an upgrade
             version.retry or "",
+            *read,
         ]
     )
 
