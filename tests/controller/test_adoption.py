@@ -486,3 +486,23 @@ def test_a_label_on_the_version_that_it_runs_asks_for_nothing_until_it_is_moved(
     rolled_back(of, "to=adopted")
     tags = {number: one.tags["slipway.dev/test/ml/state"] for number, one in of.registry.labels.items()}
     assert tags == {1: "Adopted by Deployment old-flights", 2: "RolledBack Deployment old-flights serves"}
+
+
+def test_where_the_cluster_decides_the_registry_is_told_too_what_the_adopted_deployment_runs() -> None:
+    of = Simulation()
+    of.cluster.put(deployed())
+    of.registry.put(1, "Production")
+    of.swept()
+    of.cluster.put(model(adopt=RUNS_1, validation=GATED))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.registry.labels[1].tags["slipway.dev/test/ml/state"] == "Adopted by Deployment old-flights"
+    of.cluster.put(version(2))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.registry.labels[1].tags["slipway.dev/test/ml/state"] == "Replaced version 2 serves"
+    rolled_back(of, "to=adopted")
+    told = {number: one.tags["slipway.dev/test/ml/state"] for number, one in of.registry.labels.items()}
+    assert told == {1: "Adopted by Deployment old-flights", 2: "RolledBack Deployment old-flights serves"}
+    assert "adopted by Deployment old-flights" in of.registry.labels[1].lines[0]
+    assert {number: one.stage for number, one in of.registry.labels.items()} == {1: "Archived", 2: "Archived"}

@@ -53,11 +53,18 @@ def has_a_say(version: ModelVersion, ledger: ModelLedgerSpec) -> bool:
     """Whether its model may tell the registry of a version, as far as the version itself and the ledger show."""
     asked = {version.spec.stage, version.status.stage} - {None, "None"}
     number = version.spec.version
-    return bool(asked) or number == ledger.champion or any(one.version == number for one in ledger.history)
+    served = number == ledger.champion or any(one.version == number for one in ledger.history)
+    return bool(asked) or served or _was_adopted(ledger, version)
 
 
 def _has_served(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
-    return version.spec.version == ledger.champion or bool(_times(seen, ledger, version))
+    champion = version.spec.version == ledger.champion
+    return champion or _was_adopted(ledger, version) or bool(_times(seen, ledger, version))
+
+
+def _was_adopted(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
+    """Whether an adopted Deployment is said to run it."""
+    return ledger.adopted is not None and ledger.adopted.version == version.spec.version
 
 
 def _times(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> list[Served]:
@@ -85,7 +92,7 @@ def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> W
         reason, message = (why.reason, why.message) if why else ("", "")
         after = nothing if stage == "Staging" else _if_refused(seen, ledger, number)
         return _wanted(seen, ledger, version, after, Said("Refused", reason, message))
-    if stage in ("Archived", "Production") and (adopted := _adopted(seen, ledger, version)):
+    if stage != "Staging" and (adopted := _adopted(seen, ledger, version)):
         return adopted
     if stage == "Archived":
         return _wanted(seen, ledger, version, _out_of_use(seen, ledger, number), Said("Archived"))
@@ -104,7 +111,8 @@ def _replaced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, s
         if seen.by_registry and not _was_replaced(seen, ledger, number):
             return _waiting(seen, ledger, version)
         return _wanted(seen, ledger, version, RegistryLabels(), said)
-    if stage == "None" and _times(seen, ledger, version):
+    served = bool(_times(seen, ledger, version)) or (_was_adopted(ledger, version) and ledger.champion is not None)
+    if stage == "None" and served:
         return _wanted(seen, ledger, version, RegistryLabels(), said)
     return None
 
