@@ -21,8 +21,9 @@ from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.mlflow_answers import Patience
 from slipway.adapters.mlflow_made import SIGNATURE_LIMIT, of_mlmodel
 from slipway.adapters.ports import Connection
-from slipway.core.registry import Absent, Entry, Labels, Write
+from slipway.core.registry import Absent, Entry, Labels, Silent, Write
 from slipway.core.snapshot import Sweep
+from slipway.core.webhooks import subscription
 
 from tests.certificates import self_signed
 
@@ -82,6 +83,8 @@ class Case:
     requests: int = 1
 
 
+# What Flask says of a path that no release before had.
+NO_ROUTE = "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n"
 LOGIN = "<html><head><title>Sign in\n to Example</title></head></html>"
 GONE = '{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "gone"}'
 CASES = [
@@ -224,6 +227,69 @@ class TestAnswers:
         else:
             with pytest.raises(AdapterError):
                 await registry.facts("m", 1)
+        await registry.close()
+
+    @pytest.mark.parametrize(
+        ("version", "kept"), [("2.9.2", True), ("1.30.0", True), ("3.17.2", False), ("<title>Sign in</title>", False)]
+    )
+    async def test_what_a_release_of_mlflow_does_not_have_yet_is_asked_for_once(
+        self, odd: Odd, version: str, kept: bool
+    ) -> None:
+        folder = f"mlflow-artifacts:/1/models/m-{'0' * 32}/artifacts"
+
+        async def old(request: web.Request) -> web.StreamResponse:
+            if request.path.endswith("model-versions/get"):
+                return web.json_response({"model_version": {"source": folder}})
+            if request.path.endswith("/version"):
+                return web.Response(text=version, content_type="text/html")
+            if "/logged-models/" in request.path:
+                return web.Response(status=404, text=NO_ROUTE, content_type="text/html")
+            return web.Response(status=500, text="Internal Server Error", content_type="text/html")
+
+        odd.answer = old
+        registry = odd.registry()
+        if kept:
+            assert "model" in getattr(await registry.facts("m", 1), "unread", ())
+        else:
+            with pytest.raises(Rejected, match="not the MLflow REST API"):
+                await registry.facts("m", 1)
+        await registry.close()
+
+    @pytest.mark.parametrize(
+        ("version", "says"), [("2.9.2", "is older than release 3 and sends no webhooks"), ("3.17.2", "correct the")]
+    )
+    async def test_a_release_of_mlflow_without_webhooks_is_told_by_its_version(
+        self, odd: Odd, version: str, says: str
+    ) -> None:
+        async def old(request: web.Request) -> web.StreamResponse:
+            if request.path.endswith("/version"):
+                return web.Response(text=version, content_type="text/html")
+            return web.Response(status=404, text=NO_ROUTE, content_type="text/html")
+
+        odd.answer = old
+        registry = odd.registry()
+        said = await registry.subscribe(subscription("prod", "ml", "mlflow", "http://receiver", "a secret of both"))
+        assert isinstance(said, Silent) and said.reason == "WebhookRefused" and says in said.message
+        assert (await registry.unsubscribe("slipway-prod") is None) is (version == "2.9.2"), "there is none to remove"
+        await registry.close()
+
+    async def test_versions_of_several_models_are_listed_singly_where_mlflow_takes_no_list_of_names(
+        self, odd: Odd
+    ) -> None:
+        async def old(request: web.Request) -> web.StreamResponse:
+            where = request.query["filter"]
+            if " IN (" in where:
+                said = "Only the 'run_id' attribute supports comparison with a list of quoted string values."
+                return web.json_response({"error_code": "INVALID_PARAMETER_VALUE", "message": said}, status=400)
+            row = {"name": where.split("'")[1], "version": "1", "current_stage": "None"}
+            return web.json_response({"model_versions": [row]})
+
+        odd.answer = old
+        registry = odd.registry()
+        for requests in (3, 2):  # what it does not take is remembered
+            odd.requests.clear()
+            swept = await registry.versions(frozenset({"flights", "trains"}))
+            assert (swept.whole, len(swept.versions), len(odd.requests)) == ({"flights", "trains"}, 2, requests)
         await registry.close()
 
     async def test_a_bucket_that_the_server_cannot_read_is_left_to_the_import(self, odd: Odd) -> None:

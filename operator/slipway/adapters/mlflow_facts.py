@@ -17,6 +17,7 @@ from .mlflow_made import ENTRIES, mapping, of_conda, of_logged_model, of_mlmodel
 from .mlflow_sources import MLMODEL, PROXY, Found
 
 T = TypeVar("T")
+LOGGED_MODELS = 3  # the release of MLflow that brought them; whoever copies the files of one may use an older server
 FILE_LIMIT_BYTES = 256 * 1024  # of requirements.txt and conda.yaml; real ones have a few hundred
 
 
@@ -68,11 +69,14 @@ class Traces:
         """What the call brings; None where MLflow has none of it, or does not let it be read."""
         try:
             return await call
-        except (Foreign, GatewayFault, Unknown):  # will be over: what is unread now would be so for ever
-            raise
+        except (Foreign, GatewayFault, Unknown) as error:  # will be over: what is unread now would be so for ever
+            never = isinstance(error, Foreign) and name == "model" and await self._http.is_before(LOGGED_MODELS)
+            if not never:
+                raise
         except (Rejected, ServerFault):  # it answers 500 for a file that an object store does not have
-            found.unread.append(name)
-            return None
+            pass
+        found.unread.append(name)
+        return None
 
     async def _run(self, where: Where) -> dict[str, Any]:
         request = Request(

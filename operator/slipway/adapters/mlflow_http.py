@@ -100,6 +100,20 @@ class Client:
             raise Rejected(f'what answers at {self.where} is not the MLflow REST API: JSON without "{key}"')
         return value
 
+    async def version(self) -> str:
+        """MLflow's version, "unknown" where a proxy hides it. GET version, which is open to all on some servers."""
+        request = Request("version", "tell its version", "version", limit_bytes=1024)
+        try:
+            text = (await self.content(request)).decode("utf-8", "replace").strip()
+        except Rejected:
+            return "unknown"
+        return text if re.fullmatch(r"[0-9]+\.[0-9][\w.+-]{0,40}", text) else "unknown"
+
+    async def is_before(self, major: int) -> bool:
+        """Whether MLflow itself says that it is older. What its 404 says, any proxy's could."""
+        said = (await self.version()).partition(".")[0]
+        return said.isdigit() and int(said) < major
+
     async def close(self) -> None:
         """No connection is left once the running calls have ended; a later call has one of its own."""
         self._closed = True

@@ -29,6 +29,7 @@ CHANGED_PAGE = 1000  # the second page, where the first was not enough
 WHOLE_PAGE = 1000
 NAMES_BYTES = 3000  # of one request's filter: servers and proxies take at least 8 KiB of URL
 DESCRIBED = "slipway.dev/described"  # tag: when a version was moved before Slipway described it, and when it did
+NO_LISTS = "supports comparison with a list"  # MLflow 2.9 says this of all but run_id
 PAGE_LIMIT_BYTES = 32 * 2**20
 ROW_NAME = re.compile(rb'\s*\{\s*"\w+"\s*:\s*\[\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")')  # of the first in a list
 Row = dict[str, Any]
@@ -55,6 +56,7 @@ class Lists:
 
     def __init__(self, http: Client) -> None:
         self._http = http
+        self._singly = False  # an older MLflow takes no list of names
 
     async def sweep(self, since: Watermark | None, wanted: frozenset[str], without: frozenset[str]) -> Sweep:
         """The wanted models, and their versions that have changed since; what fails after the first page ends it."""
@@ -83,13 +85,16 @@ class Lists:
         whole: set[str] = set()
         left_out: frozenset[str] = frozenset()
         try:
-            for batch in _batches(names):
+            for batch in [[name] for name in sorted(names)] if self._singly else _batches(names):
                 rows, without = await self._versions(batch)
                 found += rows
                 left_out |= without
                 if len({(one.name, one.version) for one in rows}) == len(rows):
                     whole |= set(batch) - without  # otherwise something was written between two pages
         except AdapterError as error:
+            if NO_LISTS in str(error) and not self._singly:
+                self._singly = True
+                return await self.versions(names)
             if not whole:
                 raise
             return Sweep((), (*found,), whole=frozenset(whole), broken_off=silence(error), left_out=left_out)
@@ -98,7 +103,8 @@ class Lists:
     async def _versions(self, names: list[str]) -> tuple[list[VersionListed], frozenset[str]]:
         """Every version of a few models, and the models that had to be left out."""
         purpose = f'list the versions of "{names[0]}"' + (" and other models" if len(names) > 1 else "")
-        query = _Query(WHOLE, purpose, ("name ASC", "version_number ASC"), f"name {_in(names)}")
+        where = f"name = {_quoted(names[0])}" if self._singly else f"name {_in(names)}"
+        query = _Query(WHOLE, purpose, ("name ASC", "version_number ASC"), where)
         try:
             return [row async for page in self._pages(query, WHOLE_PAGE) for row in _versions(page)], frozenset()
         except _TooLargeAlone as one:

@@ -6,12 +6,13 @@ from typing import Any
 from ..core.registry import Silent
 from ..core.webhooks import Subscription, Trial
 from .errors import NotFound, Rejected, Unauthorized, Unreachable
-from .mlflow_answers import ServerFault
+from .mlflow_answers import Foreign, ServerFault
 from .mlflow_formats import records
 from .mlflow_http import API, Client, Pages, Request
 
 WEBHOOKS = f"{API}/webhooks"
 PAGE = 100
+RELEASE = 3  # of MLflow, that brought them
 # What moves a label, or lets a version go on that waited. There is no event for stages.
 EVENTS: tuple[tuple[str, str], ...] = (
     ("MODEL_VERSION_ALIAS", "CREATED"),
@@ -45,7 +46,7 @@ class Webhooks:
                 trial = await self._try(number)
             return trial
         except Rejected as error:
-            return _refused(error)
+            return await self._older(error) or _refused(error)
         except ServerFault as error:
             return _failed(error)
 
@@ -55,10 +56,18 @@ class Webhooks:
             for one in await self._named(name):
                 await self._remove(one)
         except Rejected as error:
-            return _refused(error)
+            return None if await self._older(error) else _refused(error)
         except ServerFault as error:
             return _failed(error)
         return None
+
+    async def _older(self, error: Rejected) -> Silent | None:
+        """That this release of MLflow has no webhooks, if it says so itself: its 404 could be any proxy's."""
+        if not isinstance(error, Foreign) or not await self._http.is_before(RELEASE):
+            return None
+        who = f"the MLflow at {self._http.where} is older than release {RELEASE}"
+        said = f"{who} and sends no webhooks: upgrade it, or remove spec.webhook; sweeps go on without"
+        return Silent("WebhookRefused", said, False)
 
     async def _named(self, name: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

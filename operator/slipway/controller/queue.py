@@ -52,8 +52,10 @@ class Queue(Generic[Item]):
         clock: Callable[[], float],
         jitter: Callable[[], float] = random.random,
         usual_at_once: int | None = None,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
         self._clock, self._jitter, self._usual_at_once = clock, jitter, usual_at_once
+        self._longest_seconds = longest_seconds  # after a failure
         self._later: dict[Item, Wait] = {}
         self._heap: list[tuple[float, int, Item]] = []
         self._lanes: dict[Lane, dict[Item, float]] = {lane: {} for lane in sorted(Lane, reverse=True)}  # since when due
@@ -104,7 +106,7 @@ class Queue(Generic[Item]):
         now = self._clock()
         count = self._failures.get(item, (0, 0.0))[0]
         self._failures[item] = (count + 1, now)
-        delay: float = min(LONGEST_SECONDS, first_seconds * 2 ** min(count, 16)) * (0.5 + self._jitter())
+        delay: float = min(self._longest_seconds, first_seconds * 2 ** min(count, 16)) * (0.5 + self._jitter())
         lane = self._back(item)
         again = self._again.pop(item, None)
         if again is not None:  # an echo of the pass's own writes, or somebody who cannot wait

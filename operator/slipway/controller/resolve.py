@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..adapters.errors import Rejected, Unreachable
+from ..adapters.errors import NotFound, Rejected, Unreachable
 from ..adapters.ports import silence
 from ..api.facts import Facts
 from ..core.decision import Document
@@ -21,20 +21,24 @@ log = logging.getLogger("slipway")
 WORKERS = 4
 TRACERS = 2  # a slow run keeps nobody from being resolved
 ABSENT_SECONDS = 60.0  # until a registry is asked once more for what it did not have
+SELDOM_SECONDS = 3600.0  # at the longest, until it is asked once more how a version was made
 Answer = Entry | Absent | Silent
 
 
 class Resolver:
     """Reads versions from registries; wakes who waits for one."""
 
-    def __init__(self, registries: Registries, wake: Callable[[Key], None]) -> None:
+    def __init__(
+        self, registries: Registries, wake: Callable[[Key], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._registries = registries
         self._asked: dict[Key, Lookup] = {}  # the last of who waits: another one takes its place
         self._errands: Errands[Lookup, Answer] = Errands(
-            Queue(time.monotonic), self._resolve, lambda lookup: wake(lookup.key), silence, self._again
+            Queue(clock), self._resolve, lambda lookup: wake(lookup.key), silence, self._again
         )
-        self._traces: Errands[Lookup, Facts | Absent | Silent] = Errands(
-            Queue(time.monotonic), self._trace, lambda lookup: wake(lookup.key), silence, self._again
+        seldom: Queue[Lookup] = Queue(clock, longest_seconds=SELDOM_SECONDS)
+        self._traces: Errands[Lookup, Facts | Silent] = Errands(
+            seldom, self._trace, lambda lookup: wake(lookup.key), silence, self._again
         )
 
     def ask(self, lookup: Lookup) -> Answer | None:
@@ -77,11 +81,14 @@ class Resolver:
         """Read until it is time to stop."""
         await asyncio.gather(self._errands.run(WORKERS, stop), self._traces.run(TRACERS, stop))
 
-    async def _trace(self, lookup: Lookup) -> Facts | Absent | Silent:
+    async def _trace(self, lookup: Lookup) -> Facts | Silent:
         reached = await self._registries.at(lookup.registry)
         if isinstance(reached, Silent):
             return reached
-        return await reached.client.facts(lookup.name, lookup.version)
+        found = await reached.client.facts(lookup.name, lookup.version)
+        if isinstance(found, Absent):
+            raise NotFound(found.message)
+        return found
 
     async def _resolve(self, lookup: Lookup) -> Answer:
         reached = await self._registries.at(lookup.registry)
