@@ -25,6 +25,7 @@ class Kind:
     schemes: dict[str, str]  # to what stands before a path
     right: Given
     wrong: Given
+    of_mlflow: Given  # what MLflow's client finds in its environment
     missing: str  # its own word for a bucket that is not there
     make: Callable[..., None]  # name, public
     put: Callable[..., None]  # bucket, key, content, encoding
@@ -67,7 +68,8 @@ def _s3(folder: Path) -> Iterator[Kind]:
         right = {"AWS_ACCESS_KEY_ID": s3.ID, "AWS_SECRET_ACCESS_KEY": s3.KEY}
         wrong = right | {"AWS_SECRET_ACCESS_KEY": WRONG_KEY}
         schemes = {"s3": "s3://{}", "gs": "gs://{}"}
-        yield Kind("bucket", url, s3.REGION, schemes, right, wrong, "NoSuchBucket", make, put)
+        of_mlflow = right | {"MLFLOW_S3_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": s3.REGION}
+        yield Kind("bucket", url, s3.REGION, schemes, right, wrong, of_mlflow, "NoSuchBucket", make, put)
 
 
 @contextmanager
@@ -88,7 +90,9 @@ def _azure(folder: Path) -> Iterator[Kind]:
             "wasbs": f"wasbs://{{}}@{account}.blob.core.windows.net",
             "abfss": f"abfss://{{}}@{account}.dfs.core.windows.net",
         }
-        yield Kind("container", url, "us-east-1", schemes, right, wrong, "ContainerNotFound", make, put)
+        connection = f"AccountName={account};AccountKey={azurite.KEY};BlobEndpoint={url}"
+        of_mlflow = {"AZURE_STORAGE_CONNECTION_STRING": connection}
+        yield Kind("container", url, "us-east-1", schemes, right, wrong, of_mlflow, "ContainerNotFound", make, put)
 
 
 KINDS: dict[str, Callable[[Path], Any]] = {"s3": _s3, "azure": _azure}

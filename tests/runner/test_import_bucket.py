@@ -5,7 +5,7 @@ One contract for each kind of store, over a real one.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -184,7 +184,8 @@ OTHERS = [
 def refused(name: str, pod: Pod, asked: str, answer: Answer) -> Refused:
     """What is made of an answer to whoever asks for the list, or for one of the files."""
     with answering(lambda path, headers: answer) as url:
-        found = bucket.Bucket(SOURCES[name], Bucket(endpoint=url, region="us-east-1"), pod.inside)
+        impatient = replace(pod.inside, registry_patience_seconds=0)
+        found = bucket.Bucket(SOURCES[name], Bucket(endpoint=url, region="us-east-1"), impatient)
         with pytest.raises(Refused) as raised:
             if asked == "list":
                 found.files(found.root)
