@@ -1,7 +1,6 @@
 """The whole operator over a cluster in memory: real observers, decisions and writes; simulated nodes and registry."""
 
 import asyncio
-import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -9,14 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from slipway.adapters.cluster import DEPLOYMENT, JOB, LEDGER, MODEL, REGISTRY, SERVICE, VERSION, WATCHED, Kind, Object
+from slipway.adapters.cluster import LEDGER, MODEL, REGISTRY, SERVICE, VERSION, WATCHED, Kind, Object
 from slipway.adapters.errors import AdapterError, Conflict, Unreachable
-from slipway.api import names, tasks
 from slipway.api.facts import Facts
-from slipway.api.modelledger import ModelLedgerSpec
 from slipway.api.modelregistry import Discovery, ModelRegistry, PromotionPolicy, Stages
 from slipway.api.registeredmodel import RegisteredModel
-from slipway.api.report import PREFIX, Measured, Report, Summary
 from slipway.controller.apply import Applier
 from slipway.controller.cache import Cache
 from slipway.controller.identity import Place, place_of
@@ -34,11 +30,10 @@ from slipway.core.decision import Document
 from slipway.core.facts import Logged, bounded
 from slipway.core.news import changes
 from slipway.core.registry import Absent, Contest, Entry, Labels, RegistryModel, Silent, Write
-from slipway.resources import naming
 from slipway.resources.platform import Platform
 
-from tests.fake_cluster import FakeCluster
-from tests.worlds import ENTRY, NOW, PLATFORM, digest
+from tests.nodes import METRIC, Nodes, digest_of, routed
+from tests.worlds import ENTRY, NOW, PLATFORM
 from tests.worlds import REGISTRY as MLFLOW
 
 NO_LABELS = Labels("None", (), {})
@@ -205,18 +200,15 @@ class Registry:
         self.labels[version] = replace(there, aliases=(*there.aliases, alias))
 
 
-class Simulation:
+class Simulation(Nodes):
     """One model, `flights` in `ml`, from the objects that people apply to the traffic that they get."""
 
     def __init__(self, platform: Platform = PLATFORM, serves: Callable[[str], bool] = lambda _: True) -> None:
+        super().__init__(lambda: self.now)
         self.now = NOW
         self.platform, self.serves = platform, serves
         self.loop = asyncio.new_event_loop()
-        self.cluster = FakeCluster(lambda: self.now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.registry = Registry()
-        self.bad: set[int] = set()  # versions that miss every gate
-        self.down: set[int] = set()  # versions for whose pods there is no room
-        self.proven: set[tuple[int, str]] = set()  # version and digest that passed against the champion of that time
         self.kept: list[Document] = []  # in the registry
         self.news: list[dict[str, Any]] = []  # CloudEvents, as targets get them
         self.random = random.Random(0)  # of what happens in no order
@@ -305,7 +297,7 @@ class Simulation:
                 key = self.random.choice(list(self.dirty))
                 del self.dirty[key]
                 self._pass(key)
-            elif not (nodes and self._nodes()):
+            elif not (nodes and self.work()):
                 return
         raise AssertionError(f"it does not settle: {list(self.dirty)[:5]}")
 
@@ -343,138 +335,6 @@ class Simulation:
             if changed:
                 self.swept()
 
-    # What nodes and controllers do.
-
-    def _nodes(self) -> bool:
-        """One step of everything that is not the operator; True if something happened."""
-        before = self.cluster._version
-        self.cluster.collect()
-        for found in list(self.cluster.of(JOB)):
-            self._work(found)
-        for found in list(self.cluster.of(DEPLOYMENT)):
-            self._serve(found)
-        return self.cluster._version != before
-
-    def _serve(self, found: Object) -> None:
-        number = int(found["metadata"]["labels"][names.MODEL_VERSION])
-        replicas, generation = found["spec"]["replicas"], found["metadata"]["generation"]
-        status = dict(found.get("status", {}))
-        if number not in self.down:
-            status = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), replicas)
-        elif status.get("observedGeneration") != generation:
-            status["updatedReplicas"] = 0
-        self.cluster.put({**found, "status": {**status, "observedGeneration": generation}})
-
-    def _work(self, job: Object) -> None:
-        meta = job["metadata"]
-        name = f"{meta['name']}-pod"
-        number = naming.number(meta["labels"].get(names.MODEL_VERSION))
-        if ("Pod", meta["namespace"], name) in self.cluster.objects or number is None:
-            return
-        spec = job["spec"]["template"]["spec"]
-        main = spec["containers"][0]
-        task = json.loads(next(one["value"] for one in main["env"] if one["name"] == tasks.VARIABLE))
-        if meta["labels"][names.PURPOSE] == "validate":
-            message, log = self._judged(number, tasks.JudgeTask.model_validate(task))
-        else:
-            message, log = (
-                json.dumps({"digest": _lies_at(number, task.get("source")), "sizeBytes": 1, "dataDigest": digest("d")}),
-                "",
-            )
-        self.cluster.logs[name] = log
-        ended = {"exitCode": 0, "message": message, "finishedAt": self.now.isoformat()}
-        self.cluster.put(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {
-                    "name": name,
-                    "namespace": meta["namespace"],
-                    "labels": meta["labels"],
-                    "ownerReferences": [{"kind": "Job", "name": meta["name"], "uid": meta["uid"]}],
-                },
-                "spec": spec,
-                "status": {
-                    "phase": "Succeeded",
-                    "containerStatuses": [{"name": main["name"], "state": {"terminated": ended}}],
-                },
-            }
-        )
-        self.cluster.put({**job, "status": {"conditions": [_complete(self.now)]}})
-
-    def _judged(self, number: int, task: tasks.JudgeTask) -> tuple[str, str]:
-        value = 99.0 if number in self.bad else 5.0
-        if value < 12:
-            self.proven.add((number, task.candidate_digest))
-        champion = Measured(digest=task.champion_digest, metrics={METRIC: 9.0}) if task.champion_digest else None
-        report = Report(
-            revision=task.revision,
-            candidate=Measured(digest=task.candidate_digest, metrics={METRIC: value}),
-            champion=champion,
-            rows=10,
-            python="3.11",
-        ).model_dump_json(by_alias=True)
-        signed = "sha256:" + hashlib.sha256(report.encode()).hexdigest()
-        return Summary(report_digest=signed, revision=task.revision).model_dump_json(by_alias=True), PREFIX + report
-
-    # What people and tests look at.
-
-    def ledger(self) -> ModelLedgerSpec | None:
-        """The model's ledger."""
-        found = self.cluster.objects.get(("ModelLedger", "ml", "flights"))
-        return ModelLedgerSpec.model_validate(found["spec"]) if found else None
-
-    def champion(self) -> int | None:
-        """Who should have the traffic."""
-        ledger = self.ledger()
-        return ledger.champion if ledger else None
-
-    def route(self) -> str:
-        """Who has it."""
-        found = self.cluster.objects.get(("Service", "ml", "flights"))
-        return routed(found) if found else ""
-
-    def condition(self, kind: str, name: str, which: str) -> Mapping[str, Any]:
-        """A condition of an object; {} if it has none."""
-        found = self.cluster.objects.get((kind, "ml", name), {})
-        there = found.get("status", {}).get("conditions", [])
-        return next((one for one in there if one["type"] == which), {})
-
-    def edit(self, kind: str, name: str, **changes: Any) -> None:
-        """Somebody changes top-level parts of an object's spec, or its annotations (None removes one)."""
-        found = self.cluster.objects.get((kind, "ml", name))
-        if found is None:
-            return
-        annotations = {f"slipway.dev/{k}": v for k, v in changes.pop("annotations", {}).items()}
-        meta = found["metadata"]
-        there = {**(meta.get("annotations") or {}), **annotations}
-        self.cluster.put({**found, "metadata": {**meta, "annotations": there}, "spec": {**found["spec"], **changes}})
-
-
-def routed(service: Object) -> str:
-    """Whom a model's Service selects: a version, "adopted", or "" if it selects nothing."""
-    selector = service["spec"].get("selector") or {}
-    return str(selector.get(names.MODEL_VERSION, naming.ADOPTED if selector else ""))
-
-
-METRIC = "root_mean_squared_error"
-
-
-def digest_of(number: int) -> str:
-    """The digest of a version's files."""
-    return digest(chr(96 + number))
-
-
-def _lies_at(number: int, source: str | None) -> str:
-    """The digest of a version's files where they were imported from."""
-    if source in (None, ENTRY.location):
-        return digest_of(number)
-    return "sha256:" + hashlib.sha256(f"{number} {source}".encode()).hexdigest()
-
-
-def _complete(now: datetime) -> Object:
-    return {"type": "Complete", "status": "True", "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
-
 
 def _registry() -> Object:
     return {
@@ -485,4 +345,4 @@ def _registry() -> Object:
     }
 
 
-__all__ = ["LEDGER", "MODEL", "REGISTRY", "SERVICE", "Simulation", "digest_of"]
+__all__ = ["LEDGER", "METRIC", "MODEL", "REGISTRY", "SERVICE", "Simulation", "digest_of", "routed"]

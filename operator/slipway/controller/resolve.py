@@ -110,10 +110,10 @@ class Upload(NamedTuple):
 class Keeper:
     """Leaves documents in registries; one that a registry refuses is not worth more than a line in the log."""
 
-    def __init__(self, registries: Registries) -> None:
+    def __init__(self, registries: Registries, clock: Callable[[], float] = time.monotonic) -> None:
         self._registries = registries
         self._errands: Errands[Upload, str] = Errands(
-            Queue(time.monotonic), self._keep, self._done, lambda error: f"tried again: {error}"
+            Queue(clock), self._keep, self._done, lambda error: f"tried again: {error}"
         )
 
     def keep(self, registry: tuple[str, str], document: Document) -> None:
