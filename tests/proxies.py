@@ -29,6 +29,14 @@ class Door:
     instead: tuple[int, bytes] | None = None  # what it says by itself, leading nowhere
     good: int = 0  # requests that it still leads on before it says that
 
+    def cut(self, after: int = 0) -> None:
+        """Nobody is there any more, once so many good requests were answered: connections are closed unheard."""
+        self.instead, self.good = (0, b""), after
+
+    def mend(self) -> None:
+        """Somebody is there again."""
+        self.instead = None
+
     def takes(self, token: str) -> None:
         """From now on it takes this token, and no other."""
         self.token = token
@@ -58,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.door.tokens.append(self.door.token)
         if self.door.instead is not None:
             self.door.good -= 1
+            if self.door.good < 0 and not self.door.instead[0]:
+                self.close_connection = True
+                return
             if self.door.good < 0:
                 self.answer(self.door.instead[0], [("Content-Type", "text/html")], self.door.instead[1])
                 return
@@ -101,6 +112,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None: ...
+
+
+@contextmanager
+def before(upstream: str) -> Iterator[Door]:
+    """A proxy before a server, in plain text."""
+    with _running(Door(), upstream) as door:
+        yield door
 
 
 @contextmanager
