@@ -147,6 +147,12 @@ class Registered:
         ours = [one for one in (found.description or "").split("\n") if one.startswith(f"**Slipway {of}/ml:**")]
         return Said(found.current_stage, tuple(found.aliases), tags["state"], tags["reason"], "\n".join(ours))
 
+    def keeps_report(self, version: int) -> bool:
+        """Whether the link in our line leads to a file of the run that made the version."""
+        run = self.client.get_model_version(self.name, str(version)).run_id
+        link = self.says(version).line.partition(f"[Report](#/experiments/0/runs/{run}/artifacts/")[2].removesuffix(")")
+        return link in {one.path for one in self.client.list_artifacts(run, link.rpartition("/")[0])}
+
     def labels(self, *versions: int, of: str = "test") -> list[tuple[str, tuple[str, ...], str]]:
         """Stage, aliases and state of several."""
         return [self.says(version, of).labels for version in versions]

@@ -134,11 +134,7 @@ class TestRefusals:
         flights.names(2)
         serves_one.passes(120)
         assert flights.labels(1, 2) == [SERVING, ("Archived", (), "Refused")]
-        run = flights.client.get_model_version(flights.name, "2").run_id
-        link = flights.says(2).line.partition("[Report](#/experiments/0/runs/")[2].removesuffix(")")
-        there, path = link.split("/artifacts/")
-        assert there == run
-        assert path in {one.path for one in flights.client.list_artifacts(run, path.rpartition("/")[0])}
+        assert flights.keeps_report(2)
 
 
 @pytest.fixture(params=["Report", "Correct"])
