@@ -195,3 +195,17 @@ def test_a_restart_while_the_registry_is_silent_forgets_nothing_of_what_was_seen
     of.advance(700)
     assert _serves(of) == (1, True)
     assert of.condition("ModelVersion", "flights-v2", "Resolved")["status"] != "True"
+
+
+def test_archiving_the_version_that_has_the_champions_number_now_retires_nobody() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+    _made_anew(of)
+    moved(of, 2, "Archived")
+    of.advance(60)
+    assert (_serves(of), of.route()) == ((2, True), "2")
+    moved(of, 2, "Production")
+    moved(of, 2, "Archived")
+    of.advance(60)
+    assert (_serves(of), of.route()) == ((2, True), "2")

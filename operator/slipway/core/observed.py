@@ -131,10 +131,14 @@ class ModelSeen:
 
     def has(self, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
         """Whether the registry has this version under its number, and not another one, as far as anybody knows."""
-        serving = ledger.serving
-        if serving is not None and serving.version == version.spec.version and self.origin:
-            return serving.origin in ("", self.origin) and self.is_of_now(version)
-        return self.is_of_now(version)
+        return self.has_champion(ledger) if version.spec.version == ledger.champion else self.is_of_now(version)
+
+    def has_champion(self, ledger: ModelLedgerSpec) -> bool:
+        """Whether it has what serves, in the same sense."""
+        version, origin = self.version(ledger.champion), ledger.serving.origin if ledger.serving else ""
+        if self.origin and origin not in ("", self.origin):
+            return False
+        return version is None or self.is_of_now(version)
 
     def release(self, ledger: ModelLedgerSpec, version: ModelVersion) -> Release | None:
         """What was released of the version. What serves is nothing else while it serves."""

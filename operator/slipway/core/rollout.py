@@ -100,6 +100,9 @@ def _followed(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
         adopt = seen.model.spec.adopt
         runs = adopt.version if adopt else None
         ledger = claims.follow(ledger, seen.known, seen.stages, seen.followed, seen.now, runs)
+        if ledger.following and not seen.has_champion(ledger):  # whatever has its number was archived, not what serves
+            aside = {"archived": "Aside", "read_at": None}
+            ledger = ledger.model_copy(update={"following": ledger.following.model_copy(update=aside)})
     request = ledger.following.request if ledger.following else None
     version = seen.version(request.version) if request else None
     if version is not None:
