@@ -401,6 +401,7 @@ class ClusterContract:
 
     async def test_who_is_in_a_list_can_be_told_without_reading_them(self, world: World) -> None:
         ours = await world.cluster.apply(world.deployment())
+        assert [one async for page in world.cluster.heads(SERVICE, world.namespace) for one in page] == [], "none yet"
         ((one,),) = [page async for page in world.cluster.heads(DEPLOYMENT, world.namespace)]
         known = ("name", "namespace", "uid", "resourceVersion")
         assert one == {"metadata": {key: ours["metadata"][key] for key in known}}

@@ -20,10 +20,11 @@ class Server:
 
     def __init__(self) -> None:
         self.writes: list[str] = []
+        self.said: object = None
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.method == "GET":
-            return web.json_response({"metadata": {"name": "login"}})
+            return web.json_response({"metadata": {"name": "login"}} if self.said is None else self.said)
         self.writes.append(request.method)
         await asyncio.Event().wait()
         raise AssertionError
@@ -76,4 +77,16 @@ async def test_a_write_lasts_no_longer_than_this_process_may_write(server: Serve
         await cluster.apply(SECRET_MANIFEST)
     assert time.monotonic() - began < 5
     assert server.writes == ["PATCH"]
+    await cluster.close()
+
+
+async def test_null_is_no_object_and_nothing_at_all_is_no_list(server: Server) -> None:
+    """The API server encodes an empty list of metadata so; an answer that breaks off must not look like it."""
+    cluster = Cluster(client.ApiClient(client.Configuration(host=server.url)))
+    server.said = {"metadata": {"resourceVersion": "5"}, "items": None}
+    assert [page async for page in cluster.heads(SECRET)] == [page async for page in cluster.pages(SECRET)] == [[]]
+    server.said = {"metadata": {"resourceVersion": "5"}}
+    for read in (cluster.heads, cluster.pages):
+        with pytest.raises(Unreachable, match="cannot be read"):
+            assert not [page async for page in read(SECRET)]
     await cluster.close()

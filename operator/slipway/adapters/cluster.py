@@ -79,12 +79,12 @@ class _Turn(msgspec.Struct):
 
 
 class _Whole(msgspec.Struct):
-    items: list[Object]
+    items: list[Object] | None  # null: there are none
     metadata: _Turn
 
 
 class _Heads(msgspec.Struct):
-    items: list[_Head]
+    items: list[_Head] | None  # null: there are none, as Kubernetes 1.36 says it of metadata
     metadata: _Turn
 
 
@@ -147,7 +147,7 @@ class Cluster:
         while True:
             answer = await self._request("GET", kind.path(namespace), [*query, ("continue", token)], accept=accept)
             page: _Whole | _Heads = _decoded(answer, shape)
-            yield list(page.items)
+            yield list(page.items or ())
             token = page.metadata.token
             if not token:
                 return
