@@ -262,6 +262,50 @@ def test_what_was_rolled_back_needs_consent_like_anything_that_is_new() -> None:
     assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "ApprovalMissing")
 
 
+def approves(of: Simulation, number: int, who: str) -> None:
+    """Somebody runs the command that the message gives."""
+    message = of.condition("ModelVersion", f"flights-v{number}", "Ready")["message"]
+    value = message.partition("slipway.dev/approve=")[2].partition("'")[0].replace("<you>", who)
+    assert value, message
+    of.edit("ModelVersion", f"flights-v{number}", annotations={"approve": value})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+
+
+@pytest.mark.parametrize("ledger", ["kept", "lost"])
+def test_what_was_rolled_back_is_approved_of_anew_by_the_command_that_its_message_gives(ledger: str) -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.may_promote(approvals=1)
+    moved(of, 2, "Production", archive_others=True)
+    approves(of, 2, "eve")
+    assert of.route() == "2"
+    rolled_back(of)
+    if ledger == "lost":
+        of.cluster.lose("ModelLedger", "ml", "flights")
+        of.settle()
+        of.edit("RegisteredModel", "flights", annotations={"resume": "once more"})
+        of.settle()
+        of.advance(MOMENT_SECONDS)
+    moved(of, 2, "None")
+    moved(of, 2, "Production")
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "ApprovalMissing")
+    approves(of, 2, "eve")
+    assert of.route() == "2"
+
+
+def test_no_label_promotes_a_model_with_a_secret_of_its_namespace_unless_somebody_approves() -> None:
+    of = Simulation()
+    data = {"uri": "s3://months/holdout.parquet", "target": "air_time", "secretRef": {"name": "months"}}
+    of.cluster.put(model(validation={**GATED, "data": data}, promotion={"source": "Registry"}))
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    moved(of, 1, "Production")
+    assert of.condition("ModelVersion", "flights-v1", "Ready")["reason"] == "ApprovalMissing"
+    approves(of, 1, "eve")
+    assert of.route() == "1"
+
+
 def test_what_was_rolled_back_needs_consent_although_a_newer_version_serves() -> None:
     of = by_registry()
     served_two(of)

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from slipway.api.modelledger import ModelLedgerSpec, RolledBack
 from slipway.api.modelregistry import PromotionPolicy
-from slipway.core.consent import forbidden, withheld
+from slipway.core.consent import approved, forbidden, marks, withheld
 from slipway.core.observed import ModelSeen
 from slipway.core.registry import Silent
 
@@ -40,7 +41,7 @@ def asked(
 
 
 def why(seen: ModelSeen) -> str:
-    found = withheld(seen, seen.versions[0], started=bool(seen.pods))
+    found = withheld(seen, ModelLedgerSpec(), seen.versions[0], started=bool(seen.pods))
     return found.reason.value if found else ""
 
 
@@ -59,6 +60,7 @@ def why(seen: ModelSeen) -> str:
         pytest.param(1, (EVE.replace(ENVIRONMENT, digest("f")),), 1, id="in another environment"),
         pytest.param(1, (EVE.replace("2026-03-09", "2026-03-06"),), 1, id="expired"),
         pytest.param(1, (EVE.replace(", until=2026-03-09T00:00:00Z", ""),), 1, id="for ever"),
+        pytest.param(1, (EVE.replace("2026-03-09T00:00:00Z", "9999-99-99T99:99:99Z"),), 1, id="until no day"),
         pytest.param(1, ("yes",), 1, id="a word"),
         pytest.param(1, (EVE + ", reason=fine",), 1, id="more than is understood"),
     ],
@@ -66,13 +68,13 @@ def why(seen: ModelSeen) -> str:
 def test_an_approval_names_what_is_approved(needed: int, approvals: tuple[str, ...], missing: int) -> None:
     seen = asked({"approvals": needed}, *approvals)
     assert why(seen) == ("ApprovalMissing" if missing else "")
-    found = withheld(seen, seen.versions[0])
+    found = withheld(seen, ModelLedgerSpec(), seen.versions[0])
     assert found is None or found.message.startswith(f"{missing} approval")
 
 
 def test_the_message_is_a_command_that_approves_once_a_name_is_filled_in() -> None:
     seen = asked({"approvals": 1})
-    found = withheld(seen, seen.versions[0])
+    found = withheld(seen, ModelLedgerSpec(), seen.versions[0])
     assert found is not None
     command = found.message.partition("run ")[2]
     assert command.startswith(
@@ -80,8 +82,44 @@ def test_the_message_is_a_command_that_approves_once_a_name_is_filled_in() -> No
     )
     value = command.partition("slipway.dev/approve=")[2].rstrip("'").replace("<you>", "eve")
     assert why(asked({"approvals": 1}, value)) == ""
-    again = withheld(two := asked({"approvals": 2}, EVE), two.versions[0])
+    again = withheld(two := asked({"approvals": 2}, EVE), ModelLedgerSpec(), two.versions[0])
     assert again is not None and "eve has approved" in again.message and "slipway.dev/approve-2=by=" in again.message
+
+
+def test_the_message_names_the_place_that_nobody_has_taken() -> None:
+    seen = asked({"approvals": 2}, "", EVE)
+    found = withheld(seen, ModelLedgerSpec(), seen.versions[0])
+    assert found is not None and "slipway.dev/approve=by=" in found.message
+
+
+@pytest.mark.parametrize(("approvals", "missing"), [((), 1), ((EVE,), 0)])
+def test_a_model_with_a_secret_of_its_namespace_needs_an_approval_whatever_the_policy_says(
+    approvals: tuple[str, ...], missing: int
+) -> None:
+    data = {"uri": "s3://months/holdout.parquet", "target": "air_time", "secretRef": {"name": "months"}}
+    spec = {"promotion": {"source": "Registry"}, "validation": {"modelType": "regressor", "data": data}}
+    seen = replace(asked({}, *approvals), model=model(spec))
+    found = withheld(seen, ModelLedgerSpec(), seen.versions[0])
+    assert (found is not None) == bool(missing)
+    assert found is None or "the Secret months of this namespace" in found.message
+    assert found is None or "'slipway.dev/approve=by=<you>, version=3, digest=" in found.message
+
+
+@pytest.mark.parametrize(
+    ("given", "counts"),
+    [
+        pytest.param((EVE,), (), id="the one that it carried"),
+        pytest.param((EVE.replace("03-09", "03-10"),), ("eve",), id="another of the same person"),
+        pytest.param((EVE, ADA), ("ada",), id="one beside it"),
+    ],
+)
+def test_no_approval_from_before_a_rollback_lets_a_version_in_again(
+    given: tuple[str, ...], counts: tuple[str, ...]
+) -> None:
+    before = asked({"approvals": 1}, EVE).versions[0]
+    out = RolledBack(version=3, at="2026-03-06T16:59:00Z", by="eve", approvals=marks(before))
+    seen = asked({"approvals": 2}, *given)
+    assert approved(seen, ModelLedgerSpec(rolled_back=(out,)), seen.versions[0], True) == set(counts)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +133,7 @@ def test_the_message_is_a_command_that_approves_once_a_name_is_filled_in() -> No
 )
 def test_a_rollout_starts_in_a_window_only(now: str, opens: str | None) -> None:
     seen = asked({"windows": [WORKDAYS]}, now=now)
-    found = withheld(seen, seen.versions[0])
+    found = withheld(seen, ModelLedgerSpec(), seen.versions[0])
     if opens is None:
         assert found is None
         return
@@ -115,14 +153,14 @@ def test_hours_are_those_of_the_place_and_its_summer_time() -> None:
 def test_an_hour_that_comes_twice_keeps_nobody_awake(minute: int) -> None:
     night = {"windows": [{"days": ["Sunday"], "start": "02:10", "end": "02:20", "timeZone": "Europe/Berlin"}]}
     seen = asked(night, now=f"2026-10-25T{minute // 60:02}:{minute % 60:02}:00")
-    found = withheld(seen, seen.versions[0])
+    found = withheld(seen, ModelLedgerSpec(), seen.versions[0])
     assert (found is None) == (minute == 10), "the first of the two"
     assert found is None or found.again_seconds is None or found.again_seconds > 60
 
 
 def test_a_time_zone_that_is_none_opens_never() -> None:
     seen = asked({"windows": [{**WORKDAYS, "timeZone": "Europe/Atlantis"}]}, now="2026-03-04T12:00:00")
-    found = withheld(seen, seen.versions[0])
+    found = withheld(seen, ModelLedgerSpec(), seen.versions[0])
     assert found is not None and "Europe/Atlantis" in found.message
 
 

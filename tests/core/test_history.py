@@ -74,7 +74,10 @@ def full() -> ModelLedgerSpec:
         shift=Shift(to=releases[0], weight=100, step=100, since=STAMP),
         hold=Hold(at=STAMP, by=who, reason=why),
         released=releases,
-        rolled_back=tuple(RolledBack(version=n, at=STAMP, by=who, reason=why, retry=ten) for n in many[:ROLLED_BACK]),
+        rolled_back=tuple(
+            RolledBack(version=n, at=STAMP, by=who, reason=why, retry=ten, approvals=(ten, ten))
+            for n in many[:ROLLED_BACK]
+        ),
         adopted=Adopted(deployment="d" * 253, selector=selector, port=65535),
         following=Following(
             of=ten,
@@ -105,8 +108,8 @@ def test_a_ledger_with_every_list_full_is_cut_to_its_bound_and_forgets_nothing_t
     assert size(after) <= LIMIT_BYTES
     for field in ("champion", "predecessor", "since", "shift", "hold", "adopted", "following", "handled", "told"):
         assert getattr(after, field) == getattr(before, field), field
-    assert [(one.version, one.retry) for one in after.rolled_back] == [
-        (one.version, one.retry) for one in before.rolled_back
+    assert [(one.version, one.retry, one.approvals) for one in after.rolled_back] == [
+        (one.version, one.retry, one.approvals) for one in before.rolled_back
     ]
     assert after.serving == before.serving and after.release(before.predecessor)
     assert after.history[-1] == before.history[-1], "the latest is the last to go"

@@ -236,6 +236,12 @@ APPROVALS = [
     ("of no environment", "the same files may run in another", approve("promoter", environment=""), UNNAMED),
     ("for ever", "it would outlive its reason", approve("promoter", until=""), UNNAMED),
     ("for ever, as a word", "it would outlive its reason", approve("promoter", until="never"), UNNAMED),
+    (
+        "until a day that never comes",
+        "it would outlive its reason",
+        approve("promoter", until="9999-99-99T99:99:99Z"),
+        UNNAMED,
+    ),
     ("by two at once", "which is true?", approve("promoter, by=mallory"), UNNAMED),
     ("a word", "what is approved of?", annotate("mv/flights-v2", "approve=yes"), UNNAMED),
 ]

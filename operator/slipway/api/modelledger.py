@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from . import names
 from .base import Digest, LabelValue, ResourceName, Time, Value, keyed_by, rules
 from .meta import Meta
 
@@ -95,6 +96,14 @@ class RolledBack(Value):
     by: Annotated[str, Field(max_length=WHO_BYTES, description="Who asked; `unknown` where nobody is known.")]
     reason: Annotated[str, Field(max_length=REASON_BYTES, description="Why, in the words of who asked.")] = ""
     retry: Annotated[Short, Field(description="Hash of the slipway.dev/retry that it carried.")] = ""
+    approvals: Annotated[
+        tuple[Short, ...],
+        Field(
+            max_length=len(names.APPROVALS),
+            json_schema_extra=LIST,
+            description="Hashes of the approvals that it carried: they let it in no more.",
+        ),
+    ] = ()
 
 
 class Hold(Value):

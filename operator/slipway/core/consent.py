@@ -4,13 +4,16 @@ Going back to what was released needs nobody's consent.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..api import names
+from ..api.modelledger import ModelLedgerSpec, RolledBack
 from ..api.modelregistry import Window
 from ..api.modelversion import ModelVersion
+from ..resources import naming
 from .allowed import named
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
@@ -18,7 +21,8 @@ from .registry import Silent
 
 _APPROVAL = re.compile(
     r"by=(?P<by>[^,=]+), *version=(?P<version>[1-9][0-9]*), *digest=(?P<digest>[^, ]+), "
-    r"*environment=(?P<environment>[^, ]+), *until=(?P<until>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)"
+    r"*environment=(?P<environment>[^, ]+), *until=(?P<until>[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)"
 )
 NO_ENVIRONMENT = "none"  # in an approval of a version whose environment has no digest
 APPROVED_DAYS = 4  # that the command in the message proposes
@@ -48,7 +52,7 @@ def forbidden(seen: ModelSeen) -> str:
     return ""
 
 
-def withheld(seen: ModelSeen, version: ModelVersion, started: bool = False) -> Withheld | None:
+def withheld(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, started: bool = False) -> Withheld | None:
     """Why a proven version is not rolled out yet; None if it may be. A rollout that has started goes on.
 
     Without its ModelRegistry nobody knows what is allowed, and nothing is.
@@ -60,41 +64,86 @@ def withheld(seen: ModelSeen, version: ModelVersion, started: bool = False) -> W
     if isinstance(seen.registry, Silent):
         return Withheld(reason_named(seen.registry.reason), seen.registry.message)
     policy = seen.registry.spec.promotion
-    missing = policy.approvals - len(approved(seen, version, started))
-    if missing > 0:
-        return Withheld(Reason.ApprovalMissing, _asks_for(seen, version, missing))
+    needed = max(policy.approvals, 1 if _own_secret(seen) else 0)
+    if (missing := needed - len(approved(seen, ledger, version, started))) > 0:
+        return Withheld(Reason.ApprovalMissing, _asks_for(seen, ledger, version, missing))
     return None if started or not policy.windows else _closed(policy.windows, seen.now)
 
 
-def approved(seen: ModelSeen, version: ModelVersion, started: bool) -> set[str]:
+def _own_secret(seen: ModelSeen) -> str:
+    """The Secret that the model has of its own namespace; "" if it has none. A registry's are the platform's."""
+    data = seen.model.spec.validation.data
+    return data.secret_ref.name if data and data.secret_ref else ""
+
+
+def marks(version: ModelVersion) -> tuple[str, ...]:
+    """Hashes of the approvals that a version carries, by which the ledger remembers those that count no longer."""
+    return tuple(naming.short_hash(one) for one in _carried(version).values())
+
+
+def approved(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, started: bool) -> set[str]:
     """Who has approved of these files in this environment, and whose approval still holds."""
-    found, proof = set(), version.status.validation
-    environment = (proof.environment if proof else None) or NO_ENVIRONMENT
-    now = seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    for key in names.APPROVALS:
-        said = _APPROVAL.fullmatch(version.metadata.annotations.get(key, "").strip())
+    return set(_valid(seen, ledger, version, started).values())
+
+
+def _carried(version: ModelVersion) -> Mapping[str, str]:
+    said = {key: version.metadata.annotations.get(key, "").strip() for key in names.APPROVALS}
+    return {key: one for key, one in said.items() if one}
+
+
+def _valid(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, started: bool) -> Mapping[str, str]:
+    """The annotations that are approvals, and whose; not those from before the version was rolled back."""
+    found, out = dict[str, str](), _rolled_back(ledger, version)
+    environment, now = _environment(version), seen.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    for key, one in _carried(version).items():
+        said = _APPROVAL.fullmatch(one)
         if said is None or int(said["version"]) != version.spec.version:
+            continue
+        if out is not None and naming.short_hash(one) in out.approvals:
             continue
         same = (said["digest"], said["environment"]) == (version.status.digest, environment)
         if same and (started or said["until"] > now):
-            found.add(said["by"].strip())
+            found[key] = said["by"].strip()
     return found
 
 
-def _asks_for(seen: ModelSeen, version: ModelVersion, missing: int) -> str:
+def _environment(version: ModelVersion) -> str:
+    proof = version.status.validation
+    return (proof.environment if proof else None) or NO_ENVIRONMENT
+
+
+def _rolled_back(ledger: ModelLedgerSpec, version: ModelVersion) -> RolledBack | None:
+    """How it was rolled back, whether it was asked for since or not."""
+    return next((one for one in ledger.rolled_back if one.version == version.spec.version), None)
+
+
+def _asks_for(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, missing: int) -> str:
     """Says what to do, with what an approval must name."""
-    proof, there = version.status.validation, approved(seen, version, False)
-    key = names.APPROVALS[1 if there else 0]
-    until = (seen.now + timedelta(days=APPROVED_DAYS)).strftime("%Y-%m-%dT00:00:00Z")  # one message a day
+    there, out = _valid(seen, ledger, version, False), _rolled_back(ledger, version)
+    key = next((one for one in names.APPROVALS if one not in there), names.APPROVALS[-1])
+    at = out.at.partition("T")[2] if out is not None else "00:00:00Z"  # so that it is none that it carried then
     value = (
         f"by=<you>, version={version.spec.version}, digest={version.status.digest}, "
-        f"environment={(proof.environment if proof else None) or NO_ENVIRONMENT}, until={until}"
+        f"environment={_environment(version)}, until={seen.now + timedelta(days=APPROVED_DAYS):%Y-%m-%d}T{at}"
+    )  # one message a day
+    who = (
+        f"{', '.join(sorted(set(there.values())))} has approved, another person must"
+        if there
+        else "who may promote must"
     )
-    who = f"{', '.join(sorted(there))} has approved, another person must" if there else "who may promote must"
     return (
-        f"{missing} approval{'s are' if missing > 1 else ' is'} missing: {who} run kubectl annotate --overwrite "
+        f"{missing} approval{'s are' if missing > 1 else ' is'} missing{_because(seen, out)}: {who} "
+        f"run kubectl annotate --overwrite "
         f"--namespace={version.metadata.namespace} mv/{version.metadata.name} '{key}={value}'"
     )
+
+
+def _because(seen: ModelSeen, out: RolledBack | None) -> str:
+    """Why people are asked, where the policy alone does not say it."""
+    if out is not None and out.approvals:
+        return ", since those from before it was rolled back count no longer"
+    secret = "" if isinstance(seen.registry, Silent) or seen.registry.spec.promotion.approvals else _own_secret(seen)
+    return f", since the model reads its data with the Secret {secret} of this namespace" if secret else ""
 
 
 def _closed(windows: tuple[Window, ...], now: datetime) -> Withheld | None:

@@ -182,7 +182,7 @@ def waits(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wi
         return None
     if not evidence_holds(seen, ledger, version) and not proof_is_kept(seen, ledger, version):
         return None
-    return consent.withheld(seen, version, started=number in seen.pods and number != ledger.predecessor)
+    return consent.withheld(seen, ledger, version, started=number in seen.pods and number != ledger.predecessor)
 
 
 def evidence_holds(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:

@@ -12,12 +12,12 @@ from .observed import ModelSeen
 UNKNOWN = "unknown"
 
 
-def asked_by(seen: ModelSeen, version: ModelVersion | None) -> str:
+def asked_by(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion | None) -> str:
     """Who approved of a version; where nobody has to, which program set its stage; never a guess."""
     if version is None:
         return UNKNOWN
     if seen.by_registry:
-        return ", ".join(sorted(consent.approved(seen, version, started=True))) or UNKNOWN
+        return ", ".join(sorted(consent.approved(seen, ledger, version, started=True))) or UNKNOWN
     return version.metadata.staged_by or UNKNOWN
 
 

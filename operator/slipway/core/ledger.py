@@ -10,7 +10,7 @@ from ..api import modelledger
 from ..api.modelledger import Adopted, Following, Hold, ModelLedgerSpec, Release, RolledBack, Served, Told
 from ..api.modelversion import ModelVersion
 from ..resources import naming
-from . import claims, history
+from . import claims, consent, history
 from .commands import Command
 from .history import fitting
 from .observed import ModelSeen
@@ -233,6 +233,7 @@ def _rolled_back(
             by=fitting(asked.by, modelledger.WHO_BYTES),
             reason=_reason(asked),
             retry=retry_hash(version) if version else "",
+            approvals=consent.marks(version) if version else (),
         )
     found.pop(to, None)
     return tuple(found[number] for number in sorted(found))[-modelledger.ROLLED_BACK :]

@@ -4,6 +4,7 @@ from ..api import modelledger, names
 from ..api.modelledger import Following, Handled, Hold, ModelLedgerSpec, Release, RolledBack
 from ..api.modelversion import ModelVersion
 from ..resources import naming
+from . import consent
 from .ledger import EMPTY, retry_hash, stamp
 from .observed import ModelSeen
 from .reasons import Reason
@@ -81,7 +82,13 @@ def _recalled(seen: ModelSeen) -> ModelLedgerSpec:
         handled=_handled(seen),
         following=Following(since=status.following_since) if status.following_since else None,
         rolled_back=tuple(
-            RolledBack(version=one.spec.version, at=stamp(seen.now), by="unknown", retry=retry_hash(one))
+            RolledBack(
+                version=one.spec.version,
+                at=stamp(seen.now),
+                by="unknown",
+                retry=retry_hash(one),
+                approvals=consent.marks(one),
+            )
             for one in sorted(out, key=lambda one: one.spec.version)[-modelledger.ROLLED_BACK :]
         ),
     )

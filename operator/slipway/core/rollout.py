@@ -148,7 +148,7 @@ def _moved(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Mode
         if release is None:
             return ledger
     version, limit = seen.version(target), seen.model.spec.rollout.history_limit
-    by, report = history.asked_by(seen, version), history.proof_of(version)
+    by, report = history.asked_by(seen, ledger, version), history.proof_of(version)
     return ledgers.move(ledger, release, limit, seen.now, by, report)
 
 

@@ -55,7 +55,8 @@ WORDS = {
     ),
     "ApprovalMissing": Words(
         "Stuck",
-        "The version is proven, and the registry's policy asks that people approve of it in Kubernetes.",
+        "The version is proven, and people have to approve of it in Kubernetes: the registry's policy says so, or the "
+        "model has a Secret of its own.",
         "Run the command that the message gives, as somebody who may promote.",
     ),
     "OutsideWindow": Words(
