@@ -68,7 +68,8 @@ def test_a_refused_version_loses_the_label_and_the_champion_gets_it_back(
     assert (good.stage, good.aliases) == ("Production", ("champion",))
     assert (bad.stage in ("Archived", "None"), bad.aliases) == (True, ())
     assert bad.tags["slipway.dev/test/ml/state"] == "Refused GateFailed"
-    assert "root_mean_squared_error is 99, must be at most 12" in bad.tags["slipway.dev/test/ml/reason"]
+    why = "error: root_mean_squared_error is 99, must be at most 12. Train a better one, or have the model's owner "
+    assert bad.tags["slipway.dev/test/ml/reason"] == f"{why}change the gate.", "all of it can be read in MLflow"
     of.swept()
     of.advance(700)
     assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "GateFailed")

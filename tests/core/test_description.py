@@ -122,7 +122,7 @@ def test_a_refusal_is_told_with_both_numbers_and_a_link_to_the_report() -> None:
     assert one is not None
     said = one.write.line
     assert said.startswith("**Slipway test/ml:** refused, GateFailed.")
-    assert "is 14.2" in said and "is 12.1" in said
+    assert "is 14.2" in said and "is 12.1" in said and "kubectl" not in said and "status" not in said
     link = "(#/experiments/7/runs/run%201/artifacts/slipway/test/ml/flights-v2-0123456789.html)"
     assert said.endswith(f" [Report]{link}")
     assert lines(f"Tuned.\n\n{said}") == (said,)

@@ -12,7 +12,7 @@ WORDS = {
     "GateFailed": Words(
         "Stuck",
         "The version misses a gate.",
-        "Train a better one; the numbers are in status.validation.",
+        "Train a better one, or have the model's owner change the gate.",
     ),
     "GateNotOverridable": Words(
         "Stuck",
