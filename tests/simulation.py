@@ -58,7 +58,8 @@ class Registry:
     named: tuple[Key, ...] = (Key("model", "ml", "flights"),)
     created: int = 1  # when the registered model was
     wrote: dict[int, Write] = field(default_factory=dict)  # the last that had tags, by version
-    moves: int = 0  # the clock of what enters a stage
+    moves: int = 0  # the clock of what enters a stage, in milliseconds
+    clock: Callable[[], int] = lambda: 0  # what it goes by
     resource: ModelRegistry = MLFLOW
     shut_out: set[str] = field(default_factory=set)  # namespaces that may not use it
     unusable: Silent | None = None  # why nobody can use it
@@ -186,7 +187,7 @@ class Registry:
 
     def put(self, version: int, stage: str, archive_others: bool = False) -> None:
         """A version is in a stage; MLflow archives the others there, if it is asked to."""
-        self.moves += 1
+        self.moves = max(self.moves + 1, self.clock())
         for number, other in self.labels.items():
             if archive_others and number != version and other.stage == stage:
                 self.labels[number] = replace(other, stage="Archived", moved=self.moves)
@@ -208,7 +209,7 @@ class Simulation(Nodes):
         self.now = NOW
         self.platform, self.serves = platform, serves
         self.loop = asyncio.new_event_loop()
-        self.registry = Registry()
+        self.registry = Registry(clock=lambda: int(self.now.timestamp() * 1000))
         self.kept: list[Document] = []  # in the registry
         self.news: list[dict[str, Any]] = []  # CloudEvents, as targets get them
         self.random = random.Random(0)  # of what happens in no order

@@ -7,6 +7,7 @@ from slipway.controller.queue import Key
 
 from tests.controller.labels_world import MOMENT_SECONDS, by_registry, declared, moved, released
 from tests.declared import GATED, model, version
+from tests.simulation import Simulation
 
 BY_STAGE: dict[str, Any] = {"stage": "Production"}
 
@@ -257,6 +258,26 @@ def test_a_version_in_staging_is_proven_and_stays_there() -> None:
     of.advance(700)
     assert (of.route(), released(of, 2)) == ("", "Validated")
     assert (of.registry.labels[2].stage, of.registry.labels[2].aliases) == ("Staging", ("challenger",))
+
+
+def test_of_what_has_been_in_staging_for_years_the_newest_is_proven_when_labels_begin_to_decide() -> None:
+    of = Simulation()
+    for number in range(1, 41):
+        of.registry.put(number, "Staging")
+    of.registry.name(7, "challenger")
+    of.swept()
+    of.advance(MOMENT_SECONDS)
+    of.cluster.put(model(validation=GATED, promotion={"source": "Registry"}))
+    of.settle()
+    of.advance(1400)
+    assert declared(of) == ["flights-v40", "flights-v7"]
+
+
+def test_any_version_that_is_moved_to_staging_since_labels_decide_is_proven() -> None:
+    of = by_registry()
+    for number in (9, 3):
+        moved(of, number, "Staging")
+    assert (released(of, 3), released(of, 9)) == ("Validated", "Validated")
 
 
 def test_a_declared_version_is_used_as_it_is_and_its_own_stage_is_ignored() -> None:

@@ -78,7 +78,7 @@ def versions(seen: ModelSeen) -> set[int]:
         return set()
     wanted: set[int] = set()
     for chosen in _labels(discovery, seen.registry.spec.stages):
-        wanted |= _highest(seen.known.labels, chosen)
+        wanted |= highest(seen.known.labels, chosen)
     return wanted
 
 
@@ -124,7 +124,8 @@ def _labels(discovery: Discovery, stages: Stages) -> tuple[RegistryLabels, ...]:
     return tuple(by_stage[one] for one in discovery.stages)
 
 
-def _highest(labels: Mapping[int, Labels], chosen: RegistryLabels) -> set[int]:
+def highest(labels: Mapping[int, Labels], chosen: RegistryLabels) -> set[int]:
+    """Of the versions with these labels, the highest in the stage and the one with the alias."""
     is_label = chosen.stage not in (None, "None")
     in_stage = [number for number, one in labels.items() if is_label and one.stage == chosen.stage]
     return {*sorted(in_stage)[-1:], *(number for number, one in labels.items() if chosen.alias in one.aliases)}

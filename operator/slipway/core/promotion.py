@@ -1,5 +1,7 @@
 """The decision about a model: serving objects, traffic, labels, and the versions that have to look again."""
 
+import math
+
 from ..api import names
 from ..api.base import API_VERSION
 from ..api.modelledger import ModelLedgerSpec
@@ -148,7 +150,7 @@ def _discovered(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Create, ...]:
     if consent.forbidden(seen):
         return adopted
     request = request_of(ledger) if seen.by_registry else None
-    asked = _asked(seen) if seen.by_registry else discovery.versions(seen)
+    asked = _in_staging(seen, ledger) if seen.by_registry else discovery.versions(seen)
     asked |= {request.version} if request else set()
 
     def first(number: int) -> tuple[bool, int]:
@@ -158,10 +160,17 @@ def _discovered(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[Create, ...]:
     return (*adopted, *(Create(_version(seen, number)) for number in found))
 
 
-def _asked(seen: ModelSeen) -> set[int]:
-    """Versions in Staging by the registry's labels."""
+def _in_staging(seen: ModelSeen, ledger: ModelLedgerSpec) -> set[int]:
+    """Versions that labels ask to prove: the highest, the one with the alias, and those moved since labels decide.
+
+    What else lies in Staging may have lain there for years, and each one would be imported and validated.
+    """
     labels = seen.known.labels if seen.known else {}
-    return {number for number, one in labels.items() if claims.stage_shown(one, seen.stages) == "Staging"}
+    there = {number: one for number, one in labels.items() if claims.stage_shown(one, seen.stages) == "Staging"}
+    since = ledger.following.since if ledger.following else None
+    begun = parse_time(since).timestamp() * 1000 if since else math.inf
+    moved = {number for number, one in there.items() if one.moved >= begun}
+    return moved | discovery.highest(there, seen.stages.staging)
 
 
 def _version(seen: ModelSeen, number: int) -> Manifest:
