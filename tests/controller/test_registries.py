@@ -311,10 +311,12 @@ class TestWhich:
             {"Archived": {"stage": "Archived", "alias": "champion"}},
             "Production and Archived must not have the same alia",
         ),
-        ({"Production": {"stage": "None"}, "Archived": {"stage": "None"}}, ""),
+        ({"Production": {"stage": "None", "alias": "champion"}, "Archived": {"stage": "None"}}, ""),
+        ({"Production": {}}, "Production needs a stage or an alias"),
+        ({"Production": {"stage": "None"}}, "Production needs a stage or an alias"),
     ],
 )
-def test_a_registry_that_was_stored_with_stages_that_share_a_label_is_not_used_and_says_so(
+def test_a_registry_that_was_stored_with_stages_that_no_label_tells_apart_is_not_used_and_says_so(
     stages: dict[str, Any], says: str
 ) -> None:
     world = World(connect=lambda _: MemoryRegistry())

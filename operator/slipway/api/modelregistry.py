@@ -61,7 +61,7 @@ class RegistryLabels(Value):
             json_schema_extra={
                 "x-kubernetes-validations": [
                     {
-                        "rule": "self != 'latest' && !self.matches('^[vV][0-9]+$')",
+                        "rule": "!self.matches('^(?i)(latest|v[0-9]+)$')",
                         "message": "'latest' and 'v<number>' are reserved by MLflow; choose another alias",
                     }
                 ]
@@ -77,6 +77,9 @@ def _apart(one: str, other: str, label: str) -> tuple[str, str]:
     return f"!({both} && {same})", f"{one} and {other} must not have the same {label}"
 
 
+NO_PRODUCTION = "Production needs a stage or an alias: nothing else could ask for it, or show what serves"
+
+
 class Stages(Value):
     """Which stage and alias each of Slipway's stages becomes in the registry."""
 
@@ -85,7 +88,12 @@ class Stages(Value):
             _apart(one, other, label)
             for one, other in (("Staging", "Production"), ("Staging", "Archived"), ("Production", "Archived"))
             for label in ("stage", "alias")
-        )
+        ),
+        (
+            "!has(self.Production) || has(self.Production.alias) || "
+            "(has(self.Production.stage) && self.Production.stage != 'None')",
+            NO_PRODUCTION,
+        ),
     )
 
     staging: Annotated[RegistryLabels, Field(alias="Staging", description="For a version in Staging.")] = (
@@ -99,8 +107,10 @@ class Stages(Value):
     )
 
     @model_validator(mode="after")
-    def _are_apart(self) -> Self:
+    def _are_labels(self) -> Self:
         """Objects that were stored before the rules were there keep none of them."""
+        if self.production.stage in (None, "None") and self.production.alias is None:
+            raise ValueError(NO_PRODUCTION)
         for label in ("stage", "alias"):
             there = {"Staging": self.staging, "Production": self.production, "Archived": self.archived}
             named = {name: getattr(one, label) for name, one in there.items()}
