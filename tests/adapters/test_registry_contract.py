@@ -368,10 +368,11 @@ class TestDescription:
         version = shelf.register(name, shelf.log(Model(MLMODEL)))
         await shelf.registry.write(name, Write(version, "Staging"))
         (before,) = (await shelf.registry.versions(frozenset({name}))).versions
-        for line in ("**Slipway test/ml:** refused", self.LINE):
+        elsewhere = "**Slipway west/ml:** replaced"
+        for line in ("**Slipway test/ml:** refused", elsewhere, self.LINE):
             await shelf.registry.write(name, Write(version, line=line))
         (after,) = (await shelf.registry.versions(frozenset({name}))).versions
-        assert (after.lines, after.moved) == ((self.LINE,), before.moved)
+        assert ({*after.lines}, after.moved) == ({self.LINE, elsewhere}, before.moved)
         await shelf.registry.write(name, Write(version, "Production"))
         (moved,) = (await shelf.registry.versions(frozenset({name}))).versions
         assert moved.moved > before.moved

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from slipway.api.modelversion import ModelVersion
-from slipway.core.description import described, escaped, line, lines
+from slipway.core.description import DESCRIPTION_LIMIT, described, escaped, line, lines
 from slipway.core.labels import wanted
 from slipway.core.ledger import EMPTY
 
@@ -45,6 +45,16 @@ def test_the_line_takes_its_place(case: Case) -> None:
     assert after == case.after, case.because
     assert described(after, OURS) == after, "writing twice is writing once"
     assert OURS in lines(after)
+
+
+def test_our_line_is_found_however_many_others_look_like_it() -> None:
+    others = "\n".join(f"**Slipway c{number}/ml:** serving." for number in range(150))
+    after = described(others, OURS)
+    assert len(after) < DESCRIPTION_LIMIT and OURS in lines(after)
+
+
+def test_of_a_description_that_no_database_takes_no_more_is_read_than_one_would_take() -> None:
+    assert sum(map(len, lines("\n".join(f"**Slipway c{number}/ml:** x" for number in range(100_000))))) <= 5000
 
 
 @given(st.text(), st.text(alphabet=st.characters(blacklist_characters="\n")))

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ..core.description import DESCRIPTION_LIMIT, described
+from ..api.base import GROUP
+from ..core.description import DESCRIPTION_LIMIT, described, writer
 from ..core.registry import Absent, Write
 from ..resources import naming
 from .errors import Conflict, NotFound, Rejected
 from .mlflow_http import API, Client, Request
-from .mlflow_lists import DESCRIBED
 from .mlflow_sources import Found
 
 
@@ -79,11 +79,11 @@ class Labelling:
         found = await self._find(name, write.version) if write.line else None
         if not isinstance(found, Found):
             return
-        expected, now = write.expected, found.labels
+        expected, now, tag = write.expected, found.labels, f"{GROUP}/{writer(write.line)}/described"
         before = f"{now.moved} {now.stage}"
         if write.line in now.lines:
-            if now.tags.get(DESCRIBED) == before:
-                await self._unmoved(found, f"{now.moved} {found.facts.get('last_updated_timestamp')}")
+            if now.tags.get(tag) == before:
+                await self._unmoved(found, tag, f"{now.moved} {found.facts.get('last_updated_timestamp')}")
             return
         if expected and (
             now.stage.lower() not in (expected.stage.lower(), (write.stage or "").lower())
@@ -96,18 +96,18 @@ class Labelling:
                 f"the description of {found} has no room for the line that Slipway writes: shorten it to "
                 f"{DESCRIPTION_LIMIT - len(write.line) - 2} characters"
             )
-        await self._unmoved(found, before)
+        await self._unmoved(found, tag, before)
         document = {**found.key, "description": text}
         path = f"{API}/model-versions/update"
         answer = await self._http.document(
             Request("model-versions/update", f"describe {found}", path, method="PATCH", document=document)
         )
         at = self._http.member(answer, "model_version").get("last_updated_timestamp")
-        await self._unmoved(found, f"{now.moved} {at}")
+        await self._unmoved(found, tag, f"{now.moved} {at}")
 
-    async def _unmoved(self, found: Found, value: str) -> None:
-        said = {**found.key, "key": DESCRIBED, "value": value}
-        await self._post(_Step("model-versions/set-tag", f'set the tag "{DESCRIBED}" on {found}', said))
+    async def _unmoved(self, found: Found, tag: str, value: str) -> None:
+        said = {**found.key, "key": tag, "value": value}
+        await self._post(_Step("model-versions/set-tag", f'set the tag "{tag}" on {found}', said))
 
     async def _archived(self, found: Found, write: Write) -> list[_Step]:
         """The calls that archive those which leave the stage for it, and are still there."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..api.base import GROUP
 from ..core.description import lines
 from ..core.snapshot import Labelled, ModelListed, Sweep, VersionListed, Watermark, kept_tags
 from .errors import AdapterError, Rejected
@@ -28,7 +29,9 @@ NEWEST_PAGE = 100  # of the versions that changed last
 CHANGED_PAGE = 1000  # the second page, where the first was not enough
 WHOLE_PAGE = 1000
 NAMES_BYTES = 3000  # of one request's filter: servers and proxies take at least 8 KiB of URL
-DESCRIBED = "slipway.dev/described"  # tag: when a version was moved before Slipway described it, and when it did
+# Tag of each cluster and namespace: when a version was moved before Slipway described it, and when it did. One for all
+# would tell of one of two that describe a version at once, and not of the later.
+DESCRIBED = re.compile(rf"{GROUP}/[^/]+/[^/]+/described")
 NO_LISTS = "supports comparison with a list"  # MLflow 2.9 says this of all but run_id
 PAGE_LIMIT_BYTES = 32 * 2**20
 ROW_NAME = re.compile(rb'\s*\{\s*"\w+"\s*:\s*\[\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")')  # of the first in a list
@@ -239,10 +242,11 @@ def moved_at(facts: Mapping[str, object]) -> int:
     or, where it broke off there, for as long as the version is in the stage that it was in.
     """
     updated = _integer(facts.get("last_updated_timestamp"))
-    tags = (tag for tag in records(facts.get("tags")) if tag.get("key") == DESCRIBED)
-    moved, _, until = str(next(tags, {}).get("value", "")).partition(" ")
-    if until in (str(updated), facts.get("current_stage") or "None"):
-        return _integer(moved)
+    tags = (tag for tag in records(facts.get("tags")) if DESCRIBED.fullmatch(str(tag.get("key"))))
+    said = {until: moved for moved, _, until in (str(tag.get("value", "")).partition(" ") for tag in tags)}
+    for until in (str(updated), facts.get("current_stage") or "None"):
+        if until in said:
+            return _integer(said[until])
     return 0 if updated == _integer(facts.get("creation_timestamp")) else updated
 
 

@@ -15,8 +15,7 @@ TEXT_LIMIT = 600  # characters of what is said, before it is escaped
 SHOWN_LIMIT = 1200  # once it is
 LINE_LIMIT = 2000  # of a line that is believed to be ours
 DESCRIPTION_LIMIT = 5000  # that MLflow's databases take
-LINES = 8  # of as many clusters
-_OURS = re.compile(r"\*\*Slipway [^\s*]{1,200}:\*\*")
+_OURS = re.compile(r"\*\*Slipway ([^\s*]{1,200}):\*\*")
 _SPECIAL = re.compile(
     r"[\\`*_{}\[\]()#|~!$]"  # Markdown
     r"|[<>&]"  # HTML
@@ -49,17 +48,16 @@ def _letter(found: re.Match[str]) -> str:
 
 
 def lines(description: object) -> tuple[str, ...]:
-    """The lines that are Slipway's, of whichever cluster."""
+    """The lines that are Slipway's, of whichever cluster; beyond what databases take, none is ever written."""
     if not isinstance(description, str) or "**Slipway " not in description:
         return ()
-    found = (one.rstrip("\r") for one in description.split("\n") if _OURS.match(one))
-    return tuple(one[:LINE_LIMIT] for one in found)[:LINES]
+    found = (one.rstrip("\r") for one in description[:DESCRIPTION_LIMIT].split("\n") if _OURS.match(one))
+    return tuple(one[:LINE_LIMIT] for one in found)
 
 
 def described(description: str, ours: str) -> str:
     """The description with our line in the place of the one that was there, or at its end."""
-    match = _OURS.match(ours)
-    assert match is not None
+    match = _begins(ours)
     kept: list[str] = []
     placed = False
     for one in description.split("\n") if description else []:
@@ -71,6 +69,17 @@ def described(description: str, ours: str) -> str:
     if not placed:
         kept += [*([""] if kept and kept[-1].strip() else []), ours]
     return "\n".join(kept)
+
+
+def writer(ours: str) -> str:
+    """The cluster and the namespace that a line of ours is of."""
+    return _begins(ours)[1]
+
+
+def _begins(ours: str) -> re.Match[str]:
+    match = _OURS.match(ours)
+    assert match is not None
+    return match
 
 
 def report_path(platform: Platform, version: ModelVersion, revision: str, ending: str = "html") -> str:

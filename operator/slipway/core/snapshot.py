@@ -4,6 +4,7 @@ A sweep adds and updates. What two reads in a row do not list is gone: one answe
 offsets that shift under writes, because it broke off, or because a permission was lost for a moment.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +12,9 @@ from ..api.base import GROUP
 from .registry import Labels, Silent
 
 SERVED, SERVED_KEPT = "/served ", 24  # tags of a version's times of serving, of which the latest are kept
+WRITERS = 16  # of so many clusters and namespaces tags are kept, the first by name
 TAG_LIMIT = 1024  # characters of a tag that are kept; what Slipway writes is shorter
+_TAG = re.compile(rf"({GROUP}/[^/]+/[^/]+)/(?:state|reason|digest|changes|served [^/]+)")
 _NO_TAGS: Mapping[str, str] = {}
 
 
@@ -160,8 +163,10 @@ class Snapshot:
 
 
 def kept_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
-    """The tags that Slipway writes; others would only take memory."""
-    found = {key: value[:TAG_LIMIT] for key, value in tags.items() if key.startswith(f"{GROUP}/")}
+    """The tags that Slipway writes, in whichever cluster; others would only take memory, and anybody may set them."""
+    writers = {key: told[1] for key in tags if (told := _TAG.fullmatch(key))}
+    first = set(sorted(set(writers.values()))[:WRITERS])
+    found = {key: tags[key][:TAG_LIMIT] for key, writer in writers.items() if writer in first}
     served: dict[str, list[str]] = {}
     for key in found:
         if SERVED in key:
