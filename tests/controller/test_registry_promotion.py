@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from slipway.controller.queue import Key
+from slipway.core.news import REFUSED
 
 from tests.controller.labels_world import MOMENT_SECONDS, by_registry, declared, moved, released
 from tests.declared import GATED, model, version
@@ -237,6 +238,26 @@ def test_a_request_that_comes_while_labels_are_written_is_not_overwritten() -> N
     of.settle()
     of.advance(MOMENT_SECONDS)
     assert of.route() == "3"
+
+
+@pytest.mark.parametrize("judged_before", ["in Production", "in Staging"])
+def test_whoever_asks_for_what_was_refused_is_told_each_time(judged_before: str) -> None:
+    of = by_registry(bad={2})
+    moved(of, 1, "Production")
+
+    def told() -> tuple[int, int]:
+        objects = of.cluster.objects.items()
+        events = [one for (kind, _, _), one in objects if kind == "Event" and one["reason"] == "GateFailed"]
+        return sum(one["type"] == REFUSED for one in of.news), len(events)
+
+    moved(of, 2, "Staging" if judged_before == "in Staging" else "Production", archive_others=True)
+    assert told() == (1, 1)
+    for times in (2, 3):
+        moved(of, 2, "Production", archive_others=True)
+        assert (of.route(), told()) == ("1", (times, times))
+        of.advance(700)
+        assert told() == (times, times), "each refusal is told once"
+    assert len({one["id"] for one in of.news}) == len(of.news)
 
 
 @pytest.mark.parametrize("policy", ["Revert", "Keep"])

@@ -83,7 +83,7 @@ def full() -> ModelLedgerSpec:
             of=ten,
             shown=tuple(Shown(version=n, by="Stage", asked=True) for n in many),
             request=Request(version=HIGH, at=STAMP, against=HIGH, retry=ten, again=True),
-            taken_back=tuple(TakenBack(version=n, retry=ten) for n in many[:TAKEN_BACK]),
+            taken_back=tuple(TakenBack(version=n, at=STAMP, retry=ten) for n in many[:TAKEN_BACK]),
             archived="Aside",
             read_at=STAMP,
             restore=True,

@@ -151,3 +151,25 @@ def test_a_status_that_nobody_understands_breaks_nothing() -> None:
     assert changes("prod", {}, version({}), LATER) == ()
     assert recent("prod", version(status({"type": "Ready"})), datetime(2026, 1, 1, tzinfo=UTC)) == ()
     assert recent("prod", {**version({}), "status": {"conditions": None}}, datetime(2026, 1, 1, tzinfo=UTC)) == ()
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "finished_at", "before", "told"),
+    [
+        pytest.param("2026-03-06T12:06:00Z", LATER, {}, True, id="after it was refused"),
+        pytest.param("2026-03-06T12:04:00Z", LATER, {}, False, id="which is why it was judged"),
+        pytest.param("2026-03-06T12:06:00Z", "2026-03-06T12:07:00Z", {}, False, id="and it was judged anew"),
+        pytest.param("2026-03-06T12:06:00Z", LATER, {"refusedAt": "2026-03-06T12:06:00Z"}, False, id="told before"),
+        pytest.param(None, LATER, {"refusedAt": "2026-03-06T12:04:00Z"}, False, id="it is judged again now"),
+    ],
+)
+def test_a_refusal_that_changes_no_condition_is_told_by_when_it_was_asked_for(
+    asked_at: str | None, finished_at: str, before: dict[str, Any], told: bool
+) -> None:
+    asked = {"refusedAt": asked_at} if asked_at else {}
+    now = version(status(FAILED, validation={"gates": [NUMBERS], "finishedAt": finished_at}, **asked))
+    found = changes("prod", status(FAILED, **before), now, "2026-03-06T12:06:01Z")
+    assert [(one.type, json.loads(one.body)["time"]) for one in found] == [(news.REFUSED, asked_at)] * told
+    if told:
+        again = recent("prod", now, datetime(2026, 3, 6, 12, 5, 30, tzinfo=UTC))
+        assert [one.id for one in again] == [one.id for one in found], "the next operator tells the same"

@@ -153,6 +153,7 @@ class TakenBack(Value):
     """A version that was asked for and refused."""
 
     version: Annotated[Number, Field(description="Number of the version.")]
+    at: Annotated[Time | None, Field(description="When it was last asked for (RFC 3339).")] = None
     retry: Annotated[Short, Field(description="Hash of the slipway.dev/retry that it carried.")] = ""
 
 

@@ -157,6 +157,10 @@ class ModelVersionStatus(ObjectStatus):
     stage: Annotated[
         Stage | None, Field(description="The stage that it is asked to be in, by its spec or by the registry.")
     ] = None
+    refused_at: Annotated[
+        Time | None,
+        Field(description="When the registry last asked for it in vain (RFC 3339): it was refused, or is still."),
+    ] = None
     resolved: Annotated[Resolved | None, Field(description="What the registry says of it.")] = None
     digest: Annotated[str | None, Field(max_length=71, description="Digest of its files in the artifact store.")] = None
     serving: Annotated[bool, Field(description="Whether it has the model's traffic.")] = False

@@ -172,7 +172,10 @@ def answer(ledger: ModelLedgerSpec, refused: bool, retry: str) -> ModelLedgerSpe
     if refused:
         ledger = released_again(ledger, number)  # it was proven anew: that is why it is out now
         others = tuple(one for one in following.taken_back if one.version != number)
-        changes |= {"taken_back": (*others, TakenBack(version=number, retry=retry))[-TAKEN_BACK:], "restore": True}
+        changes |= {
+            "taken_back": (*others, TakenBack(version=number, at=following.request.at, retry=retry))[-TAKEN_BACK:],
+            "restore": True,
+        }
     return ledger.model_copy(update={"following": following.model_copy(update=changes)})
 
 

@@ -21,6 +21,7 @@ from .decision import Apply, Decision, Event, in_order
 from .election import elect, proof_is_kept
 from .jobs import parse_time
 from .ledger import is_rolled_back
+from .news import asked_in_vain
 from .observed import VersionSeen
 from .reasons import Reason, reason_named
 from .registry import Absent, Entry, Silent
@@ -298,6 +299,7 @@ def _decision(
             "observed_generation": version.metadata.generation,
             "conditions": ordered([*kept, *conditions]),
             "stage": seen.stage,
+            "refused_at": seen.family.refused_at(version, seen.ledger) if seen.family else None,
             "serving": serving_now,
             "url": serving.url(seen.model) if serving_now and seen.model else None,
             "last_handled_retry": status.last_handled_retry if suspended else version.retry,
@@ -310,7 +312,7 @@ def _decision(
         acts=in_order(act for step in steps for act in step.acts),
         documents=tuple(one for step in steps for one in step.documents),
         status=status.wire(),
-        events=news(version.status.conditions, conditions),
+        events=(*news(version.status.conditions, conditions), *_in_vain(version.status, status)),
         queues=tuple(step.queue for step in steps if step.queue),
         requeue_after_seconds=min(waits, default=None),
     )
@@ -335,6 +337,14 @@ def news(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> tuple[E
         for one in after
         if one.type in LIFECYCLE and earlier.get(one.type) != (one.status, one.reason)
     )
+
+
+def _in_vain(before: ModelVersionStatus, after: ModelVersionStatus) -> tuple[Event, ...]:
+    """An Event for a refusal that no condition tells of, since nothing about the version has changed."""
+    if (one := asked_in_vain(before.wire(), after.wire())) is None:
+        return ()
+    said = f"The registry has asked for it again, and it is refused as before. {one['message']}"
+    return (Event("Warning", one["reason"], said, one["type"]),)
 
 
 def implicit_model(seen: VersionSeen) -> Manifest:

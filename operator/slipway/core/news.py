@@ -4,6 +4,7 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.
 
 An event is made of nothing but the object and, where the status of the condition did not flip, the version of the
 object: a retry and another operator make the same event with the same id, so that a receiver can tell what it has had.
+A refusal is told once more where the registry asks for the version once more: then no condition changes.
 """
 
 import hashlib
@@ -48,17 +49,42 @@ def changes(cluster: str, before: Mapping[str, Any], now: Manifest, at: str) -> 
         flipped = old.get("status") != condition.get("status")
         mark = "" if flipped else now["metadata"].get("resourceVersion", "")
         found.append(_event(cluster, now, condition, at if mark else condition.get("lastTransitionTime", at), mark))
-    return tuple(found)
+    return (*found, *_in_vain(cluster, before, now))
+
+
+def asked_in_vain(before: Mapping[str, Any], status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The condition by which a version is refused that the registry asked for since; None where that is no news.
+
+    It is none while a refusal is new: the condition itself tells of it.
+    """
+    at = status.get("refusedAt")
+    if not at or at == before.get("refusedAt"):
+        return None
+    conditions = _conditions(status)
+    for kind in _PROOFS:
+        one = conditions.get(kind)
+        if one is not None and one["status"] != "True" and _refuses(one.get("reason", "")):
+            judged = (status.get("validation") or {}).get("finishedAt", "") if kind == "Validated" else ""
+            return one if max(one.get("lastTransitionTime", ""), judged) < at else None
+    return None
+
+
+def _in_vain(cluster: str, before: Mapping[str, Any], now: Manifest) -> Iterator[News]:
+    status = now.get("status") or {}
+    if now["kind"] == "ModelVersion" and (one := asked_in_vain(before, status)) is not None:
+        yield _event(cluster, now, one, status["refusedAt"], f"asked for at {status['refusedAt']}")
 
 
 def recent(cluster: str, now: Manifest, since: datetime) -> tuple[News, ...]:
     """What flipped since then: told again by an operator that cannot know whether the one before it has told it."""
-    conditions = _conditions(now.get("status") or {}).values()
-    return tuple(
+    status = now.get("status") or {}
+    flipped = (
         _event(cluster, now, one, one["lastTransitionTime"], "")
-        for one in conditions
+        for one in _conditions(status).values()
         if (at := _time(one.get("lastTransitionTime"))) is not None and at >= since
     )
+    refused = _time(status.get("refusedAt"))
+    return (*flipped, *(_in_vain(cluster, {}, now) if refused is not None and refused >= since else ()))
 
 
 def _conditions(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

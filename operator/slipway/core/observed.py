@@ -160,6 +160,11 @@ class ModelSeen:
             return version.spec.stage
         return claims.stage_of(version, ledger, self.known.labels if self.known else None, self.stages)
 
+    def refused_at(self, version: ModelVersion, ledger: ModelLedgerSpec) -> str | None:
+        """When the registry last asked for a version that was refused."""
+        refused = ledger.following.taken_back if self.by_registry and ledger.following else ()
+        return next((one.at for one in refused if one.version == version.spec.version), None)
+
     def version(self, number: int | None) -> ModelVersion | None:
         """The ModelVersion of that number."""
         return next((one for one in self.versions if one.spec.version == number), None)

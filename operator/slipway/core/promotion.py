@@ -97,9 +97,11 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
 
 
 def _is_asked_otherwise(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
-    """Whether its label was moved, or an adopted Deployment is said to run it since, or no longer."""
+    """Whether a label asks for something else, or in vain once more, or what was adopted is said to run it since."""
     stage, adopted = seen.stage(version, ledger), ledger.serving_adopted
     if seen.by_registry and version.status.stage != stage:
+        return True
+    if version.status.refused_at != seen.refused_at(version, ledger):
         return True
     runs = adopted is not None and adopted.version == version.spec.version
     imported = version.status.condition("Imported") is not None
