@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import requests
 from slipway.api.tasks import CREDENTIALS, RegistryAccess
 from slipway.runner.registry_session import RegistrySession
 
@@ -72,6 +73,26 @@ def test_one_that_was_never_good_is_not_waited_for(pod: Pod, door: Door, logged:
     ended = pod.run("import_", task_of(logged, store, registry_uri=door.uri))
     assert ended.reason == "RegistryUnauthorized"
     assert "wr0ng-t0ken" not in ended.message + ended.stderr
+
+
+def test_a_bundle_of_its_own_is_trusted_beside_what_the_pod_trusts_anyway(
+    pod: Pod, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody = pod.at(CREDENTIALS) / "everybody.pem"
+    everybody.write_text(SERVER.public)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(everybody))
+    mount(pod, ca_crt=self_signed("127.0.0.1").public)
+    session = RegistrySession(RegistryAccess(), pod.inside)
+    assert session.request("GET", f"{door.uri}/version").status_code == 200
+
+
+def test_a_bundle_that_is_replaced_while_the_import_runs_is_taken_up(pod: Pod, door: Door) -> None:
+    mount(pod, ca_crt=self_signed("127.0.0.1").public)
+    session = RegistrySession(RegistryAccess(), pod.inside)
+    with pytest.raises(requests.exceptions.SSLError):
+        session.request("GET", f"{door.uri}/version")
+    mount(pod, ca_crt=SERVER.public)
+    assert session.request("GET", f"{door.uri}/version").status_code == 200
 
 
 @pytest.mark.parametrize("lost", ["tls.crt", "ca.crt"])

@@ -94,7 +94,7 @@ class ConfigMapKeyRef(Value):
 
 
 class CABundle(Value):
-    """Certificates (PEM) that the registry's own is checked against."""
+    """Certificates (PEM) that the registry's own may be checked against, beside the public authorities."""
 
     config_map_key_ref: Annotated[ConfigMapKeyRef, Field(description="Where the certificates are.")]
 

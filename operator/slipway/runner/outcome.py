@@ -80,12 +80,19 @@ def trust(certificates: Path) -> None:
     """Trust these authorities in addition to the public ones, in every client of this process."""
     if not certificates.is_file():
         return
+    bundle = trusted(certificates.read_text())
+    for client in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"):
+        os.environ[client] = bundle
+
+
+def trusted(certificates: str) -> str:
+    """A file with these authorities beside those that this process trusts."""
     from requests.certs import where  # noqa: PLC0415 - 0.1 s that only private authorities cost
 
+    there = Path(os.environ.get("REQUESTS_CA_BUNDLE") or where()).read_text()
     with tempfile.NamedTemporaryFile("w", prefix="trusted-", suffix=".pem", delete=False) as bundle:
-        bundle.write(f"{Path(where()).read_text()}\n{certificates.read_text()}")
-    for client in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE"):
-        os.environ[client] = bundle.name
+        bundle.write(f"{there}\n{certificates}")
+    return bundle.name
 
 
 def scrubbed(text: str, secrets: tuple[str, ...]) -> str:

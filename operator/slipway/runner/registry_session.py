@@ -11,6 +11,7 @@ from requests.auth import HTTPBasicAuth
 
 from slipway.api.tasks import CREDENTIALS, RegistryAccess
 
+from .outcome import trusted
 from .pod import Pod
 
 LOOK_SECONDS = 0.5  # between two looks whether the kubelet has brought another credential
@@ -43,6 +44,7 @@ class RegistrySession:
 
     def __init__(self, access: RegistryAccess, pod: Pod) -> None:
         self._pod, self._mounted, self._accepted = pod, Mounted(pod), False
+        self._authorities, self._bundle = "", ""
         mount, self._session = pod.at(CREDENTIALS), requests.Session()
         self._session.auth = self._mounted
         self._session.proxies = {"http": access.proxy, "https": access.proxy} if access.proxy else {}
@@ -50,7 +52,6 @@ class RegistrySession:
             self._session.cert = (str(mount / "tls.crt"), str(mount / "tls.key"))
         self._always: dict[str, Any] = {
             "timeout": (access.connect_seconds, access.answer_seconds),
-            "verify": str(mount / "ca.crt") if (mount / "ca.crt").is_file() else True,
             "allow_redirects": False,  # one could lead the credential, or what is taken for a model, elsewhere
         }
 
@@ -62,12 +63,22 @@ class RegistrySession:
     def request(self, method: str, url: str, **options: Any) -> requests.Response:
         """The answer; a credential that was good and is refused now has ended, and the next one is waited for."""
         sent = self._mounted.read()
-        answer = self._session.request(method, url, **{**self._always, **options})
+        answer = self._answer(method, url, options)
         if answer.status_code == 401 and self._accepted and self._was_renewed(sent):
             answer.close()
-            answer = self._session.request(method, url, **{**self._always, **options})
+            answer = self._answer(method, url, options)
         self._accepted = self._accepted or answer.status_code < 400
         return answer
+
+    def _answer(self, method: str, url: str, options: dict[str, Any]) -> requests.Response:
+        return self._session.request(method, url, **{**self._always, "verify": self._trusted(), **options})
+
+    def _trusted(self) -> str | bool:
+        """Those authorities that the operator trusts, too: the registry's own beside all others."""
+        now = self._pod.secret(CREDENTIALS, "ca.crt")
+        if now != self._authorities:
+            self._authorities, self._bundle = now, trusted(now) if now else ""
+        return self._bundle or True
 
     def _was_renewed(self, sent: tuple[str, str, str]) -> bool:
         until = time.monotonic() + self._pod.renewal_seconds
