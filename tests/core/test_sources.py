@@ -57,8 +57,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_where_files_may_be_read_from(case: Case) -> None:
-    entry = replace(ENTRY, location=case.location, via=case.via)
-    said = sources.objection(entry, registry(**ONLY_FRAUD), case.namespace, "fraud-eu")
+    said = sources.objection(case.location, case.via, registry(**ONLY_FRAUD), case.namespace, "fraud-eu")
     assert case.says in said and bool(said) == bool(case.says), case.because
 
 
@@ -206,6 +205,19 @@ def test_a_root_that_is_taken_away_stops_the_imports_that_need_it() -> None:
     said = conditions(decision)
     assert said["Resolved"] == ("True", "Registered") and said["Imported"] == ("False", "ArtifactForbidden")
     assert decision.acts == ()
+
+
+@pytest.mark.parametrize(("via", "stops"), [(("fraud-eu",), False), (("fraud-eu", "salaries"), True)])
+def test_a_model_that_may_be_used_no_longer_stops_the_imports_of_what_was_copied_from_it(
+    via: tuple[str, ...], stops: bool
+) -> None:
+    elsewhere = REGISTRY.model_copy(update={"metadata": REGISTRY.metadata.model_copy(update={"namespace": "other"})})
+    seen = version_seen(version(1), model(), entry=replace(ENTRY, via=via), registry=elsewhere)
+    later = after(seen, lifecycle.decide(seen))
+    spec = elsewhere.spec.model_copy(update={"allowed_namespaces": registry(**ONLY_FRAUD).spec.allowed_namespaces})
+    decision = lifecycle.decide(of_family(later, registry=elsewhere.model_copy(update={"spec": spec})))
+    assert (conditions(decision)["Imported"][1] == "ArtifactForbidden") == stops
+    assert bool(decision.acts) != stops
 
 
 def test_files_out_of_bounds_are_refused_before_anything_is_imported() -> None:

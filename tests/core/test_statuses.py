@@ -49,7 +49,8 @@ def worst(letter: str, failed: int) -> dict[str, Any]:
         for one in kinds
     ]  # fmt: skip
     resolved = {
-        "registry": "0" * 16, "source": long(2048 // len(letter.encode()), letter), "modelId": "m" * 256,
+        "registry": "0" * 16, "source": long(2048 // len(letter.encode()), letter),
+        "via": [long(128 // len(letter.encode()), letter)] * 8, "modelId": "m" * 256,
         "runId": "r" * 256, "mlmodelDigest": digest("b"), "mlflowVersion": "v" * 64,
         "flavors": [f"{number:064}" for number in range(32)], "sizeBytes": 2**53,
     }  # fmt: skip

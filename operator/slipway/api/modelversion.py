@@ -108,6 +108,13 @@ def _short(text: str) -> str:
     return text
 
 
+def _all_short(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The texts, if a status has room for all of them."""
+    if len("".join(texts).encode()) > 1024:
+        raise ValueError("take more than 1024 bytes")
+    return texts
+
+
 class Resolved(Value):
     """What the registry says of the version, pinned when it was first read."""
 
@@ -138,6 +145,15 @@ class Resolved(Value):
         Field(max_length=2048, description="The folder that this led to, from which the files are imported."),
         AfterValidator(_short),
     ] = ""
+    via: Annotated[
+        tuple[Annotated[str, Field(max_length=256)], ...],
+        Field(
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "atomic"},
+            description="Registered models that it was copied from, one after the other; empty where one is deleted.",
+        ),
+        AfterValidator(_all_short),
+    ] = ()
     model_id: Annotated[str | None, Field(max_length=256, description="MLflow's id of the logged model.")] = None
     run_id: Annotated[str | None, Field(max_length=256, description="The run that made it.")] = None
     mlmodel_digest: Annotated[

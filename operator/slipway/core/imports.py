@@ -134,7 +134,8 @@ def _out_of_bounds(seen: VersionSeen) -> str:
     pinned = seen.version.status.resolved
     if pinned is None or not pinned.location or seen.model is None or isinstance(seen.registry, Silent):
         return ""
-    return sources.out_of_bounds(pinned.location, seen.registry, seen.model.registered_name)
+    namespace, name = seen.version.metadata.namespace, seen.model.registered_name
+    return sources.objection(pinned.location, pinned.via, seen.registry, namespace, name)
 
 
 def _runs_forbidden(seen: VersionSeen) -> str:

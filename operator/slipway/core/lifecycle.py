@@ -53,7 +53,8 @@ def _looked_up(seen: VersionSeen, name: str) -> Step:
         case Absent(reason, message):
             return Step(failed(reason_named(reason), message), again_seconds=60.0)
         case Entry() as entry:
-            if said := sources.objection(entry, seen.registry, seen.version.metadata.namespace, name):
+            namespace = seen.version.metadata.namespace
+            if said := sources.objection(entry.location, entry.via, seen.registry, namespace, name):
                 return Step(failed(Reason.ArtifactForbidden, said), again_seconds=60.0)
             return _pinned(seen, entry)
         case None:
@@ -90,6 +91,7 @@ def _pinned(seen: VersionSeen, entry: Entry) -> Step:
             origin_read=origin,
             source=entry.source,
             location=entry.location,
+            via=entry.via,
             model_id=entry.model_id,
             run_id=entry.run_id,
             mlmodel_digest=entry.mlmodel_digest,

@@ -1,23 +1,28 @@
 """Where an import may read the files of a version: behind its registry's server, and in the buckets that it names."""
 
+from collections.abc import Iterable
+
 from ..api.connection import ArtifactRoot
 from ..api.locations import AZURE, PROXIED, Location, covers, depth, location
 from ..api.modelregistry import ModelRegistry
 from ..api.tasks import AWS_KEYS, AZURE_KEYS, Bucket
 from .allowed import named
-from .registry import Entry, Silent
+from .registry import Silent
 
 _READ = ("s3", "gs", *AZURE)
 _GOOGLE = "https://storage.googleapis.com"  # speaks S3 with HMAC keys
 _SERVE = "let MLflow hand its files out (--serve-artifacts, mlflow-artifacts:/) and log the model again"
 
 
-def objection(entry: Entry, registry: ModelRegistry | Silent, namespace: str, name: str) -> str:
-    """Why a version's files may not be read for this model of this namespace; "" if they may, or nobody can tell."""
+def objection(where: str, via: Iterable[str], registry: ModelRegistry | Silent, namespace: str, name: str) -> str:
+    """Why files at a location, copied from those models, may not be read for this model of this namespace.
+
+    "" if they may, or nobody can tell.
+    """
     if isinstance(registry, Silent):
         return ""
     patterns = _models_of(registry, namespace)
-    for original in entry.via:
+    for original in via:
         if patterns and not named(original, patterns):
             told = f'was copied from the registered model "{original}"'
             told = told if original else "is a copy whose original was deleted"
@@ -25,7 +30,7 @@ def objection(entry: Entry, registry: ModelRegistry | Silent, namespace: str, na
                 f"the version {told}, and ModelRegistry {registry.metadata.name} lets this namespace use "
                 f"{', '.join(patterns[:5])} only: have its owner extend spec.allowedNamespaces.models"
             )
-    return out_of_bounds(entry.location, registry, name)
+    return out_of_bounds(where, registry, name)
 
 
 def runs_forbidden(registry: ModelRegistry | Silent, namespace: str) -> str:
