@@ -1,4 +1,4 @@
-"""The command line: `python3 dev/cluster up | down | images | s3 | tools | load | build | recycle | clean | status`."""
+"""The command line: `python3 dev/cluster up | down | images | s3 | azurite | tools | load | build | recycle | ...`."""
 
 import argparse
 import fcntl
@@ -110,6 +110,17 @@ def load_s3(_: argparse.Namespace) -> None:
         say(f"{scratch.S3_IMAGE} is not loaded into a {chosen.kind} cluster")
 
 
+def load_azurite(_: argparse.Namespace) -> None:
+    """The Azure store's image, likewise."""
+    chosen = _chosen()
+    if chosen.kind == choices.LOCAL:
+        azurite.ensure()
+        scratch.write_azurite()
+        _load_local(scratch.AZURITE_IMAGE)
+    else:
+        say(f"{scratch.AZURITE_IMAGE} is not loaded into a {chosen.kind} cluster")
+
+
 def tools(_: argparse.Namespace) -> None:
     packages.take(packages.FOR_TESTS)
     packages.install_where_nothing_starts(packages.FOR_TESTS_INSTALLED)
@@ -175,6 +186,7 @@ def main() -> int:
     stopping.add_argument("--purge", action="store_true", help="forget its objects, volumes and images, too")
     command(build_images, "images", "build the images and load them")
     command(load_s3, "s3", "build the S3 store of the tests and load it as an image")
+    command(load_azurite, "azurite", "install the Azure store of the tests and load it as an image")
     command(load, "load", "load an image by archive or name").add_argument("image")
     command(build, "build", "build the programs").add_argument("program", nargs="*")
     command(tools, "tools", "bring programs that only tests need")

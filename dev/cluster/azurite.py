@@ -8,15 +8,20 @@ import hashlib
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from paths import BIN, BUILD, MODULES, write
 from say import Trouble, step
 
 NAME = "azurite"
+FOLDER = BUILD / NAME
+_MAIN = f"node_modules/{NAME}/dist/src/blob/main.js"
+# Any version of the protocol; nobody is told of its use; and an account is named by the path, whatever the host is.
+OPTIONS = ("--skipApiVersionCheck", "--disableTelemetry", "--disableProductStyleUrl")
 NODE = 18  # the oldest that its packages run on
 _PINS = ("package.json", "package-lock.json")
-_START = """#!/bin/sh
-exec node {main} --skipApiVersionCheck --disableTelemetry "$@"
+_START = f"""#!/bin/sh
+exec node {FOLDER / _MAIN} {" ".join(OPTIONS)} "$@"
 """
 
 
@@ -24,22 +29,31 @@ def ensure() -> None:
     """Install it, if it is not there yet or its pin has changed."""
     pins = [MODULES / NAME / name for name in _PINS]
     pin = hashlib.sha256(b"".join(path.read_bytes() for path in pins) + _START.encode()).hexdigest()
-    stamp, there = BUILD / "stamp" / NAME, BUILD / NAME
+    stamp = BUILD / "stamp" / NAME
     if (BIN / NAME).is_file() and stamp.is_file() and stamp.read_text() == pin:
         return
     _check()
-    shutil.rmtree(there, ignore_errors=True)
-    there.mkdir(parents=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)  # npm empties it
     for path in pins:
-        shutil.copy(path, there)
+        shutil.copy(path, FOLDER)
     with step("installing Azurite"):
         command = ["npm", "ci", "--ignore-scripts", "--no-bin-links", "--no-audit", "--no-fund", "--loglevel=error"]
-        done = subprocess.run(command, cwd=there, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Trouble(f"`{' '.join(command)}` failed:\n{done.stderr[-2000:]}")
-    main = there / "node_modules" / NAME / "dist" / "src" / "blob" / "main.js"
-    write(BIN / NAME, _START.format(main=main), 0o755)
+    write(BIN / NAME, _START, 0o755)
     write(stamp, pin)
+
+
+def image() -> tuple[list[tuple[str, bytes, int]], list[str]]:
+    """The files of an image that runs it with this machine's Node.js, and how it starts."""
+    node = Path(shutil.which("node") or "").resolve()
+    linked = subprocess.run(["ldd", node], capture_output=True, text=True, check=True).stdout
+    programs = [node, *map(Path, re.findall(r"(/\S+) \(0x", linked))]
+    files = [(str(path).lstrip("/"), path.read_bytes(), 0o755) for path in programs]
+    modules = [path for path in sorted((FOLDER / "node_modules").rglob("*")) if path.is_file()]
+    files += [(f"{NAME}/{path.relative_to(FOLDER)}", path.read_bytes(), 0o644) for path in modules]
+    return files, [str(node), f"/{NAME}/{_MAIN}", *OPTIONS]
 
 
 def _check() -> None:

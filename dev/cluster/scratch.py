@@ -1,19 +1,21 @@
-"""Images of one static program each: the pause container, the artifact store, a shell and an S3 store for tests."""
+"""Images made from files: the pause container, the artifact store, a shell and object stores for tests."""
 
 import hashlib
 import shutil
 from pathlib import Path
 
+import azurite
 import layouts
 import packages
 import programs
 from nodes import PAUSE_IMAGE
-from paths import BIN, IMAGES, write
+from paths import BIN, BUILD, IMAGES, write
 from say import Trouble
 
 BUSYBOX_IMAGE = "localhost/busybox:1"
 STORE_IMAGE = "localhost/registry:3"
 S3_IMAGE = "localhost/versitygw:1"
+AZURITE_IMAGE = "localhost/azurite:1"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 # The configuration that the upstream image brings, so that a chart can treat both alike.
 _STORE_CONFIG = """version: 0.1
@@ -109,3 +111,10 @@ def write_s3() -> None:
     # Started like the upstream image, whose entrypoint passes its arguments on.
     config = {"Entrypoint": [f"/usr/local/bin/{programs.S3}"], "User": "65532:65532"}
     _write(S3_IMAGE, program, lambda: layouts.write_single(S3_IMAGE, files, config))
+
+
+def write_azurite() -> None:
+    files, start = azurite.image()
+    config = {"Entrypoint": start, "User": "65532:65532"}
+    pin = (BUILD / "stamp" / azurite.NAME).read_bytes() + repr(start).encode()
+    _write(AZURITE_IMAGE, pin, lambda: layouts.write_single(AZURITE_IMAGE, [*files, ("tmp/", b"", 0o1777)], config))
