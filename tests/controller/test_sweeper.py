@@ -8,6 +8,7 @@ import pytest
 from slipway.adapters.cluster import REGISTRY
 from slipway.adapters.errors import AdapterError, Unauthorized, Unreachable
 from slipway.controller.queue import Key
+from slipway.controller.sweeper import until_next
 from slipway.controller.swept import GRACE_SECONDS, HINTS
 from slipway.core.registry import Absent, Labels, RegistryModel, RegistryState, Silent, Write
 from slipway.core.snapshot import Sweep, Watermark
@@ -57,6 +58,13 @@ async def test_a_difference_wakes_the_models_that_it_is_about(world: World) -> N
     assert labels(world)[2].aliases == ("champion",)
     await world.server.write("other", Write(1, "Staging"))
     assert await world.sweep() == {other}
+
+
+@pytest.mark.parametrize("took_seconds", [0.0, 4.0, 29.0, 60.0])
+@pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
+def test_two_sweeps_begin_no_further_apart_than_the_interval(took_seconds: float, chance: float) -> None:
+    apart = took_seconds + until_next(30.0, took_seconds, chance)
+    assert max(25.0, took_seconds) <= apart <= max(30.0, took_seconds)
 
 
 async def test_a_model_that_is_not_registered_is_absent(world: World) -> None:

@@ -221,7 +221,8 @@ class Sweeper:
                 what = about("ModelRegistry", *registry, type(error).__name__)
                 log.warning("the registry %s/%s could not be swept: %s", *registry, error, extra=what)
                 pause = SILENT_SECONDS
-            await _first(pause * (0.9 + 0.2 * self._jitter()), self._swept[registry].hurry)
+            rest = until_next(pause, self._clock() - began, self._jitter())
+            await _first(rest, self._swept[registry].hurry)
             await asyncio.sleep(max(0.0, began + HURRY_SECONDS - self._clock()))
 
     def _tell(
@@ -313,6 +314,14 @@ class Sweeper:
             model = self._cache.get(MODEL, version.namespace, version.model)
             if model and self._registries.place(model) == registry:
                 yield Key("version", version.namespace, version.name)
+
+
+def until_next(interval_seconds: float, took_seconds: float, chance: float) -> float:
+    """Seconds from the end of a sweep to the next, whose beginnings are no further apart than the interval.
+
+    A little less by chance (0 to 1), so that operators do not all ask one server at the same moment.
+    """
+    return max(0.0, interval_seconds * (0.95 - 0.1 * chance) - took_seconds)
 
 
 def _told_by(state: RegistryState) -> object:
