@@ -145,13 +145,13 @@ async def _moves(world: World, place: Place, names: list[str], amounts: Amounts,
     """With webhooks one after the other; then, without, at moments that have nothing to do with the sweeps."""
     by_hook, by_alias, by_stage = (names[one::3] for one in range(3))
     await _set_webhook(world, on=True)
-    took = await _imports(world, place, [(name, "alias") for name in by_hook], amounts, 3.0)
+    took = await _imports(world, place, [(name, "alias") for name in by_hook], amounts, 3.0, found)
     found.figures.append(figure("alias to ImportRunning, with webhooks", took, " s", SOON_SECONDS))
     await _set_webhook(world, on=False)
     spread = 2 * INTERVAL_SECONDS / len(by_alias + by_stage)
     moves = [*((name, "alias") for name in by_alias), *((name, "stage") for name in by_stage)]
     random.shuffle(moves)
-    took = await _imports(world, place, moves, amounts, spread)
+    took = await _imports(world, place, moves, amounts, spread, found)
     found.figures.append(figure("label to ImportRunning, without", took, " s", INTERVAL_SECONDS + SOON_SECONDS))
 
 
@@ -173,16 +173,17 @@ async def _set_webhook(world: World, on: bool) -> None:
 
 
 async def _imports(
-    world: World, place: Place, moves: list[tuple[str, str]], amounts: Amounts, spread_seconds: float
+    world: World, place: Place, moves: list[tuple[str, str]], amounts: Amounts, spread_seconds: float, found: Found
 ) -> list[float]:
     """Move the labels, so far apart; seconds from each request to MLflow until the status says ImportRunning."""
-    path, began, ended = place.ours("modelversions"), dict[str, float](), dict[str, float]()
+    path, began, made, ended = place.ours("modelversions"), dict[str, float](), dict[str, float](), dict[str, float]()
     listed = await place.person.get(f"{path}?limit=1")
 
     async def watch() -> None:
         async for event in place.person.watch(path, listed["metadata"]["resourceVersion"]):
             said = event["object"].get("status", {}).get("conditions", [])
             name = event["object"]["spec"]["model"]
+            made.setdefault(name, time.monotonic())
             if name in began and any(one["reason"] == "ImportRunning" for one in said):
                 ended.setdefault(name, time.monotonic())
             if len(ended) == len(moves):
@@ -196,6 +197,7 @@ async def _imports(
     await asyncio.wait_for(watching, 120)
     took = [ended[name] - began[name] for name in began]
     world.console.say(", ".join(f"{one:.2f}" for one in took) + " s")
+    found.details[f"seconds until {len(moves)} ModelVersions were made"] = [made[one] - began[one] for one in began]
     return took
 
 
