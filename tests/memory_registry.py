@@ -133,6 +133,7 @@ class MemoryRegistry:
             mlflow_version=mlmodel.mlflow_version,
             flavors=mlmodel.flavors,
             size_bytes=mlmodel.size_bytes,
+            created=self._made[name, version],
         )
 
     async def facts(self, name: str, version: int) -> Facts | Absent:
@@ -230,7 +231,7 @@ class MemoryRegistry:
         """The labels as last written."""
         self._check()
         found = self._find(name, version)
-        return found if isinstance(found, Absent) else replace(found[1], moved=self._moved(name, version))
+        return found if isinstance(found, Absent) else self._labels(name, version)
 
     async def write(self, name: str, write: Write) -> None:
         """The labels are as given; the alias has left other versions."""
@@ -238,6 +239,8 @@ class MemoryRegistry:
         found = self._find(name, write.version)
         if isinstance(found, Absent):
             raise NotFound(found.message)
+        if not write.is_about(self._made[name, write.version]):
+            raise NotFound(f'version {write.version} of the model "{name}" is another one')
         self._expect(name, write, found[1])
         refusals: list[Rejected] = []
         for step in self._steps(name, write):
@@ -286,14 +289,15 @@ class MemoryRegistry:
         self._ticks += 1
         self._updated[name, version] = self._updated[name, 0] = self._ticks
 
-    def _moved(self, name: str, number: int) -> int:
-        updated = self._updated[name, number]
-        return 0 if updated == self._made[name, number] else updated
+    def _labels(self, name: str, number: int) -> Labels:
+        updated, made = self._updated[name, number], self._made[name, number]
+        moved = 0 if updated == made else updated
+        return replace(self._models[name][number][1], moved=moved, created=made)
 
     def _row(self, name: str, number: int) -> VersionListed:
-        labels, updated = self._models[name][number][1], self._updated[name, number]
-        moved = self._moved(name, number)
-        return VersionListed(name, number, updated, labels.stage, kept_tags(labels.tags), moved, labels.lines)
+        one, updated = self._labels(name, number), self._updated[name, number]
+        tags = kept_tags(one.tags)
+        return VersionListed(name, number, updated, one.stage, tags, one.moved, one.lines, one.created)
 
     def _expect(self, name: str, write: Write, now: Labels) -> None:
         expected, alias = write.expected, write.alias if write.alias not in now.aliases else None

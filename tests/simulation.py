@@ -60,6 +60,8 @@ class Registry:
     wrote: dict[int, Write] = field(default_factory=dict)  # the last that had tags, by version
     moves: int = 0  # the clock of what enters a stage, in milliseconds
     clock: Callable[[], int] = lambda: 0  # what it goes by
+    era: int = 1  # when versions are registered that are not there yet
+    lost: set[int] = field(default_factory=set)  # versions that were there before a backup came back
     resource: ModelRegistry = MLFLOW
     shut_out: set[str] = field(default_factory=set)  # namespaces that may not use it
     unusable: Silent | None = None  # why nobody can use it
@@ -125,9 +127,11 @@ class Registry:
         """Every version is registered; those of a model that was made anew lie elsewhere."""
         if self.silent:
             return SILENT
-        if self.created == 1:
-            return ENTRY
-        return replace(ENTRY, source=f"models:/m-{self.created}", location=f"{ENTRY.location}/{self.created}")
+        made = self.labels.get(lookup.version, NO_LABELS).created
+        first = made <= 1 and self.created == 1
+        where = ENTRY.location if first else f"{ENTRY.location}/{self.created}/{made}"
+        source = ENTRY.source if first else f"models:/m-{self.created}-{made}"
+        return replace(ENTRY, source=source, location=where, created=made)
 
     def forget(self, _lookup: Lookup) -> None:
         """Nothing is remembered."""
@@ -147,6 +151,8 @@ class Registry:
         """The labels are as asked for; True if that was new. MLflow archives others only when a stage changes."""
         before = dict(self.labels)
         for one in () if self.silent else writes:
+            if one.version in self.lost:
+                continue
             there = self.labels.setdefault(one.version, NO_LABELS)
             if self._was_moved(one, there):  # a sweep follows at once
                 self.swept = dict(self.labels)
@@ -191,14 +197,31 @@ class Registry:
         for number, other in self.labels.items():
             if archive_others and number != version and other.stage == stage:
                 self.labels[number] = replace(other, stage="Archived", moved=self.moves)
-        self.labels[version] = replace(self.labels.get(version, NO_LABELS), stage=stage, moved=self.moves)
+        self.labels[version] = replace(self._known(version), stage=stage, moved=self.moves)
 
     def name(self, version: int, alias: str) -> None:
         """An alias is moved to a version."""
         for number, other in self.labels.items():
             self.labels[number] = replace(other, aliases=tuple(one for one in other.aliases if one != alias))
-        there = self.labels.get(version, NO_LABELS)
+        there = self._known(version)
         self.labels[version] = replace(there, aliases=(*there.aliases, alias))
+
+    def _known(self, version: int) -> Labels:
+        """A version's labels; one that is not there is registered."""
+        self.lost.discard(version)
+        return self.labels.get(version) or replace(NO_LABELS, created=self.era)
+
+    def make_anew(self) -> None:
+        """The registered model is deleted, and one of its name is made."""
+        self.labels = {}
+        self.created += 1
+        self.era += 1
+
+    def restore(self, without: int) -> None:
+        """A backup comes back, of when this version and later ones were not registered yet."""
+        self.lost |= {number for number in self.labels if number >= without}
+        self.labels = {number: one for number, one in self.labels.items() if number < without}
+        self.era += 1
 
 
 class Simulation(Nodes):

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from slipway.adapters.errors import Conflict, NotFound, Rejected
@@ -53,7 +53,9 @@ class TestResolve:
     async def test_an_entry_holds_what_was_logged(self, shelf: Shelf, name: str) -> None:
         model = shelf.log(Model(MLMODEL))
         version = shelf.register(name, model)
-        assert await shelf.registry.resolve(name, version) == Entry(
+        entry = await shelf.registry.resolve(name, version)
+        assert isinstance(entry, Entry)
+        assert replace(entry, created=0) == Entry(
             name=name,
             version=1,
             source=f"models:/{model.model_id}",
@@ -266,6 +268,23 @@ class TestLabels:
         shelf.delete(name, version)
         with pytest.raises(NotFound, match=f"version {version}"):
             await shelf.registry.write(name, Write(version, "Archived"))
+
+    async def test_what_another_version_of_its_number_was_to_get_is_not_written(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        made = (await self.labels(shelf, name, version)).created
+        with pytest.raises(NotFound, match="is another one"):
+            await shelf.registry.write(name, Write(version, "Archived", created=made + 1))
+        assert (await self.labels(shelf, name, version)).stage == "None"
+        await shelf.registry.write(name, Write(version, "Archived", created=made))
+        assert (await self.labels(shelf, name, version)).stage == "Archived"
+
+    async def test_when_it_was_registered_is_the_same_wherever_it_is_told(self, shelf: Shelf, name: str) -> None:
+        version = shelf.register(name, shelf.log(Model(MLMODEL)))
+        entry = await shelf.registry.resolve(name, version)
+        await shelf.registry.write(name, Write(version, "Staging"))
+        rows = (await shelf.registry.versions(frozenset({name}))).versions
+        assert isinstance(entry, Entry) and entry.created > 0
+        assert {entry.created} == {one.created for one in rows} == {(await self.labels(shelf, name, version)).created}
 
 
 class TestKeep:

@@ -1,5 +1,7 @@
 """A registered model that is deleted and made anew in MLflow: its versions are others, whatever their numbers."""
 
+from dataclasses import replace
+
 import pytest
 from slipway.adapters.cluster import JOB
 from slipway.api.modelledger import ModelLedgerSpec
@@ -12,8 +14,7 @@ from tests.worlds import ENTRY
 
 
 def _made_anew(of: Simulation) -> None:
-    of.registry.labels = {}
-    of.registry.created += 1
+    of.registry.make_anew()
     for number in (1, 2, 3):
         of.registry.put(number, "None")
     of.swept()
@@ -168,7 +169,8 @@ def test_what_served_under_a_number_is_not_told_of_the_version_that_has_it_now()
 
 def test_an_import_is_not_taken_for_that_of_the_version_before_it_from_the_same_place() -> None:
     of = by_registry()
-    of.registry.ask = lambda _: ENTRY  # type: ignore[method-assign]
+    there = of.registry
+    there.ask = lambda one: replace(ENTRY, created=there.labels[one.version].created)  # type: ignore[method-assign]
     moved(of, 1, "Production")
     moved(of, 2, "Staging")
     jobs = {found["metadata"]["name"] for found in of.cluster.of(JOB)}
@@ -209,3 +211,47 @@ def test_archiving_the_version_that_has_the_champions_number_now_retires_nobody(
     moved(of, 2, "Archived")
     of.advance(60)
     assert (_serves(of), of.route()) == ((2, True), "2")
+
+
+def _restored_without(of: Simulation, number: int) -> None:
+    """A backup of MLflow comes back, and somebody registers a version anew under the number that it gives again."""
+    of.registry.restore(without=number)
+    of.swept()
+    of.settle()
+    of.advance(700)
+    of.registry.put(number, "None")
+    of.swept()
+    of.settle()
+
+
+@pytest.mark.parametrize("was_seen_to_be_gone", [True, False])
+def test_a_number_that_was_given_again_is_another_version(was_seen_to_be_gone: bool) -> None:
+    of = by_registry()
+    for number in (1, 2, 3):
+        moved(of, number, "Production", archive_others=True)
+    of.registry.gone = {2, 3} if was_seen_to_be_gone else set()
+    _restored_without(of, 2)
+    of.registry.gone = set()
+    assert (_serves(of), of.route()) == ((3, True), "3"), "what is lost there moves nothing here"
+    moved(of, 2, "Production")
+    assert (_serves(of), of.route()) == ((2, False), "2"), "its own files, not those of the first version 2"
+
+
+def test_a_number_that_was_given_again_and_misses_a_gate_is_refused() -> None:
+    of = by_registry()
+    for number in (1, 2, 3):
+        moved(of, number, "Production", archive_others=True)
+    of.bad = {2}
+    _restored_without(of, 2)
+    moved(of, 2, "Production")
+    assert _serves(of) == (3, True)
+
+
+def test_the_number_of_what_serves_that_was_given_again_changes_nothing_and_is_said() -> None:
+    of = by_registry()
+    for number in (1, 2):
+        moved(of, number, "Production", archive_others=True)
+    _restored_without(of, 2)
+    moved(of, 2, "Production")
+    assert (_serves(of), of.route()) == ((2, True), "2")
+    assert "made anew" in of.condition("ModelVersion", "flights-v2", "Resolved")["message"]

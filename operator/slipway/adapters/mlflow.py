@@ -82,6 +82,7 @@ class MLflowRegistry:
             via=source.via,
             model_id=source.model_id,
             run_id=found.text("run_id") or None,
+            created=found.created,
         )
         try:
             content = await self._sources.mlmodel(found, source)

@@ -45,6 +45,8 @@ class Labelling:
         found = await self._find(name, write.version)
         if isinstance(found, Absent):
             raise NotFound(found.message)
+        if not write.is_about(found.created):
+            raise NotFound(f"{found} is another one: its number was given anew since the labels were decided")
         await self._expect(found, write)
         refusals: list[Rejected] = []
         for step in (*_steps(found, write), *await self._archived(found, write), *_tags(found, write)):

@@ -212,8 +212,8 @@ class _Query:
 
 
 def _model(row: Row) -> ModelListed:
-    aliases = {str(one.get("alias")): _integer(one.get("version")) for one in records(row.get("aliases"))}
-    updated, created = (_integer(row.get(f"{when}_timestamp")) for when in ("last_updated", "creation"))
+    aliases = {str(one.get("alias")): integer(one.get("version")) for one in records(row.get("aliases"))}
+    updated, created = (integer(row.get(f"{when}_timestamp")) for when in ("last_updated", "creation"))
     return ModelListed(str(row.get("name")), updated, aliases, created)
 
 
@@ -227,12 +227,13 @@ def _labelled(row: Row) -> Labelled | None:
 
 def _versions(rows: object) -> Iterator[VersionListed]:
     for row in records(rows):
-        name, number, stage = row.get("name"), _integer(row.get("version")), row.get("current_stage")
+        name, number, stage = row.get("name"), integer(row.get("version")), row.get("current_stage")
         if not isinstance(name, str) or number < 1:
             raise Rejected("MLflow listed a version without a name or a number")
         tags = {str(tag.get("key")): str(tag.get("value", "")) for tag in records(row.get("tags"))}
-        updated, shown = _integer(row.get("last_updated_timestamp")), stage if isinstance(stage, str) else "None"
-        yield VersionListed(name, number, updated, shown, kept_tags(tags), moved_at(row), lines(row.get("description")))
+        updated, shown = integer(row.get("last_updated_timestamp")), stage if isinstance(stage, str) else "None"
+        described, created = lines(row.get("description")), integer(row.get("creation_timestamp"))
+        yield VersionListed(name, number, updated, shown, kept_tags(tags), moved_at(row), described, created)
 
 
 def moved_at(facts: Mapping[str, object]) -> int:
@@ -241,13 +242,13 @@ def moved_at(facts: Mapping[str, object]) -> int:
     What Slipway wrote into the description moved nothing, and the tag says so for as long as that was the last change;
     or, where it broke off there, for as long as the version is in the stage that it was in.
     """
-    updated = _integer(facts.get("last_updated_timestamp"))
+    updated = integer(facts.get("last_updated_timestamp"))
     tags = (tag for tag in records(facts.get("tags")) if DESCRIBED.fullmatch(str(tag.get("key"))))
     said = {until: moved for moved, _, until in (str(tag.get("value", "")).partition(" ") for tag in tags)}
     for until in (str(updated), facts.get("current_stage") or "None"):
         if until in said:
-            return _integer(said[until])
-    return 0 if updated == _integer(facts.get("creation_timestamp")) else updated
+            return integer(said[until])
+    return 0 if updated == integer(facts.get("creation_timestamp")) else updated
 
 
 def _joined(parts: list[Sweep], left_out: frozenset[str]) -> Sweep:
@@ -290,6 +291,6 @@ def _quoted(name: str) -> str:
     return "'" + name.replace("\\", "\\x5c").replace("'", "\\x27") + "'"
 
 
-def _integer(value: object) -> int:
-    """int64 is a number in MLflow's JSON, and a string in protobuf's."""
+def integer(value: object) -> int:
+    """An int64: a number in MLflow's JSON, and a string in protobuf's."""
     return int(value) if isinstance(value, int | str) and re.fullmatch(r"[0-9]{1,19}", str(value)) else 0

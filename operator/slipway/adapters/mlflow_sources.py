@@ -19,7 +19,7 @@ from .errors import AdapterError, NotFound, Rejected
 from .mlflow_answers import ServerFault
 from .mlflow_formats import MLMODEL_LIMIT_BYTES, records
 from .mlflow_http import API, Client, Request
-from .mlflow_lists import moved_at
+from .mlflow_lists import integer, moved_at
 from .ports import Connection
 
 MLMODEL = "MLmodel"
@@ -60,7 +60,13 @@ class Found:
             tags={str(tag.get("key")): str(tag.get("value", "")) for tag in records(self.facts.get("tags"))},
             moved=moved_at(self.facts),
             lines=lines(self.text("description")),
+            created=self.created,
         )
+
+    @property
+    def created(self) -> int:
+        """When it was registered (milliseconds, by the server's clock); 0: the server does not tell."""
+        return integer(self.facts.get("creation_timestamp"))
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ class Release(Value):
     inputs: Annotated[Short, Field(description="Hash of the user's settings that this record answers.")] = ""
     since: Annotated[Time, Field(description="When it last got the traffic (RFC 3339).")]
     origin: Annotated[
-        Short, Field(description="Hash of the registered model that it was read from; empty: not known.")
+        Short,
+        Field(description="Hashes of the registered model and the version that it is; empty: not known."),
     ] = ""
 
 

@@ -149,7 +149,9 @@ class Sync(Value):
         ("!has(self.interval) || duration(self.interval) >= duration('5s')", "interval must be at least 5s")
     )
 
-    interval: Annotated[Duration, Field(description="Longest time from the beginning of a sweep to the next, such as 30s.")] = "30s"
+    interval: Annotated[
+        Duration, Field(description="Longest time from the beginning of a sweep to the next, such as 30s.")
+    ] = "30s"
 
 
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]

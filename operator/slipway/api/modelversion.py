@@ -125,14 +125,8 @@ class Resolved(Value):
         str,
         Field(
             max_length=16,
-            description="Hash of the server and of when the registered model was made there: one that was deleted and "
-            "made anew is another one. Empty: not known yet.",
-        ),
-    ] = ""
-    origin_read: Annotated[
-        str,
-        Field(
-            max_length=16, description="The origin as far as it was known when this was read: what imports belong to."
+            description="Hashes of when the registered model and the version were made on the server: those that were "
+            "deleted and made anew are others. Zeros or empty: not known yet.",
         ),
     ] = ""
     source: Annotated[

@@ -239,6 +239,7 @@ def _wanted(
         notes=_notes(seen, ledger, version, prefix),
         line=description.line(seen, version, _sentences(told_people, version)),
         expected=_expected(seen, version.spec.version, labels),
+        created=known.created if known else 0,
     )
     stage = f", stage {labels.stage}" if labels.stage else ""
     alias = f", alias {labels.alias}" if labels.alias else ""

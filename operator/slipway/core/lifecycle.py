@@ -16,6 +16,7 @@ from ..api.modelversion import ModelVersionStatus, Resolved
 from ..resources import naming, serving
 from ..resources.platform import Manifest
 from . import changes, drift, imports, sources, validations
+from . import origin as origins
 from .conditions import Verdict, conditions_after, failed, passed, unknown
 from .decision import Apply, Decision, Event, in_order
 from .election import elect, proof_is_kept
@@ -74,21 +75,20 @@ def pinned_entry(seen: VersionSeen) -> Resolved | None:
 def _kept(seen: VersionSeen, pinned: Resolved) -> Step:
     """What was pinned stays pinned. What serves does so too where the registry has another one under its number."""
     assert seen.family is not None
-    step = _registered(pinned if pinned.origin else pinned.model_copy(update={"origin": seen.family.origin}))
     if seen.family.is_of_now(seen.version):
-        return step
+        now = seen.family.origin(seen.version.spec.version)
+        return _registered(pinned.model_copy(update={"origin": origins.completed(pinned.origin, now)}))
+    step = _registered(pinned)
     verdict = replace(step.verdict, message=f"{drift.OF_ANOTHER} {step.verdict.message}")
     return replace(step, verdict=verdict)
 
 
 def _pinned(seen: VersionSeen, entry: Entry) -> Step:
     """What never changes about the version, and where it was read: it counts for that registry and name only."""
-    origin = seen.family.origin if seen.family else ""
     try:
         found = Resolved(
             registry=_where(seen),
-            origin=origin,
-            origin_read=origin,
+            origin=seen.family.origin_of(entry.created) if seen.family else "",
             source=entry.source,
             location=entry.location,
             via=entry.via,
@@ -153,7 +153,7 @@ def imported(seen: VersionSeen) -> Step:
 def _has_the_files(seen: VersionSeen, released: str) -> bool:
     """Whether the released files are all that its status may tell of: not so where it tells of a newer version's."""
     pinned, release = seen.version.status.resolved, seen.release
-    of_another = bool(pinned and release and release.origin and pinned.origin not in ("", release.origin))
+    of_another = bool(pinned and release and origins.differ(pinned.origin, release.origin))
     return seen.version.status.digest in (None, released) or of_another
 
 

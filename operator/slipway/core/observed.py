@@ -14,6 +14,7 @@ from ..api.validation import Validation
 from ..resources import naming
 from ..resources.platform import Manifest, Platform
 from . import claims
+from . import origin as origins
 from .decision import Ref, Refusal
 from .jobs import JobSeen
 from .pods import VersionPods
@@ -115,19 +116,21 @@ class ModelSeen:
         created = self.known.created if self.known else 0
         return naming.short_hash([where, name, created, labels.stage or "", labels.alias or ""])
 
-    @property
-    def origin(self) -> str:
-        """Hash of the registered model as it is there now; "" while nobody knows, and then nothing is another one."""
+    def origin(self, number: int) -> str:
+        """Which version has the number now, as far as the registry was heard: a hash of `core.origin`."""
+        there = self.known.labels.get(number) if self.known else None
+        return self.origin_of(there.created if there else 0)
+
+    def origin_of(self, created: int) -> str:
+        """The origin of a version of this registered model that was made then (milliseconds)."""
         backend = None if isinstance(self.registry, Silent) else self.registry.spec.backend.mlflow
-        if backend is None or self.known is None or not self.known.created:
-            return ""
-        name = self.model.registered_name
-        return naming.short_hash([backend.uri.rstrip("/"), name, self.known.created])
+        model_created = self.known.created if self.known else 0
+        return origins.origin(backend.uri if backend else "", self.model.registered_name, model_created, created)
 
     def is_of_now(self, version: ModelVersion) -> bool:
         """Whether what is known of the version is about the one that the registry has now under its number."""
         pinned = version.status.resolved
-        return pinned is None or not self.origin or pinned.origin in ("", self.origin)
+        return pinned is None or not origins.differ(pinned.origin, self.origin(version.spec.version))
 
     def has(self, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
         """Whether the registry has this version under its number, and not another one, as far as anybody knows."""
@@ -135,8 +138,8 @@ class ModelSeen:
 
     def has_champion(self, ledger: ModelLedgerSpec) -> bool:
         """Whether it has what serves, in the same sense."""
-        version, origin = self.version(ledger.champion), ledger.serving.origin if ledger.serving else ""
-        if self.origin and origin not in ("", self.origin):
+        version, serving = self.version(ledger.champion), ledger.serving
+        if serving is not None and origins.differ(serving.origin, self.origin(serving.version)):
             return False
         return version is None or self.is_of_now(version)
 
@@ -151,8 +154,8 @@ class ModelSeen:
         """What was released under a number of this registered model: one that was made anew has other versions under
         the same numbers. `origin`: which one is meant while nobody knows which one is there.
         """
-        found, origin = ledger.release(number), self.origin or origin
-        return found if found is None or not origin or found.origin in ("", origin) else None
+        found, meant = ledger.release(number), origins.completed(self.origin(number), origin)
+        return None if found is None or origins.differ(found.origin, meant) else found
 
     def stage(self, version: ModelVersion, ledger: ModelLedgerSpec) -> Stage:
         """The stage that a version is asked to be in."""

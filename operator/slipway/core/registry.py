@@ -19,6 +19,7 @@ class Entry:
     mlflow_version: str | None = None
     flavors: tuple[str, ...] = ()
     size_bytes: int | None = None
+    created: int = 0  # when it was registered, by the registry's clock (milliseconds); 0: unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Labels:
     tags: Mapping[str, str]
     moved: int = field(default=0, compare=False)  # when it last entered a stage, by the registry's clock; 0: unknown
     lines: tuple[str, ...] = ()  # of its description: those that a Slipway wrote
+    created: int = field(default=0, compare=False)  # when it was registered, by the registry's clock (ms); 0: unknown
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class Write:
     tags: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)  # tags that only tell: where they differ, nothing was moved
     line: str = ""  # of the description; all others are people's
+    created: int = field(default=0, compare=False)  # when the version was registered that this is about; 0: unknown
+
+    def is_about(self, created: int) -> bool:
+        """Whether the version that was registered then is meant: its number may have been given again."""
+        return 0 in (self.created, created) or self.created == created
 
     @property
     def all_tags(self) -> Mapping[str, str]:

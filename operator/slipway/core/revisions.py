@@ -6,12 +6,14 @@ from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
 from ..api.validation import Gate
 from ..resources import naming
+from . import origin as origins
 
 
 def import_key(version: ModelVersion) -> str:
     """Hash of what the import of just this object depends on: a copy of its status belongs to another uid."""
     pinned = version.status.resolved
-    read = [pinned.origin_read] if pinned and pinned.origin_read else []  # a place may have other files by now
+    its = origins.of_version(pinned.origin) if pinned else ""
+    read = [its] if its else []  # a place may have other files by now
     return naming.short_hash(
         [
             version.metadata.uid,

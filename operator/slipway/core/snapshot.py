@@ -48,6 +48,7 @@ class VersionListed:
     tags: Mapping[str, str]  # those of Slipway
     moved: int = 0  # `updated`, but for a version that is as it was made, and for what Slipway described
     lines: tuple[str, ...] = ()  # of its description: those that a Slipway wrote
+    created: int = 0  # milliseconds; one of that number that was made later is another version
 
     @property
     def mark(self) -> tuple[str, int, int]:
@@ -102,6 +103,7 @@ class Known:
     missing: frozenset[int] = frozenset()  # versions that the last whole read did not list
     unlisted: bool = False  # the last list of models did not have it
     created: int = 0  # milliseconds, by the registry's clock
+    reused: int = 0  # how often a number was found to be another version's
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ class Snapshot:
         return known.labels if known and known.whole else None
 
     def _said(self, name: str) -> object:
-        return name in self.absent, self.labels(name)
+        known = self.models.get(name)
+        return name in self.absent, self.labels(name), known and known.reused
 
 
 def kept_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
@@ -188,11 +191,16 @@ def _listed(before: Known | None, listed: ModelListed, rows: list[VersionListed]
 
 
 def _read(before: Known, rows: list[VersionListed], whole: bool) -> Known:
-    labels, news = dict(before.labels), False
+    labels, news, reused = dict(before.labels), False, before.reused
     for row in rows:
         known = labels.get(row.version)
-        said = Labels(row.stage, (), row.tags, row.moved, row.lines)
-        if known is None or (replace(known, aliases=()), known.moved) != (said, said.moved):
+        said = Labels(row.stage, (), row.tags, row.moved, row.lines, row.created)
+        if known is None or (replace(known, aliases=()), known.moved, known.created) != (
+            said,
+            said.moved,
+            said.created,
+        ):
+            reused += known is not None and 0 not in (known.created, said.created) and known.created != said.created
             labels[row.version], news = said, True
     if not whole and not news:  # so it is for nearly every model at every tick
         return before
@@ -201,7 +209,7 @@ def _read(before: Known, rows: list[VersionListed], whole: bool) -> Known:
         for gone in unlisted & before.missing:
             del labels[gone]
         before = replace(before, whole=True, doubtful=False, missing=unlisted - before.missing)
-    return replace(before, labels=_with_aliases(labels, before.aliases))
+    return replace(before, labels=_with_aliases(labels, before.aliases), reused=reused)
 
 
 def _with_aliases(labels: Mapping[int, Labels], aliases: Mapping[str, int]) -> Mapping[int, Labels]:
