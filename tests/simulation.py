@@ -65,6 +65,8 @@ class Registry:
     resource: ModelRegistry = MLFLOW
     shut_out: set[str] = field(default_factory=set)  # namespaces that may not use it
     unusable: Silent | None = None  # why nobody can use it
+    bucket_known: bool = True  # whether the Secret of a bucket can be read
+    buckets: dict[str, dict[str, str]] = field(default_factory=dict)  # credentials, by where files lie
 
     def may_promote(self, **policy: Any) -> None:
         """What labels may promote, as the owner of the ModelRegistry says."""
@@ -95,9 +97,9 @@ class Registry:
         """Every model names it."""
         return place_of(MLFLOW.wire())
 
-    async def with_bucket(self, reached: Reached, _location: str, _name: str) -> Reached:
-        """No model lies in a bucket."""
-        return reached
+    async def with_bucket(self, reached: Reached, location: str, _name: str) -> Reached | Silent:
+        """A bucket has a credential of its own."""
+        return replace(reached, files=self.buckets.get(location, {})) if self.bucket_known else SILENT
 
     async def reach(self, _resource: object, anew: bool = False) -> Silent:
         """Passes over the registry itself are not simulated."""

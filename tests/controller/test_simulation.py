@@ -4,11 +4,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from slipway.adapters.cluster import EVENT, Object
+from slipway.adapters.cluster import EVENT, JOB, Object
 from slipway.adapters.errors import AdapterError, Rejected, Unreachable
 
 from tests.declared import GATED, model, version
 from tests.simulation import Simulation
+from tests.worlds import ENTRY
 
 MOMENT_SECONDS = 11.0  # what may pass in a moment is told, if it lasts so long
 
@@ -33,6 +34,31 @@ def test_what_a_person_has_taken_in_hand_is_left_alone_until_they_let_go() -> No
 def test_a_version_that_is_applied_without_a_model_gets_one_and_serves() -> None:
     of = Simulation()
     of.cluster.put(version(1))
+    of.settle()
+    assert of.route() == "1"
+
+
+def test_the_first_import_from_a_bucket_has_the_buckets_credential_already() -> None:
+    """Where the files lie is found in the pass that begins the import."""
+    of = Simulation()
+    of.registry.buckets = {ENTRY.location: {"AZURE_STORAGE_ACCESS_KEY": "a2V5"}}
+    of.cluster.put(version(1))
+    of.settle(nodes=False)
+    (job,) = of.cluster.of(JOB)
+    assert "credentials" in {one["name"] for one in job["spec"]["template"]["spec"]["volumes"]}
+    secret = of.cluster.objects[("Secret", job["metadata"]["namespace"], job["metadata"]["name"])]
+    assert set(secret["data"]) == {"AZURE_STORAGE_ACCESS_KEY"}
+
+
+def test_a_version_whose_bucket_has_no_secret_is_not_pinned_unchecked() -> None:
+    of = Simulation()
+    of.registry.bucket_known = False
+    of.cluster.put(version(1))
+    of.settle(nodes=False)
+    assert of.condition("ModelVersion", "flights-v1", "Resolved")["status"] != "True"
+    assert list(of.cluster.of(JOB)) == []
+    of.registry.bucket_known = True
+    of.wake_family()
     of.settle()
     assert of.route() == "1"
 

@@ -151,5 +151,6 @@ def test_a_model_in_a_bucket_is_imported_with_its_own_secret_and_judged(
 
     found = place.until(f"{kind.name}-v1", "Validated", "True", "GatesPassed", 240)["status"]
     assert found["resolved"]["location"] == f"{kind.prefix}/{FOLDER}"
+    assert found["imported"]["attempt"] == 1
     assert found["digest"] == tree.digest(tree.scan(files))
     assert found["validation"]["gates"][0]["candidate"] == pytest.approx(made.errors["fine"], rel=1e-6)

@@ -32,7 +32,7 @@ from ..core.discovery import Around
 from ..core.observed import ModelSeen, Record, VersionSeen
 from ..core.reasons import Reason
 from ..core.registries import RegistrySeen
-from ..core.registry import RegistryState, Silent
+from ..core.registry import Entry, RegistryState, Silent
 from ..resources import naming, serving
 from ..resources.platform import Platform
 from . import deployments
@@ -82,8 +82,6 @@ class Observer:
         if family and family.invalid:
             return Unreadable(MODEL, version.spec.model, family.invalid)
         reached = await self._outside.registries.of(family.model) if family else Silent(Reason.Resolving, "")
-        if family and isinstance(reached, Reached) and (where := imports.wanted_from(version)):
-            reached = await self._outside.registries.with_bucket(reached, where, family.model.registered_name)
         if family is None:
             self._outside.resolver.drop(key)
         believed = recall.believed(family) if family else ledgers.EMPTY
@@ -100,7 +98,18 @@ class Observer:
             refusals=self._refusals.of(key),
         )
         seen = replace(seen, entry=self._registered.entry(key, seen, reached))
-        return replace(seen, facts=self._registered.facts(key, seen, reached))
+        seen = replace(seen, facts=self._registered.facts(key, seen, reached))
+        return await self._with_bucket(seen, reached)
+
+    async def _with_bucket(self, seen: VersionSeen, reached: Reached | Silent) -> VersionSeen:
+        """With the credential for where the files lie, which may have been found just now: an import begins at once."""
+        where = seen.entry.location if isinstance(seen.entry, Entry) else imports.wanted_from(seen.version)
+        if seen.model is None or isinstance(reached, Silent) or not where:
+            return seen
+        found = await self._outside.registries.with_bucket(reached, where, seen.model.registered_name)
+        if isinstance(found, Silent):
+            return replace(seen, registry=found, entry=found, credentials={})  # nothing is pinned that nobody checked
+        return replace(seen, credentials=found.files)
 
     async def model(self, namespace: str, name: str, way_back: bool = True) -> ModelSeen | Unreadable | None:
         """Everything about a model; None if it is gone. Without its ledger nothing can be said of it.
