@@ -62,6 +62,9 @@ class Registry:
     clock: Callable[[], int] = lambda: 0  # what it goes by
     era: int = 1  # when versions are registered that are not there yet
     lost: set[int] = field(default_factory=set)  # versions that were there before a backup came back
+    updated: int = 0  # when the registered model last changed, as MLflow dates it; no alias and no tag does that
+    dated: int = 0  # the same, as the last sweep read it
+    unexplained: int = 0  # when it changed last and no version in a sweep showed why
     resource: ModelRegistry = MLFLOW
     shut_out: set[str] = field(default_factory=set)  # namespaces that may not use it
     unusable: Silent | None = None  # why nobody can use it
@@ -107,9 +110,17 @@ class Registry:
 
     def model(self, _registry: object, _name: str) -> RegistryModel | Absent | Silent | None:
         """The labels as they are known."""
-        return (
-            SILENT if self.silent else RegistryModel(dict(self.swept), self.read_at, self.created, frozenset(self.gone))
-        )
+        if self.silent:
+            return SILENT
+        found = RegistryModel(dict(self.swept), self.read_at, self.created, frozenset(self.gone))
+        return replace(found, updated=self.dated, unexplained=self.unexplained)
+
+    def look(self, at: str) -> None:
+        """A sweep reads it."""
+        self.swept, self.read_at = dict(self.labels), at
+        if self.updated > self.dated and all(one.moved < self.updated for one in self.labels.values()):
+            self.unexplained = self.updated
+        self.dated = self.updated
 
     def models(self, _registry: object, _name: str) -> tuple[Key, ...]:
         """The RegisteredModels that name it."""
@@ -157,7 +168,7 @@ class Registry:
                 continue
             there = self.labels.setdefault(one.version, NO_LABELS)
             if self._was_moved(one, there):  # a sweep follows at once
-                self.swept = dict(self.labels)
+                self.look(self.read_at)
                 return True
             if one.stage and one.stage != there.stage:
                 self.put(one.version, one.stage)
@@ -187,7 +198,9 @@ class Registry:
         return moved or bool(alias and holder != expected.holder)
 
     def _read(self, version: int) -> None:
-        now = self.labels[version]
+        now, before = self.labels[version], self.swept.get(version)
+        if before is not None and before.stage != now.stage:
+            self.dated = max(self.dated, now.moved)
         for number, other in self.swept.items():
             left = tuple(one for one in other.aliases if one not in now.aliases)
             self.swept[number] = replace(other, aliases=left)
@@ -195,11 +208,28 @@ class Registry:
 
     def put(self, version: int, stage: str, archive_others: bool = False) -> None:
         """A version is in a stage; MLflow archives the others there, if it is asked to."""
-        self.moves = max(self.moves + 1, self.clock())
+        at = self._tick()
         for number, other in self.labels.items():
             if archive_others and number != version and other.stage == stage:
-                self.labels[number] = replace(other, stage="Archived", moved=self.moves)
-        self.labels[version] = replace(self._known(version), stage=stage, moved=self.moves)
+                self.labels[number] = replace(other, stage="Archived", moved=at)
+        self.labels[version] = replace(self._known(version), stage=stage, moved=at)
+
+    def delete(self, version: int) -> None:
+        """A version is deleted, and its labels with it."""
+        del self.labels[version]
+        self._tick()
+
+    def backup(self) -> "Backup":
+        """What it would be again, once it is restored."""
+        return Backup(dict(self.labels), self.updated)
+
+    def restore_from(self, backup: "Backup") -> None:
+        """It is what it was then; its clock goes on."""
+        self.labels, self.updated = dict(backup.labels), backup.updated
+
+    def _tick(self) -> int:
+        self.moves = self.updated = max(self.moves + 1, self.clock())
+        return self.moves
 
     def name(self, version: int, alias: str) -> None:
         """An alias is moved to a version."""
@@ -224,6 +254,14 @@ class Registry:
         self.lost |= {number for number in self.labels if number >= without}
         self.labels = {number: one for number, one in self.labels.items() if number < without}
         self.era += 1
+
+
+@dataclass(frozen=True)
+class Backup:
+    """The registry as it was at a time."""
+
+    labels: Mapping[int, Labels]
+    updated: int
 
 
 class Simulation(Nodes):
@@ -301,8 +339,7 @@ class Simulation(Nodes):
     def swept(self) -> None:
         """What the sweeper does when labels have changed, or the registry fell silent or came back."""
         if not self.registry.silent:
-            self.registry.swept = dict(self.registry.labels)
-            self.registry.read_at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+            self.registry.look(self.now.strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.wake(Key("model", "ml", "flights"))
         for version in self.cache.briefs():
             if not version.holds >= {"Resolved", "Imported"}:
@@ -357,7 +394,7 @@ class Simulation(Nodes):
         """The sweeper looks; it wakes only those whose labels are others."""
         changed = self.registry.swept != self.registry.labels
         if not self.registry.silent:
-            self.registry.read_at = self.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+            self.registry.look(self.now.strftime("%Y-%m-%dT%H:%M:%SZ"))
             if changed:
                 self.swept()
 

@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import mlflow as client
@@ -19,6 +20,8 @@ from slipway.adapters.errors import Rejected, Unauthorized, Unreachable
 from slipway.adapters.mlflow import MLflowRegistry
 from slipway.adapters.ports import Connection
 from slipway.api.facts import Facts
+from slipway.api.modelregistry import Stages
+from slipway.core import claims
 from slipway.core.registry import Absent, Entry, Labels, RegistryModel, Write
 
 from tests.adapters.conftest import PATIENT
@@ -26,6 +29,7 @@ from tests.adapters.registry_shelf import MLMODEL, PASSWORD, MLflowShelf
 from tests.controller.registry_world import PLACE, STATE, World
 from tests.memory_registry import Model
 from tests.mlflow_server import MLflowServer, free_port, running_mlflow, talking_to
+from tests.worlds import serves
 
 
 class TestSources:
@@ -198,6 +202,47 @@ class TestWrites:
         one, two, three = [await mlflow.registry.labels(name, number) for number in (1, 2, 3)]
         assert isinstance(one, Labels) and isinstance(two, Labels) and isinstance(three, Labels)
         assert (one.stage, two.stage) == ("Archived", "Production") and one.moved == two.moved > three.moved == 0
+
+    @pytest.mark.parametrize("then", ["nothing", "deleted", "deleted, and another is registered"])
+    async def test_the_champion_is_retired_if_it_was_archived_alone_and_not_for_a_version_that_is_gone(
+        self, mlflow: MLflowShelf, name: str, then: str
+    ) -> None:
+        world = World(connect=MLflowRegistry)
+        world.registry(mlflow.server.uri)
+        world.model("flights", name=name)
+        ledger = serves(1)
+
+        async def follow() -> str:
+            nonlocal ledger
+            await world.sweep()
+            seen = world.sweeper.model(PLACE, name)
+            assert isinstance(seen, RegistryModel)
+            ledger = claims.follow(ledger, seen, Stages(), "0a", datetime.fromisoformat(seen.read_at))
+            assert ledger.following is not None and ledger.following.request is None
+            return ledger.following.archived
+
+        def register() -> None:
+            mlflow.register(name, mlflow.log(Model(MLMODEL)))
+
+        def enter(version: str, stage: str, archive: bool) -> None:
+            asked = {"name": name, "version": version, "stage": stage, "archive_existing_versions": archive}
+            mlflow.server.post("model-versions/transition-stage", **asked)
+
+        for _ in range(2):
+            register()
+        enter("1", "Production", False)
+        mlflow.server.post("registered-models/alias", name=name, alias="champion", version="1")
+        await follow()
+        if then == "nothing":
+            enter("1", "Archived", False)
+        else:
+            enter("2", "Production", True)
+            mlflow.server.delete("model-versions/delete", name=name, version="2")
+        if then.endswith("registered"):
+            register()
+        said = [await follow() for _ in range(3)]
+        await world.registries.close()
+        assert said == (["Seen", "Asked", "Asked"] if then == "nothing" else ["Aside"] * 3)
 
     async def test_a_run_outside_the_servers_store_keeps_nothing(self, mlflow: MLflowShelf, tmp_path: Path) -> None:
         name = f"elsewhere {tmp_path}"

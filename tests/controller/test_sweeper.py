@@ -1,6 +1,7 @@
 """Sweeps: a difference wakes the model that it is about, silence takes nothing back, and answers ask nobody."""
 
 import asyncio
+from copy import deepcopy
 from dataclasses import replace
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from slipway.adapters.errors import AdapterError, Unauthorized, Unreachable
 from slipway.controller.queue import Key
 from slipway.controller.sweeper import until_next
 from slipway.controller.swept import GRACE_SECONDS, HINTS
-from slipway.core.registry import Absent, Labels, RegistryModel, RegistryState, Silent, Write
+from slipway.core.registry import CLOCKS_APART_MS, Absent, Labels, RegistryModel, RegistryState, Silent, Write
 from slipway.core.snapshot import Sweep, Watermark
 
 from tests.controller.registry_world import FLIGHTS, PLACE, REGISTRY_KEY, STATE, World
@@ -108,6 +109,38 @@ async def test_prometheus_is_told_what_a_sweep_saw(world: World) -> None:
     world.server.trouble = Unreachable("no connection")
     await world.sweep()
     assert told("slipway_registry_last_sweep_timestamp_seconds", place) == swept, "silence is no sweep"
+
+
+async def test_a_deleted_version_dates_its_model_and_no_version_explains_it(world: World) -> None:
+    def dates() -> tuple[int, int, int]:
+        seen = world.sweeper.model(PLACE, "flights")
+        assert isinstance(seen, RegistryModel)
+        return seen.labels[1].moved, seen.updated, seen.unexplained
+
+    await world.server.write("flights", Write(2, "Production"))
+    await world.server.write("flights", Write(1, "Archived"))
+    await world.sweep()
+    moved, updated, unexplained = dates()
+    assert moved == updated > unexplained
+    world.server.delete("flights", 2)
+    await world.sweep()
+    moved, updated, unexplained = dates()
+    assert moved < updated == unexplained
+    world.register()
+    await world.sweep()
+    assert dates() == (moved, updated + 1, unexplained)
+
+
+async def test_a_registry_that_was_restored_from_a_backup_is_read_anew(world: World) -> None:
+    last_night = deepcopy(vars(world.server))
+    world.register()
+    world.server._ticks += CLOCKS_APART_MS + 1
+    await world.server.write("flights", Write(3, "Production", alias="champion"))
+    await world.sweep()
+    assert set(labels(world)) == {1, 2, 3}
+    vars(world.server).update(last_night)
+    assert FLIGHTS in await world.sweep()
+    assert set(labels(world)) == {1, 2}, "what came later is not there, from the first sweep on"
 
 
 class TestSilence:

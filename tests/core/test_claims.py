@@ -1,6 +1,7 @@
 """What labels in a registry ask for: each label of Production that was not seen before is a request."""
 
 from datetime import timedelta
+from itertools import zip_longest
 
 import pytest
 from slipway.api.modelledger import Following, ModelLedgerSpec, Request, Shown, TakenBack
@@ -129,12 +130,16 @@ def test_either_side_of_the_mapping_can_be_off() -> None:
 Moved = dict[int, tuple[str, int]]  # stage, and when it was set, by version
 
 
-def swept(ledger: ModelLedgerSpec, *sweeps: Moved) -> Following:
+Dates = tuple[int, int]  # when the registered model last changed, and when last by what no version shows; 0: unknown
+
+
+def swept(ledger: ModelLedgerSpec, *sweeps: Moved, dates: tuple[Dates, ...] = ()) -> Following:
     """What is followed after sweeps that showed when each version entered its stage."""
-    for number, shows in enumerate(sweeps):
+    for number, (shows, (updated, unexplained)) in enumerate(zip_longest(sweeps, dates, fillvalue=(0, 0))):
         now = NOW + timedelta(seconds=30 * number)
-        labels = {one: Labels(stage, (), {}, moved) for one, (stage, moved) in shows.items()}
-        ledger = follow(ledger, RegistryModel(labels, stamp(now)), Stages(), OF, now)
+        labels = {one: Labels(stage, (), {}, moved) for one, (stage, moved) in shows.items()}  # type: ignore[union-attr]
+        found = RegistryModel(labels, stamp(now), updated=updated, unexplained=unexplained)
+        ledger = follow(ledger, found, Stages(), OF, now)
     assert ledger.following is not None
     return ledger.following
 
@@ -160,6 +165,56 @@ def test_of_what_is_moved_between_two_sweeps_the_registry_tells_the_order(
 ) -> None:
     found = swept(serves(1), BEFORE, BEFORE | then)
     assert (found.request and found.request.version, found.archived) == (asked, archived)
+
+
+ALONE: Moved = BEFORE | {1: ("Archived", 20)}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "archived"),
+    [
+        pytest.param((20, 0), (20, 0), "Asked", id="nothing happened after it"),
+        pytest.param((20, 0), (25, 0), "Asked", id="a version was registered after the first sweep"),
+        pytest.param((10, 0), (20, 0), "Asked", id="the model was read before its versions"),
+        pytest.param((25, 25), (25, 25), "Aside", id="a version was deleted after it"),
+        pytest.param((25, 0), (25, 0), "Aside", id="one was deleted, it may be, and another registered"),
+        pytest.param((10, 0), (25, 25), "Aside", id="one was deleted, as the second sweep shows"),
+        pytest.param((15, 15), (15, 15), "Aside", id="one was deleted, and then the champion was described"),
+        pytest.param((20, 5), (20, 5), "Asked", id="one was deleted before it"),
+        pytest.param((0, 0), (0, 0), "Asked", id="the registry does not date itself"),
+    ],
+)
+def test_the_champion_is_retired_only_if_archiving_it_was_the_last_thing_that_happened(
+    first: Dates, second: Dates, archived: str
+) -> None:
+    assert swept(serves(1), BEFORE, ALONE, ALONE, dates=((10, 0), first, second)).archived == archived
+
+
+HOUR = 3_600_000
+SINCE: Moved = {1: ("Archived", 30 * HOUR), 2: ("Archived", 30 * HOUR), 3: ("Production", 30 * HOUR)}
+LAST_NIGHT: Moved = {1: ("Archived", 10 * HOUR), 2: ("Production", 10 * HOUR)}
+
+
+@pytest.mark.parametrize(
+    ("then", "updated", "asked"),
+    [
+        pytest.param(LAST_NIGHT, 10 * HOUR, None, id="restored from a backup"),
+        pytest.param(LAST_NIGHT, 40 * HOUR, None, id="and then a version was registered"),
+        pytest.param(LAST_NIGHT | {4: ("Production", 40 * HOUR)}, 40 * HOUR, 4, id="and then one was asked for"),
+        pytest.param(SINCE | {2: ("Production", 40 * HOUR)}, 40 * HOUR, 2, id="not restored: somebody goes back"),
+        pytest.param(SINCE | {2: ("Production", 30 * HOUR - 9_000)}, 30 * HOUR - 9_000, 2, id="another server's clock"),
+    ],
+)
+def test_a_label_out_of_a_backup_asks_for_nothing(then: Moved, updated: int, asked: int | None) -> None:
+    dates = ((30 * HOUR, 0), (updated, 0), (updated, 0))
+    found = swept(serves(3), SINCE, then, then, dates=dates)
+    assert (found.request and found.request.version) == asked
+
+
+def test_a_registry_that_was_restored_after_its_champion_was_retired_asks_for_nothing() -> None:
+    retired = serves(3).model_copy(update={"following": swept(serves(3), SINCE, dates=((30 * HOUR, 0),))})
+    retired = retired.model_copy(update={"champion": None, "predecessor": 3})
+    assert swept(retired, LAST_NIGHT, LAST_NIGHT, dates=((10 * HOUR, 0), (10 * HOUR, 0))).request is None
 
 
 def test_while_nobody_serves_the_version_that_was_moved_last_is_the_request() -> None:

@@ -189,6 +189,14 @@ class Following(Value):
     restore: Annotated[
         bool, Field(description="Whether the champion gets its labels again, after a request that was refused.")
     ] = False
+    updated: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="When the registered model had last changed when this was taken down, in milliseconds by the "
+            "registry's clock; one that says less was restored from a backup. 0: not known.",
+        ),
+    ] = 0
 
 
 class Handled(Value):

@@ -73,9 +73,16 @@ class Sweeper:
             return Silent(Reason.ModelTooLarge, Reason.ModelTooLarge.meaning, False)
         labels = swept.snapshot.labels(name)
         if labels is not None:
-            created = swept.snapshot.models[name].created
-            read_at = max(swept.state.swept_at or "", swept.looked_at.get(name, ""))
-            return RegistryModel(labels, read_at, created, swept.gone(name), swept.answers_since)
+            known = swept.snapshot.models[name]
+            return RegistryModel(
+                labels,
+                read_at=max(swept.state.swept_at or "", swept.looked_at.get(name, "")),
+                created=known.created,
+                updated=known.updated,
+                unexplained=known.unexplained,
+                gone=swept.gone(name),
+                answers_since=swept.answers_since,
+            )
         if name in swept.snapshot.absent:
             said = (
                 f'The model "{name}" is not registered in the MLflow at {swept.uri}, or the credential may not read '

@@ -7,16 +7,15 @@ one counts. What was seen before asks for nothing, the operator's own labels amo
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from ..api.modelledger import SHOWN, TAKEN_BACK, Following, ModelLedgerSpec, Request, Shown, TakenBack
 from ..api.modelregistry import RegistryLabels, Stages
 from ..api.modelversion import ModelVersion, Stage
-from .registry import Labels, RegistryModel
+from . import retirement
+from .meaning import By, in_production, is_aside, labelled_by, stage_shown
+from .registry import CLOCKS_APART_MS, Labels, RegistryModel
 
-By = Literal["Stage", "Alias", "Both"]
-ARCHIVED = "Archived"  # the stage to which MLflow by itself moves what another version pushes out
-RETIRE_SECONDS = 20  # between two sweeps that show the champion archived, until it is retired
+LATE_MS = 3_600_000  # after which a sweep may find a label at the latest
 
 
 def stage_of(
@@ -40,37 +39,6 @@ def out(ledger: ModelLedgerSpec) -> set[int]:
     """Versions that were asked for and may not serve: they were refused, or rolled back."""
     taken_back = ledger.following.taken_back if ledger.following else ()
     return {one.version for one in ledger.rolled_back} | {one.version for one in taken_back}
-
-
-def stage_shown(labels: Labels, stages: Stages) -> Stage:
-    """The stage that labels stand for, if they are no request: an alias may be left over on what is archived."""
-    if _is(labels.stage, stages.archived.stage):
-        return "Archived"
-    if _by(labels, stages):
-        return "Production"
-    if _is(labels.stage, stages.staging.stage) or stages.staging.alias in labels.aliases:
-        return "Staging"
-    return "None"
-
-
-def in_production(labels: Labels, stages: Stages) -> bool:
-    """Whether the registry has the version in the stage of Production, whatever its aliases say."""
-    return _is(labels.stage, stages.production.stage)
-
-
-def _is_aside(labels: Labels, stages: Stages) -> bool:
-    """Whether it is in the stage of what was replaced; MLflow's own, where none is mapped."""
-    mapped = stages.archived.stage
-    return labels.stage == (mapped if mapped not in (None, "None") else ARCHIVED)
-
-
-def _by(labels: Labels, stages: Stages) -> By | None:
-    stage, alias = _is(labels.stage, stages.production.stage), stages.production.alias in labels.aliases
-    return "Both" if stage and alias else "Stage" if stage else "Alias" if alias else None
-
-
-def _is(stage: str, mapped: str | None) -> bool:
-    return mapped not in (None, "None") and stage == mapped  # no stage is no label
 
 
 @dataclass(frozen=True)
@@ -97,12 +65,14 @@ def follow(
 
     `of` stands for the registered model and its labels of Production. Where a champion serves when this begins, or
     anything when either is another one, what the registry shows then asks for nothing. Nor do the labels of
-    `adopted`: that version is said to run in an adopted Deployment.
+    `adopted`: that version is said to run in an adopted Deployment. A registry that was restored from a backup shows
+    labels that were answered before: with it, this begins, too.
     """
-    shown = {number: by for number, one in registry.labels.items() if (by := _by(one, stages))}
+    shown = {number: by for number, one in registry.labels.items() if (by := labelled_by(one, stages))}
     before, at = ledger.following, now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if before is None or before.of != of:
-        begun = _begun(ledger, shown, registry, stages, adopted)
+    went_back = before is not None and 0 < registry.updated < before.updated - CLOCKS_APART_MS
+    if before is None or before.of != of or went_back:
+        begun = _begun(ledger, shown, registry, stages, adopted, went_back)
         before = begun.model_copy(update={"of": of, "since": at})
     change = _change(before, shown, ledger.champion, registry, stages)
     following = _asked(before, change, registry.labels, at)
@@ -112,19 +82,27 @@ def follow(
     if opened and following.request is not None and following.request.version in out(ledger):
         again = following.request.model_copy(update={"again": True})
         following = following.model_copy(update={"request": again})
-    following = _archived(following, ledger, registry, stages)
+    following = retirement.judged(following, ledger.champion, registry, stages)
     restored = shown.get(ledger.champion or 0) == _whole(stages)
     seen = _seen(before, following, change, registry, ledger.champion if opened else None)
     changes = {"shown": _kept(seen, ledger.champion), "restore": following.restore and not restored}
-    return ledger.model_copy(update={"following": following.model_copy(update=changes)})
+    following = following.model_copy(update=changes)
+    if following != ledger.following:
+        following = following.model_copy(update={"updated": max(following.updated, registry.updated)})
+    return ledger.model_copy(update={"following": following})
 
 
 def _begun(
-    ledger: ModelLedgerSpec, shown: Mapping[int, By], registry: RegistryModel, stages: Stages, adopted: int | None
+    ledger: ModelLedgerSpec,
+    shown: Mapping[int, By],
+    registry: RegistryModel,
+    stages: Stages,
+    adopted: int | None,
+    restored: bool,
 ) -> Following:
     """What is believed to have been seen before the first sweep. Where labels counted before, new ones ask nothing."""
     serves = ledger.champion is not None or (ledger.following is not None and ledger.serving_adopted is not None)
-    if not serves:
+    if not serves and not restored:
         shown = {
             number: by
             for number, by in shown.items()
@@ -239,7 +217,9 @@ def _change(
 
     by_stage = frozenset(n for n in shown if (n >= lowest or n == champion) and is_new(n, "Stage"))
     by_alias = frozenset(n for n in shown if is_new(n, "Alias"))
-    archived = {number for number, one in registry.labels.items() if _is_aside(one, stages)}
+    old = {n for n in by_stage if 0 < registry.labels[n].moved < before.updated - LATE_MS}  # out of a backup
+    by_stage, by_alias = by_stage - old, by_alias - old
+    archived = {number for number, one in registry.labels.items() if is_aside(one, stages)}
     moved_out = frozenset(number for number in archived if known.get(number) in ("Stage", "Both"))
     if champion is not None and champion in moved_out and not by_stage and before.archived == "":
         by_stage = _in_its_place(before, shown, champion, registry.labels)
@@ -324,37 +304,3 @@ def _asked_still(
         if stage_shown(one, stages) == "Production" and number not in out(ledger) | unasked
     ]
     return _asks(following, _last(may, registry.labels), at) if may else following
-
-
-def _is_later(read_at: str, before: str | None) -> bool:
-    """Whether a sweep came long enough after another; where they hurry, two are a second apart."""
-    if not read_at or not before:
-        return read_at != (before or "")
-    return (datetime.fromisoformat(read_at) - datetime.fromisoformat(before)).total_seconds() >= RETIRE_SECONDS
-
-
-def _archived(following: Following, ledger: ModelLedgerSpec, registry: RegistryModel, stages: Stages) -> Following:
-    """Whether the champion is to stop serving. MLflow archives it by itself when another version is asked for."""
-    labels = registry.labels.get(ledger.champion or 0)
-    said: Literal["", "Aside", "Seen", "Asked"] = ""
-    read_at: str | None = None
-    if labels is not None and _is_aside(labels, stages):
-        said, read_at = following.archived, following.read_at
-        mapped = _is(labels.stage, stages.archived.stage)  # a stage that stands for nothing retires nobody
-        if (
-            following.request is not None
-            or not mapped
-            or (said == "" and _was_pushed_out(registry, ledger.champion, labels.moved))
-        ):
-            said, read_at = "Aside", None
-        elif said == "":
-            said, read_at = "Seen", registry.read_at or None
-        elif said == "Seen" and _is_later(registry.read_at, read_at):
-            said = "Asked"  # a later sweep: it was not the first half of moving the label on
-    return following.model_copy(update={"archived": said, "read_at": read_at})
-
-
-def _was_pushed_out(registry: RegistryModel, champion: int | None, at: int) -> bool:
-    """Whether another version was moved with the champion or after it: into Production and away again, it may be."""
-    others = (one.moved for number, one in registry.labels.items() if number != champion)
-    return at > 0 and any(moved >= at for moved in others)

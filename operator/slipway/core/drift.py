@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from ..api.modelledger import ModelLedgerSpec
 from ..api.modelversion import ModelVersion
-from . import claims
 from .conditions import Verdict, failed, passed, sentence, unknown
 from .labels import Wanted, in_play, wanted
+from .meaning import stage_shown
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Absent, Labels, Silent, Write
@@ -111,7 +111,7 @@ def _compared(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted
 
 def _drifted(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, one: Wanted, labels: Labels) -> Verdict:
     """Labels were moved by hand: they are set back, or told of. What they asked for was answered before."""
-    policy, shown = seen.model.spec.promotion, claims.stage_shown(labels, seen.stages)
+    policy, shown = seen.model.spec.promotion, stage_shown(labels, seen.stages)
     if seen.by_registry and number != ledger.champion:
         return _unwritten(seen, number) if shown == "Production" else passed(Reason.LabelsWritten, one.message)
     if seen.by_registry and says(labels, one.write):  # it was replaced, and shows its stage still

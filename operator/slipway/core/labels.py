@@ -9,7 +9,7 @@ from ..api.modelledger import TOLD, ModelLedgerSpec, RolledBack, Served, Told
 from ..api.modelregistry import RegistryLabels, Stages
 from ..api.modelversion import ModelVersion
 from ..resources import naming
-from . import adoption, claims, description, history
+from . import adoption, claims, description, history, meaning
 from .conditions import clipped, refusal, sentence
 from .election import barrier_of, refused, request_of, waits
 from .ledger import is_rolled_back, who_serves
@@ -295,7 +295,7 @@ def _leaving(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, labels: Regi
     if number != ledger.champion or seen.known is None or labels.stage != seen.stages.production.stage:
         return ()
     others = [
-        other for other, one in seen.known.labels.items() if other != number and claims.in_production(one, seen.stages)
+        other for other, one in seen.known.labels.items() if other != number and meaning.in_production(one, seen.stages)
     ]
     if seen.by_registry:
         return tuple(one for one in others if _was_replaced(seen, ledger, one) and one not in claims.out(ledger))

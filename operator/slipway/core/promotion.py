@@ -8,7 +8,7 @@ from ..api.modelledger import ModelLedgerSpec
 from ..api.modelversion import ModelVersion
 from ..resources import naming
 from ..resources.platform import Manifest
-from . import changes, claims, consent, discovery, drift, imports, recall, rollout, standing
+from . import changes, consent, discovery, drift, imports, meaning, recall, rollout, standing
 from . import ledger as ledgers
 from .conditions import Verdict, clipped, conditions_after, refusal, sentence
 from .decision import Apply, Create, Decision
@@ -168,7 +168,7 @@ def _in_staging(seen: ModelSeen, ledger: ModelLedgerSpec) -> set[int]:
     What else lies in Staging may have lain there for years, and each one would be imported and validated.
     """
     labels = seen.known.labels if seen.known else {}
-    there = {number: one for number, one in labels.items() if claims.stage_shown(one, seen.stages) == "Staging"}
+    there = {number: one for number, one in labels.items() if meaning.stage_shown(one, seen.stages) == "Staging"}
     since = ledger.following.since if ledger.following else None
     begun = parse_time(since).timestamp() * 1000 if since else math.inf
     moved = {number for number, one in there.items() if one.moved >= begun}

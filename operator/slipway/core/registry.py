@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+CLOCKS_APART_MS = 60_000  # how far apart the clocks of one registry's servers may be
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -45,6 +47,8 @@ class RegistryModel:
         frozenset()
     )  # versions that were there, and of which it has said for a while that they are not
     answers_since: str = ""  # since when it has answered each sweep, or since the operator began to ask
+    updated: int = 0  # when it last changed, as by a version that is registered, enters a stage or is deleted
+    unexplained: int = 0  # when it last changed and no version that was listed showed why, as when one is deleted
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ..api.base import GROUP
-from .registry import Labels, Silent
+from .registry import CLOCKS_APART_MS, Labels, Silent
 
 SERVED, SERVED_KEPT = "/served ", 24  # tags of a version's times of serving, of which the latest are kept
 WRITERS = 16  # of so many clusters and namespaces tags are kept, the first by name
@@ -104,6 +104,7 @@ class Known:
     unlisted: bool = False  # the last list of models did not have it
     created: int = 0  # milliseconds, by the registry's clock
     reused: int = 0  # how often a number was found to be another version's
+    unexplained: int = 0  # when it last changed and no version that was listed had (milliseconds)
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,10 @@ class Snapshot:
         others = {alias: number for alias, number in known.aliases.items() if number != version}
         aliases = others | dict.fromkeys(labels.aliases, version)
         stage_and_tags = {**known.labels, version: replace(labels, aliases=(), tags=kept_tags(labels.tags))}
-        after = replace(known, aliases=aliases, labels=_with_aliases(stage_and_tags, aliases))
+        before = known.labels.get(version)
+        entered = before is not None and before.stage != labels.stage  # MLflow gives its model the same date
+        updated = max(known.updated, labels.moved) if entered else known.updated
+        after = replace(known, aliases=aliases, labels=_with_aliases(stage_and_tags, aliases), updated=updated)
         return replace(self, models={**self.models, name: after}), after.labels != known.labels
 
     @property
@@ -181,13 +185,21 @@ def kept_tags(tags: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _listed(before: Known | None, listed: ModelListed, rows: list[VersionListed]) -> Known:
-    if before is None or before.created != listed.created:  # one that was deleted and made anew is another one
-        return Known(listed.updated, listed.aliases, created=listed.created)
-    explained = listed.updated <= before.updated or any(row.updated >= listed.updated for row in rows)
-    after = replace(before, updated=listed.updated, doubtful=before.doubtful or not explained, unlisted=False)
+    shown = any(row.updated >= listed.updated for row in rows)
+    if before is None or _begins_anew(before, listed):
+        unexplained = 0 if shown else listed.updated
+        return Known(listed.updated, listed.aliases, created=listed.created, unexplained=unexplained)
+    after = replace(before, updated=listed.updated, unlisted=False)
+    if not shown and listed.updated > before.updated:
+        after = replace(after, doubtful=True, unexplained=listed.updated)
     if before.aliases == listed.aliases:
         return after
     return replace(after, aliases=listed.aliases, labels=_with_aliases(before.labels, listed.aliases))
+
+
+def _begins_anew(before: Known, listed: ModelListed) -> bool:
+    """Whether it was deleted and made anew, or the registry was restored from a backup: nothing goes back in time."""
+    return before.created != listed.created or listed.updated < before.updated - CLOCKS_APART_MS
 
 
 def _read(before: Known, rows: list[VersionListed], whole: bool) -> Known:
