@@ -108,3 +108,53 @@ def test_a_rollback_outlasts_a_restored_mlflow_that_shows_what_was_rolled_back()
     of.registry.restore_from(last_night)
     sweeps(of)
     assert of.route() == "2"
+
+
+@pytest.mark.parametrize("asked", ["by stage and alias", "by alias"])
+def test_the_alias_leaves_what_was_refused_although_the_champion_is_deleted_in_mlflow(asked: str) -> None:
+    of = by_registry(bad={3})
+    moved(of, 2, "Production")
+    of.registry.delete(2)
+    of.registry.gone.add(2)
+    moved(of, 3, "Production" if asked == "by stage and alias" else "", alias="champion")
+    sweeps(of)
+    assert (of.route(), of.registry.labels[3].aliases) == ("2", ())
+    assert of.registry.labels[3].stage == "Archived"
+
+
+def test_and_what_was_rolled_back() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    moved(of, 2, "Production", archive_others=True)
+    of.registry.delete(1)
+    of.registry.gone.add(1)
+    sweeps(of)
+    of.edit("RegisteredModel", "flights", annotations={"rollback": "to=1"})
+    of.settle()
+    sweeps(of)
+    assert (of.route(), of.registry.labels[2].stage, of.registry.labels[2].aliases) == ("1", "Archived", ())
+
+
+def test_while_a_deleted_champion_serves_the_alias_of_what_is_asked_for_stays() -> None:
+    of = by_registry()
+    moved(of, 2, "Production")
+    of.registry.delete(2)
+    of.registry.gone.add(2)
+    of.down.add(3)
+    moved(of, 3, alias="champion")
+    sweeps(of)
+    assert (of.route(), of.registry.labels[3].aliases) == ("2", ("champion",))
+
+
+def test_a_promotion_leaves_what_another_cluster_has_put_into_production() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    moved(of, 2, "Production")
+    moved(of, 3, "Production")
+    elsewhere = {"slipway.dev/west/ml/state": "Serving since 2026-03-01T08:00:00Z"}
+    of.registry.put(8, "Production")
+    of.registry.labels[8] = replace(of.registry.labels[8], tags=elsewhere)
+    moved(of, 4, "Production")
+    sweeps(of)
+    shows = {number: one.stage for number, one in of.registry.labels.items()}
+    assert shows == {1: "Archived", 2: "Archived", 3: "Archived", 4: "Production", 8: "Production"}

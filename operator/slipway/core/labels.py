@@ -277,8 +277,9 @@ def _notes(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, pref
 
 
 def _stale_alias(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, state: str) -> str | None:
-    """The alias of Production on what may not serve, while no champion is there to take it over."""
-    if not seen.by_registry or seen.labelled_by or ledger.champion is not None or state not in _NOT_SERVING:
+    """The alias of Production on what may not serve, while no champion is there to take it over: none, or deleted."""
+    takes_over = ledger.champion is not None and not (seen.known and ledger.champion in seen.known.gone)
+    if not seen.by_registry or seen.labelled_by or takes_over or state not in _NOT_SERVING:
         return None
     taken_back = {one.version for one in ledger.following.taken_back} if ledger.following else set()
     if state == "Refused" and (number not in taken_back or seen.model.spec.promotion.on_refusal == "Keep"):
@@ -289,8 +290,8 @@ def _stale_alias(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, state: s
 def _leaving(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, labels: RegistryLabels) -> tuple[int, ...]:
     """Versions that leave the stage of Production to the champion.
 
-    Where labels decide, only what served or was asked for before: others may be asked for by now. Where the cluster
-    decides, all of them, but for those that another cluster has put there.
+    None that another cluster has put there. Where labels decide, only what served or was asked for before: others may
+    be asked for by now.
     """
     if number != ledger.champion or seen.known is None or labels.stage != seen.stages.production.stage:
         return ()
@@ -298,7 +299,7 @@ def _leaving(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, labels: Regi
         other for other, one in seen.known.labels.items() if other != number and meaning.in_production(one, seen.stages)
     ]
     if seen.by_registry:
-        return tuple(one for one in others if _was_replaced(seen, ledger, one) and one not in claims.out(ledger))
+        others = [one for one in others if _was_replaced(seen, ledger, one) and one not in claims.out(ledger)]
     return tuple(one for one in others if not _is_of_another_cluster(seen, seen.known.labels[one]))
 
 
