@@ -255,3 +255,25 @@ def test_the_number_of_what_serves_that_was_given_again_changes_nothing_and_is_s
     moved(of, 2, "Production")
     assert (_serves(of), of.route()) == ((2, True), "2")
     assert "made anew" in of.condition("ModelVersion", "flights-v2", "Resolved")["message"]
+
+
+@pytest.mark.parametrize("source", ["Registry", "Cluster"])
+def test_the_champion_says_so_although_the_new_one_is_empty(source: str) -> None:
+    of = by_registry(source=source)
+    of.cluster.put(version(1))
+    moved(of, 1, "Production")
+    of.registry.make_anew()
+    of.swept()
+    of.settle()
+    of.advance(60)
+    assert "was made anew" in of.condition("ModelVersion", "flights-v1", "Resolved")["message"]
+    of.registry.gone.add(1)
+    of.swept()
+    of.settle()
+    of.advance(60)
+    assert of.condition("ModelVersion", "flights-v1", "Synced")["reason"] == "VersionGone"
+    of.registry.created, of.registry.era = 1, 1  # it was another server for a moment
+    of.swept()
+    of.settle()
+    of.advance(60)
+    assert "was made anew" not in of.condition("ModelVersion", "flights-v1", "Resolved")["message"]

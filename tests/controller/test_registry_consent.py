@@ -376,3 +376,98 @@ def test_while_nobody_serves_the_registry_names_no_version_that_does() -> None:
     said = {tag for labels in of.registry.labels.values() for tag in labels.tags.values()}
     assert of.route() == "none" and "RolledBack nothing serves" in said
     assert not [one for one in said if "None" in one]
+
+
+def test_going_back_by_label_passes_a_freeze_and_a_policy_that_names_other_models() -> None:
+    of = by_registry()
+    for number in (1, 2, 3):
+        moved(of, number, "Production", archive_others=True)
+    of.platform = of.platform.model_copy(update={"freeze": "Black Friday"})
+    of.start()
+    of.settle()
+    moved(of, 2, "Production", archive_others=True)
+    assert of.route() == "2"
+    of.registry.may_promote(namespaces=["other"])
+    moved(of, 1, "Production", archive_others=True)
+    assert of.route() == "1"
+    moved(of, 3, "Production", archive_others=True)
+    of.advance(700)
+    assert of.route() == "1", "going forward again is not going back"
+
+
+def test_a_freeze_retires_no_champion() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.platform = of.platform.model_copy(update={"freeze": "Black Friday"})
+    of.start()
+    of.settle()
+    moved(of, 1, "Archived")
+    of.advance(120)
+    assert of.route() == "1"
+
+
+def test_going_back_in_git_passes_a_freeze() -> None:
+    of = Simulation()
+    of.cluster.put(model(validation=GATED))
+    for number in (1, 2):
+        of.cluster.put(version(number))
+        of.settle()
+        of.advance(MOMENT_SECONDS)
+    of.platform = of.platform.model_copy(update={"freeze": "Black Friday"})
+    of.start()
+    of.settle()
+    assert of.route() == "2"
+    of.edit("ModelVersion", "flights-v2", stage="Archived")
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert of.route() == "1"
+
+
+STATE, REASON = "slipway.dev/test/ml/state", "slipway.dev/test/ml/reason"
+
+
+def told(of: Simulation, number: int) -> tuple[str, str]:
+    """What MLflow's tags say of a version, and its description."""
+    labels = of.registry.labels[number]
+    return labels.tags.get(STATE, ""), " ".join(labels.lines)
+
+
+def test_where_labels_may_promote_nothing_mlflow_says_so_and_no_object_is_made() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.may_promote(models=["trains"])
+    moved(of, 2, "Production", alias="champion", archive_others=True)
+    state, line = told(of, 2)
+    assert (of.route(), declared(of), state) == ("1", ["flights-v1"], "Waiting PromotionNotAllowed")
+    assert "lets labels promote nothing of the registered model" in of.registry.labels[2].tags[REASON]
+    assert "extend spec" in line
+    of.registry.put(2, "None")
+    moved(of, 1, "Production", alias="champion")
+    assert (told(of, 2)[0], of.registry.labels[2].tags[REASON]) == ("Withdrawn", "")
+
+
+def test_a_conflict_of_labels_is_told_in_mlflow_of_both_versions_until_it_is_none() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.put(2, "Production")
+    moved(of, 3, alias="champion")
+    of.advance(700)
+    assert declared(of) == ["flights-v1"]
+    for number in (2, 3):
+        state, line = told(of, number)
+        assert state == "Waiting LabelsConflict" and "set both on one version" in line
+    of.registry.put(2, "None")
+    moved(of, 3, "Production", archive_others=True)
+    of.advance(700)
+    assert (of.route(), told(of, 3)[0].partition(" ")[0]) == ("3", "Serving")
+    assert told(of, 2)[0] == "Withdrawn"
+
+
+def test_a_version_that_waited_for_an_approval_waits_no_longer_once_its_label_is_gone() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.may_promote(approvals=1)
+    moved(of, 2, "Production")
+    assert told(of, 2)[0] == "Waiting ApprovalMissing"
+    moved(of, 2, "None")
+    assert told(of, 2)[0] == "Withdrawn"

@@ -11,7 +11,7 @@ from ..api.modelledger import ModelLedger
 from ..api.modelregistry import ModelRegistry
 from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
-from ..core import labels, ledger, lifecycle
+from ..core import in_play, ledger, lifecycle
 from ..core.discovery import Present
 from ..core.observed import VersionSeen
 from ..core.permissions import Use
@@ -112,7 +112,7 @@ class Registered:
         found = self._cache.value(LEDGER, key.namespace, key.name)
         known = found.spec if isinstance(found, ModelLedger) else ledger.EMPTY
         for version in self._cache.values(key.namespace, key.name, VERSION):
-            if isinstance(version, ModelVersion) and labels.has_a_say(version, known):
+            if isinstance(version, ModelVersion) and in_play.has_a_say(version, known):
                 yield version.spec.version
 
     def _age(self, key: Key) -> tuple[str, str]:

@@ -199,6 +199,17 @@ def withdraw(ledger: ModelLedgerSpec, numbers: Collection[int]) -> ModelLedgerSp
     return ledger.model_copy(update={"following": following.model_copy(update={"request": None, "restore": True})})
 
 
+def conflict_of(ledger: ModelLedgerSpec, stages: Stages) -> str:
+    """Which labels in the registry contradict each other; "" if none do."""
+    request, labels = ledger.following.request if ledger.following else None, stages.production
+    if request is None or request.against is None:
+        return ""
+    return (
+        f"The registry asks for version {request.against} by the stage {labels.stage} and for version "
+        f"{request.version} by the alias {labels.alias}: set both on one version."
+    )
+
+
 def _kept(shown: Mapping[int, Shown], champion: int | None) -> tuple[Shown, ...]:
     """Those that there is room for: the champion, the version with the alias, and the highest."""
     first = sorted(shown, key=lambda number: (number != champion, shown[number].by == "Stage", -number))[:SHOWN]

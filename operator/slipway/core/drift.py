@@ -10,7 +10,8 @@ from dataclasses import replace
 from ..api.modelledger import ModelLedgerSpec
 from ..api.modelversion import ModelVersion
 from .conditions import Verdict, failed, passed, sentence, unknown
-from .labels import Wanted, in_play, wanted
+from .in_play import in_play
+from .labels import Wanted, wanted
 from .meaning import stage_shown
 from .observed import ModelSeen
 from .reasons import Reason, reason_named

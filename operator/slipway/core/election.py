@@ -59,33 +59,42 @@ def elect(seen: ModelSeen, ledger: ModelLedgerSpec) -> Election:
     if not isinstance(found, str):
         number = found.version if isinstance(found, Release) else None
         return Election(number, proven=True, returning=asked, back=True)
-    if barrier := barrier_of(seen, ledger):
+    version = next(iter(contenders(seen, ledger)), None)
+    if barrier := barrier_of(seen, ledger, version):
         return Election(ledger.champion, proven=True, barrier=barrier)
-    for version in contenders(seen, ledger):
-        number = version.spec.version
-        if number == ledger.champion:
-            return Election(number, proven=True)
-        if proof_is_kept(seen, ledger, version) and waits(seen, ledger, version) is None:
-            return Election(number, proven=True, back=True)
-        may = evidence_holds(seen, ledger, version) and waits(seen, ledger, version) is None
-        return Election(number, proven=may)
-    return Election(ledger.champion if _keeps(seen, ledger) else None, proven=True)
+    if version is None:
+        return Election(ledger.champion if _keeps(seen, ledger) else None, proven=True)
+    number = version.spec.version
+    if number == ledger.champion:
+        return Election(number, proven=True)
+    if proof_is_kept(seen, ledger, version) and waits(seen, ledger, version) is None:
+        return Election(number, proven=True, back=True)
+    may = evidence_holds(seen, ledger, version) and waits(seen, ledger, version) is None
+    return Election(number, proven=may)
 
 
-def barrier_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> Barrier:
-    """Why no rollout may start now; "" if one may."""
+def barrier_of(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion | None) -> Barrier:
+    """Why no rollout of a version may start now; "" if it may. A freeze and a policy are for what is new only."""
+    barrier = _barrier(seen, ledger)
+    if barrier not in ("Frozen", "Forbidden") or version is None or not is_way_back(ledger, version.spec.version):
+        return barrier
+    returns = version.spec.version != ledger.champion and proof_is_kept(seen, ledger, version)
+    return "" if returns else barrier
+
+
+def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec) -> Barrier:
     if seen.invalid:
         return "Unreadable"
     if seen.model.spec.suspend:
         return "Suspended"
     if ledger.hold is not None:
         return "Held"
-    if consent.forbidden(seen):
-        return "Forbidden"
     if seen.unreadable:
         return "Unreadable"
     if adoption.missing(seen, ledger):
         return "Unadopted"
+    if consent.forbidden(seen):
+        return "Forbidden"
     return "Frozen" if seen.platform.freeze else ""
 
 

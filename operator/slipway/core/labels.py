@@ -5,13 +5,14 @@ The ledger remembers what it was asked to say.
 
 from dataclasses import dataclass
 
-from ..api.modelledger import TOLD, ModelLedgerSpec, RolledBack, Served, Told
+from ..api.modelledger import ModelLedgerSpec, RolledBack, Told
 from ..api.modelregistry import RegistryLabels, Stages
 from ..api.modelversion import ModelVersion
 from ..resources import naming
-from . import adoption, claims, description, history, meaning
-from .conditions import clipped, refusal, sentence
+from . import adoption, claims, consent, description, history, meaning
+from .conditions import clipped, failed, refusal, sentence
 from .election import barrier_of, refused, request_of, waits
+from .in_play import in_play, prefix_of, times, waited, was_adopted
 from .ledger import is_rolled_back, who_serves
 from .observed import ModelSeen
 from .reasons import Reason
@@ -36,42 +37,6 @@ class Said:
     state: str  # a word
     detail: str = ""
     why: str = ""  # it may not serve
-
-
-def in_play(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
-    """Versions of which the registry is told: the champion, then those that ask for Production, then the newest."""
-    asking = [one for one in seen.versions if seen.stage(one, ledger) != "None" or _has_served(seen, ledger, one)]
-
-    def first(one: ModelVersion) -> tuple[bool, bool, bool, int]:
-        stage, number = seen.stage(one, ledger), one.spec.version
-        return number != ledger.champion, stage == "None", stage != "Production", -number
-
-    return sorted(asking, key=first)[:TOLD]
-
-
-def has_a_say(version: ModelVersion, ledger: ModelLedgerSpec) -> bool:
-    """Whether its model may tell the registry of a version, as far as the version itself and the ledger show."""
-    asked = {version.spec.stage, version.status.stage} - {None, "None"}
-    number = version.spec.version
-    served = number == ledger.champion or any(one.version == number for one in ledger.history)
-    return bool(asked) or served or _was_adopted(ledger, version)
-
-
-def _has_served(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
-    champion = version.spec.version == ledger.champion
-    return champion or _was_adopted(ledger, version) or bool(_times(seen, ledger, version))
-
-
-def _was_adopted(ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
-    """Whether an adopted Deployment is said to run it."""
-    return ledger.adopted is not None and ledger.adopted.version == version.spec.version
-
-
-def _times(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> list[Served]:
-    """The times for which a version had the traffic; not those of other files that had its number before."""
-    released, number = seen.release(ledger, version), version.spec.version
-    its = {version.status.digest, released.digest if released else None}
-    return [one for one in ledger.history if one.version == number and one.digest in its]
 
 
 def wanted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
@@ -111,10 +76,10 @@ def _replaced(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, s
         if seen.by_registry and not _was_replaced(seen, ledger, number):
             return _waiting(seen, ledger, version)
         return _wanted(seen, ledger, version, RegistryLabels(), said)
-    served = bool(_times(seen, ledger, version)) or (_was_adopted(ledger, version) and ledger.champion is not None)
+    served = bool(times(seen, ledger, version)) or (was_adopted(ledger, version) and ledger.champion is not None)
     if stage == "None" and served:
         return _wanted(seen, ledger, version, RegistryLabels(), said)
-    return None
+    return _wanted(seen, ledger, version, RegistryLabels(), Said("Withdrawn")) if waited(seen, number) else None
 
 
 def _rolled_back(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> RolledBack | None:
@@ -147,15 +112,16 @@ def _holder(seen: ModelSeen, alias: str | None) -> int | None:
 
 def _waiting(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
     """What is told of a version that was asked for, while it waits for people; None while it does not."""
-    request = request_of(ledger)
-    if request is None or request.version != version.spec.version:
+    request = ledger.following.request if ledger.following else None
+    if request is None or version.spec.version not in (request.version, request.against):
         return None
     why = waits(seen, ledger, version) or adoption.missing(seen, ledger)
-    reason = why.reason if why else _BARRIERS.get(barrier_of(seen, ledger))
-    if reason is None:
-        return None
-    message = why.message if why else f"{reason.meaning} {reason.remedy}"
-    return _wanted(seen, ledger, version, RegistryLabels(), Said("Waiting", reason, message))
+    if conflict := claims.conflict_of(ledger, seen.stages):
+        why = failed(Reason.LabelsConflict, conflict)
+    barrier = barrier_of(seen, ledger, version)
+    if why is None and barrier in _BARRIERS:
+        why = failed(_BARRIERS[barrier], consent.forbidden(seen) if barrier == "Forbidden" else "")
+    return _wanted(seen, ledger, version, RegistryLabels(), Said("Waiting", why.reason, why.message)) if why else None
 
 
 def _adopted(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> Wanted | None:
@@ -219,7 +185,7 @@ def _wanted(
         message = f"Nothing is written: the model {teller} tells of this version.{other}"
         return Wanted(Write(version.spec.version), told_people.state, message)
     state, why = told_people.state, told_people.why
-    prefix = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"
+    prefix = prefix_of(seen)
     said = f"{state} {told_people.detail}".strip()
     digest = version.status.digest if state in ("Serving", "Validated") else None
     tags = {prefix + "state": said} | ({prefix + "digest": digest} if digest else {})
@@ -252,6 +218,7 @@ _TOLD = {
     "Refused": "refused, {}",
     "Waiting": "waiting, {}",
     "Replaced": "replaced; {}",
+    "Withdrawn": "asked for no longer{}",
     "Validated": "validated for staging{}",
     "Archived": "archived{}",
 }
@@ -273,7 +240,7 @@ def _notes(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, pref
     """What differs from the version that serves, and each time for which it has served itself."""
     changes = version.status.changes
     notes = {prefix + "changes": clipped(changes.summary, WHY_LIMIT)} if changes else {}
-    return notes | {f"{prefix}served {one.since}": history.told(one) for one in _times(seen, ledger, version)}
+    return notes | {f"{prefix}served {one.since}": history.told(one) for one in times(seen, ledger, version)}
 
 
 def _stale_alias(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, state: str) -> str | None:
@@ -305,9 +272,8 @@ def _leaving(seen: ModelSeen, ledger: ModelLedgerSpec, number: int, labels: Regi
 
 def _is_of_another_cluster(seen: ModelSeen, labels: Labels) -> bool:
     """Whether a Slipway elsewhere says that it serves there."""
-    own = f"slipway.dev/{seen.platform.cluster_name}/{seen.model.metadata.namespace}/"
     return any(
-        key.endswith("/state") and not key.startswith(own) and said.startswith("Serving")
+        key.endswith("/state") and not key.startswith(prefix_of(seen)) and said.startswith("Serving")
         for key, said in labels.tags.items()
     )
 

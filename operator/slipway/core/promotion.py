@@ -71,7 +71,8 @@ def _astray(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> tup
     """Versions that would say something else now: of the traffic, or of the registry's labels."""
     found = []
     for version in seen.versions:
-        if _is_asked_otherwise(seen, ledger, version) or _leans_on_what_is_forgotten(seen, ledger, version):
+        forgotten = _leans_on_what_is_forgotten(seen, ledger, version) or _is_told_of_another(seen, version)
+        if forgotten or _is_asked_otherwise(seen, ledger, version):
             found.append(version.metadata.name)
             continue
         judged_anew = version.spec.version == election.target and not election.proven
@@ -120,6 +121,12 @@ def _leans_on_what_is_forgotten(seen: ModelSeen, ledger: ModelLedgerSpec, versio
     imported = version.status.condition("Imported")
     said = imported is not None and imported.status == "True"
     return said and seen.release(ledger, version) is None and bool(imports.wanted_from(version))
+
+
+def _is_told_of_another(seen: ModelSeen, version: ModelVersion) -> bool:
+    """Whether it says that another version has its number now, and none has; or the other way about."""
+    said = version.status.condition("Resolved")
+    return said is not None and said.message.startswith(drift.OF_ANOTHER) == seen.is_of_now(version)
 
 
 def _versions_may_come(seen: ModelSeen) -> float:

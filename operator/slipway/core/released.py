@@ -3,7 +3,7 @@
 from ..api.modelledger import ModelLedgerSpec
 from ..api.modelversion import ModelVersion, Stage
 from ..resources import naming, serving
-from . import adoption, consent, rollout
+from . import adoption, claims, consent, rollout
 from .conditions import Verdict, failed, passed, sentence, unknown
 from .decision import Refusal
 from .election import Election, is_validated, waits
@@ -62,7 +62,7 @@ def _champion(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, vers
 
 def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Verdict | None:
     """Why a version that may be next does not start its rollout."""
-    if conflict := conflict_of(seen, ledger):
+    if conflict := claims.conflict_of(ledger, seen.stages):
         return failed(Reason.LabelsConflict, f"{conflict} {_serves(ledger)}".strip())
     match election.barrier:
         case "Held":
@@ -87,17 +87,6 @@ def _superseded(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election, nu
     request = ledger.following.request if ledger.following else None
     asked = {request.version, request.against} if request else set()
     return "" if number in asked else "Another version was asked for later."
-
-
-def conflict_of(seen: ModelSeen, ledger: ModelLedgerSpec) -> str:
-    """Which labels in the registry contradict each other; "" if none do."""
-    request, labels = ledger.following.request if ledger.following else None, seen.stages.production
-    if request is None or request.against is None:
-        return ""
-    return (
-        f"The registry asks for version {request.against} by the stage {labels.stage} and for version "
-        f"{request.version} by the alias {labels.alias}: set both on one version."
-    )
 
 
 def held(ledger: ModelLedgerSpec) -> str:

@@ -13,7 +13,7 @@ from .election import Election, request_of, waits
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Silent
-from .released import conflict_of, held, pods_described, progress, silence, unreadable
+from .released import held, pods_described, progress, silence, unreadable
 from .rollout import Plan
 
 
@@ -85,7 +85,7 @@ def _ready(seen: ModelSeen, ledger: ModelLedgerSpec, plan: Plan) -> Verdict:
         return failed(Reason.Suspended)
     if seen.unreadable:
         return failed(Reason.InvalidSpec, unreadable(seen))
-    if conflict := conflict_of(seen, ledger):
+    if conflict := claims.conflict_of(ledger, seen.stages):
         return failed(Reason.LabelsConflict, conflict)
     if silent := _unreadable_registry(seen):
         return failed(reason_named(silent.reason), silent.message)
