@@ -13,10 +13,11 @@ from slipway.adapters.errors import AdapterError, Rejected, Unauthorized
 from slipway.api.modelledger import LIMIT_BYTES, ModelLedgerSpec
 from slipway.core import claims
 from slipway.core.ledger import route
+from slipway.core.registry import CLOCKS_APART_MS
 from slipway.core.statuses import LIMIT_BYTES as STATUS_BYTES
 
 from tests.declared import GATED, deployed, model, version
-from tests.simulation import NO_LABELS, Simulation, digest_of, routed
+from tests.simulation import NO_LABELS, Backup, Simulation, digest_of, routed
 
 EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
 SWEEPS_SECONDS = 70.0  # two of them, and more
@@ -46,6 +47,7 @@ class Friday(RuleBasedStateMachine):
         self.moved = False  # somebody has moved a label
         self.asked: int | None = None  # the version that somebody put into Production last, in the registry
         self.stages: dict[str, str] = {}  # that somebody gave to a ModelVersion
+        self.backup, self.backed_up = Backup({}, 0), 0
         self.champions = ["none", "none"]  # that of the ledger before, and that of the ledger
         self.of.cluster.refuses.append(self._refuses)
         self.of.cluster.hears.append(self._a_route_is_that_of_the_ledger_or_of_the_one_before)
@@ -334,6 +336,36 @@ class Friday(RuleBasedStateMachine):
     def _by_registry(self) -> bool:
         found = self.of.cluster.objects.get(("RegisteredModel", "ml", "flights"), {"spec": {}})
         return bool(found["spec"].get("promotion", {}).get("source") == "Registry")
+
+    @rule(number=NUMBERS)
+    def somebody_promotes_a_version_by_mistake_and_deletes_it_before_a_sweep(self, number: int) -> None:
+        champion, ledger = self.of.champion(), self.of.ledger()
+        shown = self.of.registry.labels.get(champion or 0, NO_LABELS)
+        if number == champion or self.of.registry.silent:
+            return
+        self.of.registry.put(number, "Production", archive_others=True)
+        self.of.registry.delete(number)
+        self._labels_were_moved(True)
+        archived = ledger is None or ledger.following is None or ledger.following.archived != ""
+        if champion is not None and shown.stage == "Production" and not archived and self._by_registry():
+            self.of.advance(SWEEPS_SECONDS)
+            self.of.advance(SWEEPS_SECONDS)
+            assert self.of.champion() is not None, "MLflow archived the champion: nobody has retired it"
+
+    @rule()
+    def the_registry_is_backed_up(self) -> None:
+        self.backup, self.backed_up = self.of.registry.backup(), self.of.registry.created
+
+    @precondition(lambda self: self.backed_up == self.of.registry.created)
+    @rule()
+    def the_registry_is_restored(self) -> None:
+        before, ledger = self.of.route(), self.of.ledger()
+        self.of.registry.restore_from(self.backup)
+        self._labels_were_moved(True)
+        following = ledger.following if ledger else None
+        noticed = following is not None and self.backup.updated < following.updated - CLOCKS_APART_MS
+        if noticed and self._by_registry() and not self.of.registry.silent:
+            assert self.of.route() == before, "labels of last night were answered last night"
 
     @rule(shows=st.dictionaries(NUMBERS, LABELS, max_size=3))
     def the_registered_model_is_deleted_and_made_anew(self, shows: dict[int, str]) -> None:
