@@ -249,8 +249,7 @@ def _commands(found: Object) -> Any:
 
 def _in_use(found: Object | None) -> bool:
     """Whether something is asked of a version."""
-    stages = {section(found, part).get("stage") for part in ("spec", "status")}
-    return not stages <= {None, "None"}
+    return any(section(found, part).get("stage") not in (None, "None") for part in ("spec", "status"))
 
 
 def _stage(found: Object) -> Any:
