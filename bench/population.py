@@ -109,7 +109,8 @@ async def served(place: Place, past: Past, names: dict[str, str], versions: int)
             stage = "Production" if number == versions else "Archived"
             aliases = (write.alias,) if write and write.alias else ()
             source = f"models:/m-{digest(name, number)[7:39]}"
-            told.append(Registered(name, number, source, stage, aliases, dict(write.tags) if write else {}))
+            tags, line = (dict(write.all_tags), write.line) if write else ({}, "")
+            told.append(Registered(name, number, source, stage, aliases, tags, line))
 
     await for_each(names, one)
     return told

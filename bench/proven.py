@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from slipway.api.facts import Facts
 from slipway.api.modelledger import ModelLedgerSpec, Release
 from slipway.api.modelregistry import ModelRegistry
 from slipway.api.modelversion import ImportRecord, ModelVersion, Resolved, ValidationRecord
@@ -64,11 +65,13 @@ class Past:
         family = self._family(parent, tuple(every), self._ledger(parent, records), records)
         proofs = tuple(self._proof(one, self._champion_of(one), family) for one in every)
         family = replace(family, versions=proofs)
+        proofs = tuple(_as_told(one, self._told(one, family)) for one in proofs)  # what differs from the champion
+        family = replace(family, versions=proofs)
         ledger = family.ledger or ledgers.EMPTY
         ledger = ledgers.tell(ledger, labels.told(family, ledger))
         found = {one.spec.version: labels.wanted(family, ledger, one) for one in proofs}
         writes = {number: one.write for number, one in found.items() if one}
-        says = RegistryModel({number: _labels(write) for number, write in writes.items()})
+        says = RegistryModel({number: shown(write) for number, write in writes.items()})
         family = replace(family, ledger=ledger, labels=says)
         status = promotion.decide(family).status or {}
         statuses = [self._told(one, family) for one in proofs]
@@ -104,7 +107,7 @@ class Past:
             source=f"models:/m-{files[7:39]}", mlmodel_digest=digest(f"{name}/MLmodel", number),
             mlflow_version="3.17.2", flavors=("python_function", "sklearn"), size_bytes=200_000,
         )  # fmt: skip
-        version = _with(version, resolved=found, digest=files)
+        version = _with(version, resolved=found, digest=files, facts=Facts(registry=found.registry))
         ended = {"outcome": "Passed", "started_at": self._then, "finished_at": self._then}
         key = import_key(version)
         version = _with(version, imported=ImportRecord(key=key, digest=files, size_bytes=200_000, **ended))
@@ -116,8 +119,7 @@ class Past:
             pool=self._platform.default_pool, **ended,
         )  # fmt: skip
         version = _with(version, validation=record)
-        decided = self._told(version, family)
-        return version.model_copy(update={"status": type(version.status).model_validate(decided)})
+        return _as_told(version, self._told(version, family))
 
     def _seen(self, version: ModelVersion, family: ModelSeen) -> VersionSeen:
         return VersionSeen(
@@ -157,9 +159,15 @@ class Past:
         return Record(number, files, serving.template_hash(template), serving.inputs(model, files), number, template)
 
 
+def _as_told(version: ModelVersion, status: Object) -> ModelVersion:
+    return version.model_copy(update={"status": type(version.status).model_validate(status)})
+
+
 def _with(version: ModelVersion, **fields: Any) -> ModelVersion:
     return version.model_copy(update={"status": version.status.model_copy(update=fields)})
 
 
-def _labels(write: Write) -> Labels:
-    return Labels(write.stage or "None", (write.alias,) if write.alias else (), dict(write.tags))
+def shown(write: Write) -> Labels:
+    """What the registry shows once that is written."""
+    aliases, lines = (write.alias,) if write.alias else (), (write.line,) if write.line else ()
+    return Labels(write.stage or "None", aliases, dict(write.all_tags), lines=lines)

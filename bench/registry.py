@@ -27,6 +27,7 @@ class Registered:
     stage: str = "None"
     aliases: tuple[str, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
+    description: str = ""
 
 
 def fill(server: MLflowServer, versions: Iterable[Registered]) -> None:
@@ -41,8 +42,8 @@ def fill(server: MLflowServer, versions: Iterable[Registered]) -> None:
         )
         database.executemany(
             "INSERT INTO model_versions (name, version, creation_time, last_updated_time, current_stage, source,"
-            " status) VALUES (?, ?, ?, ?, ?, ?, 'READY')",
-            [(one.name, one.version, now, now, one.stage, one.source) for one in every],
+            " description, status) VALUES (?, ?, ?, ?, ?, ?, ?, 'READY')",
+            [(one.name, one.version, now, now, one.stage, one.source, one.description) for one in every],
         )
         database.executemany(
             "INSERT INTO model_version_tags (name, version, key, value) VALUES (?, ?, ?, ?)",

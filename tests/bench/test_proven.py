@@ -12,9 +12,9 @@ from slipway.core import lifecycle
 from slipway.core.ledger import EMPTY
 from slipway.core.observed import VersionSeen
 from slipway.core.pods import VersionPods
-from slipway.core.registry import Labels, RegistryModel
+from slipway.core.registry import RegistryModel
 
-from bench.proven import Past, digest
+from bench.proven import Past, digest, shown
 from tests.worlds import PLATFORM, model_seen
 
 REGISTRY: dict[str, Any] = {
@@ -59,10 +59,7 @@ def test_a_served_model_has_its_last_version_champion_and_nothing_is_left_to_do(
         ModelVersion.model_validate(found | {"status": status})
         for found, status in zip(versions, past.versions, strict=True)
     )
-    labels = {
-        number: Labels(one.stage or "None", (one.alias,) if one.alias else (), one.tags)
-        for number, one in past.registry.items()
-    }
+    labels = {number: shown(one) for number, one in past.registry.items()}
     family = replace(
         model_seen(every, of=parent),
         ledger=ledger.spec,
