@@ -163,12 +163,20 @@ def test_what_the_crd_says_in_the_operators_place_is_not_taken_for_its_own_word(
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        pytest.param([{"manager": "argocd-controller", "fieldsV1": {"f:spec": {"f:stage": {}}}}], "argocd-controller"),
-        pytest.param([{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:model": {}}}}], None, id="another field"),
-        pytest.param(["hostile", {"fieldsV1": "x"}, {"manager": 1, "fieldsV1": {"f:spec": {"f:stage": {}}}}], None),
-        pytest.param("hostile", None),
+        pytest.param(
+            [{"manager": "argocd-controller", "time": "2026-03-06T17:00:00Z", "fieldsV1": {"f:spec": {"f:stage": {}}}}],
+            ("argocd-controller", "2026-03-06T17:00:00Z"),
+        ),
+        pytest.param(
+            [{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:model": {}}}}], (None, None), id="another field"
+        ),
+        pytest.param(
+            ["hostile", {"fieldsV1": "x"}, {"manager": 1, "fieldsV1": {"f:spec": {"f:stage": {}}}}], (None, None)
+        ),
+        pytest.param("hostile", (None, None)),
     ],
 )
-def test_of_who_wrote_what_only_the_program_that_set_the_stage_is_kept(fields: object, said: str | None) -> None:
+def test_of_who_wrote_what_only_the_program_that_set_the_stage_and_when_is_kept(fields: object, said: object) -> None:
     found = {"kind": "ModelVersion", "metadata": {"name": "flights-v1", "managedFields": fields}, "spec": {}}
-    assert slim.custom(found)["metadata"].get("stagedBy") == said
+    kept = slim.custom(found)["metadata"]
+    assert (kept.get("stagedBy"), kept.get("stagedAt")) == said

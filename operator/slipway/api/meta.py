@@ -19,4 +19,5 @@ class Meta(Value):
     deletion_timestamp: str | None = None
     labels: Annotated[dict[str, str], Field(default_factory=dict)]
     staged_by: str = ""  # the field manager that set spec.stage, as far as the API server tells
+    staged_at: str = ""  # when (RFC 3339)
     annotations: Annotated[dict[str, str], Field(default_factory=dict)]

@@ -41,20 +41,20 @@ def custom(found: Mapping[str, Any]) -> Object:
     elif "conditions" in status:
         parts["status"] = {key: value for key, value in status.items() if key != "conditions"}
     kept = _kept(found, **parts)
-    if found.get("kind") == "ModelVersion" and (manager := _stage_set_by(found)):
-        kept["metadata"]["stagedBy"] = manager
+    if found.get("kind") == "ModelVersion":
+        kept["metadata"].update(_stage_set(found))
     return kept
 
 
-def _stage_set_by(found: Mapping[str, Any]) -> str:
-    """The program that set the stage last, by what the API server keeps of who wrote which field."""
+def _stage_set(found: Mapping[str, Any]) -> Mapping[str, str]:
+    """The program that set the stage last, and when, by what the API server keeps of who wrote which field."""
     there = found["metadata"].get("managedFields")
     for one in there if isinstance(there, list) else ():
         fields = one.get("fieldsV1") if isinstance(one, Mapping) else None
         spec = fields.get("f:spec") if isinstance(fields, Mapping) else None
         if isinstance(spec, Mapping) and "f:stage" in spec and isinstance(one.get("manager"), str):
-            return sys.intern(one["manager"][:64])
-    return ""
+            return {"stagedBy": sys.intern(one["manager"][:64]), "stagedAt": str(one.get("time", ""))[:32]}
+    return {}
 
 
 def named(found: Mapping[str, Any]) -> Object:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..api import names
-from ..api.modelledger import Adopted, ModelLedgerSpec, Release, Request
+from ..api.modelledger import Adopted, ModelLedgerSpec, Release
 from ..api.modelversion import ModelVersion
 from . import adoption, consent, gates
+from .claimants import claims_of
 from .commands import Command, command
 from .conditions import refusal
 from .consent import Withheld
-from .ledger import is_rolled_back
 from .observed import ModelSeen
 from .revisions import revision_of
 
@@ -99,25 +99,9 @@ def _barrier(seen: ModelSeen, ledger: ModelLedgerSpec) -> Barrier:
 
 
 def contenders(seen: ModelSeen, ledger: ModelLedgerSpec) -> list[ModelVersion]:
-    """Versions that may ask for the traffic, the first claim first."""
-
-    if seen.by_registry:
-        asked = seen.version(request.version) if (request := request_of(ledger)) else None
-        return [asked] if asked and not asked.metadata.deletion_timestamp and not refused(seen, ledger, asked) else []
-
-    def asks(one: ModelVersion) -> bool:
-        against = ledger.against_stage and one.spec.version == ledger.champion
-        return (one.spec.stage == "Production" or against) and not one.metadata.deletion_timestamp
-
-    asking = [one for one in seen.versions if asks(one)]
-    open_to = [one for one in asking if not is_rolled_back(ledger, one.spec.version)]
-    return sorted((one for one in open_to if not refused(seen, ledger, one)), key=lambda one: -one.spec.version)
-
-
-def request_of(ledger: ModelLedgerSpec) -> Request | None:
-    """What the registry asks for, and is to be followed."""
-    request = ledger.following.request if ledger.following else None
-    return request if request is not None and request.against is None else None
+    """Versions that claim Production and were not refused, the first claim first."""
+    claimed = [seen.version(one.version) for one in claims_of(seen, ledger) if one.stage == "Production"]
+    return [one for one in claimed if one is not None and not refused(seen, ledger, one)]
 
 
 def refused(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion) -> bool:
@@ -224,8 +208,6 @@ def is_validated(version: ModelVersion) -> bool:
 
 
 def _keeps(seen: ModelSeen, ledger: ModelLedgerSpec) -> bool:
-    """With nobody to take over, the champion keeps the traffic unless its stage says Archived."""
-    version = seen.version(ledger.champion)
-    if seen.by_registry:
-        return ledger.following is None or ledger.following.archived != "Asked"
-    return version is None or version.spec.stage != "Archived" or ledger.against_stage
+    """With nobody to take over, the champion keeps the traffic unless it claims to be Archived."""
+    claims = {one.version: one.stage for one in claims_of(seen, ledger)}
+    return ledger.champion is None or claims.get(ledger.champion) != "Archived"

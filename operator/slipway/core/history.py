@@ -5,20 +5,9 @@ import json
 from ..api import modelledger
 from ..api.modelledger import ModelLedgerSpec, Release, RolledBack, Served
 from ..api.modelversion import ModelVersion
-from . import consent
 from .conditions import clipped
-from .observed import ModelSeen
 
 UNKNOWN = "unknown"
-
-
-def asked_by(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion | None) -> str:
-    """Who approved of a version; where nobody has to, which program set its stage; never a guess."""
-    if version is None:
-        return UNKNOWN
-    if seen.by_registry:
-        return ", ".join(sorted(consent.approved(seen, ledger, version, started=True))) or UNKNOWN
-    return version.metadata.staged_by or UNKNOWN
 
 
 def proof_of(version: ModelVersion | None) -> str:

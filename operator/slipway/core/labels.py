@@ -10,8 +10,9 @@ from ..api.modelregistry import RegistryLabels, Stages
 from ..api.modelversion import ModelVersion
 from ..resources import naming
 from . import adoption, claims, consent, description, history, meaning
+from .claimants import request_of
 from .conditions import clipped, failed, refusal, sentence
-from .election import barrier_of, refused, request_of, waits
+from .election import barrier_of, refused, waits
 from .in_play import in_play, prefix_of, times, waited, was_adopted
 from .ledger import is_rolled_back, who_serves
 from .observed import ModelSeen

@@ -10,9 +10,10 @@ from ..resources import naming
 from ..resources.platform import Manifest
 from . import changes, consent, discovery, drift, imports, meaning, recall, rollout, standing
 from . import ledger as ledgers
+from .claimants import request_of
 from .conditions import Verdict, clipped, conditions_after, refusal, sentence
 from .decision import Apply, Create, Decision
-from .election import Election, elect, is_judged_for_now, is_validated, request_of
+from .election import Election, elect, is_judged_for_now, is_validated
 from .jobs import parse_time
 from .observed import ModelSeen
 from .reasons import Reason

@@ -13,7 +13,7 @@ from ..api.base import seconds
 from ..api.modelledger import Adopted, ModelLedgerSpec, Release
 from ..resources import disruption, naming, serving
 from ..resources.serving import Rendered
-from . import adoption, claims, history, labels
+from . import adoption, claimants, claims, history, labels
 from . import ledger as ledgers
 from .commands import command
 from .decision import Act, Apply, Delete, Ref, in_order
@@ -148,7 +148,7 @@ def _moved(seen: ModelSeen, ledger: ModelLedgerSpec, election: Election) -> Mode
         if release is None:
             return ledger
     version, limit = seen.version(target), seen.model.spec.rollout.history_limit
-    by, report = history.asked_by(seen, ledger, version), history.proof_of(version)
+    by, report = claimants.asked_by(seen, ledger, version), history.proof_of(version)
     return ledgers.move(ledger, release, limit, seen.now, by, report)
 
 

@@ -7,9 +7,10 @@ from ..api.registeredmodel import Live, RegisteredModelStatus
 from ..resources import serving
 from . import adoption, claims, consent, rollout
 from . import ledger as ledgers
+from .claimants import request_of
 from .conditions import Verdict, conditions_after, failed, passed, refusal, sentence, unknown
 from .decision import Event
-from .election import Election, request_of, waits
+from .election import Election, waits
 from .observed import ModelSeen
 from .reasons import Reason, reason_named
 from .registry import Silent
