@@ -62,7 +62,8 @@ class TestSources:
             run.info.run_id,
             f"models:/{info.model_id}",
         )
-        assert second == replace(first, version=2, source=second.source)
+        assert second == replace(first, version=2, source=second.source, created=second.created)
+        assert 0 < first.created < second.created
 
     @pytest.mark.usefixtures("notebook")
     async def test_how_a_model_was_made_as_teams_log_it(self, mlflow: MLflowShelf, name: str) -> None:
