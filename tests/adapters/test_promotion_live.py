@@ -6,7 +6,7 @@ from typing import Any
 import mlflow
 import pytest
 
-from tests.adapters.live_world import LiveWorld, Registered
+from tests.adapters.live_world import INTERVAL_SECONDS, LiveWorld, Registered
 from tests.adapters.registry_shelf import NUMBERS
 from tests.mlflow_server import MLflowServer
 
@@ -274,9 +274,9 @@ class TestDeletedVersions:
         self, serves_one: LiveWorld, flights: Registered
     ) -> None:
         flights.deletes(1)
-        serves_one.passes(50)
+        serves_one.passes(INTERVAL_SECONDS)
         assert serves_one.reason(1) == "RegistryDrifted", "its alias is gone; that it is, one answer does not show"
-        serves_one.passes(150)
+        serves_one.passes(200)
         assert (serves_one.routes, serves_one.reason(1)) == (["1"], "VersionGone")
         flights.moves(2, "Production")
         serves_one.passes()

@@ -1,8 +1,8 @@
 """ModelVersion: one version of a model, and the stage that it should be in."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from . import names
 from .base import ENDINGS, IMMUTABLE, Digest, ModelName, Time, Value, keyed_by, rules
@@ -214,6 +214,13 @@ class ModelVersion(Value):
     metadata: Meta
     spec: ModelVersionSpec
     status: ModelVersionStatus = ModelVersionStatus()
+
+    @model_validator(mode="after")
+    def _is_named_after_its_number(self) -> Self:
+        """The API server checks that, too; what was stored without it would be a second object of one version."""
+        if self.metadata.name != f"{self.spec.model}-v{self.spec.version}":
+            raise ValueError("the name must be <model>-v<version>, such as flights-v3")
+        return self
 
     @property
     def retry(self) -> str | None:
