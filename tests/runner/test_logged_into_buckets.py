@@ -60,7 +60,7 @@ async def test_what_the_client_logs_into_a_bucket_is_imported_as_the_client_load
             "spec": {"backend": {"mlflow": {"uri": server.uri, "artifactRoots": [root]}}},
         }
     )
-    assert sources.objection(entry, resource, "ml", NAME) == ""
+    assert sources.objection(entry.location, entry.via, resource, "ml", NAME) == ""
     for name, value in kind.right.items():
         (pod.at(CREDENTIALS) / name).write_text(value)
     task = ImportTask(
