@@ -1,7 +1,8 @@
 """Azurite, the Azure Blob store of tests: packages of Node.js, pinned with checksums, and a script that starts it.
 
 To pin another: change `modules/azurite/package.json`, then `npm install --package-lock-only
---omit-lockfile-registry-resolved` beside it, so that no registry's address is in the list.
+--omit-lockfile-registry-resolved` beside it, and take `funding`, `deprecated` and `license` out: the list has
+versions and checksums, and no address. A test holds it to that.
 """
 
 import hashlib

@@ -1,5 +1,6 @@
 """The documents say what is so: links lead somewhere, YAML is valid, commands exist, nothing of one machine is in them."""
 
+import json
 import re
 import subprocess
 from collections import Counter
@@ -285,3 +286,10 @@ def test_every_decision_is_in_the_index() -> None:
 def test_no_page_speaks_of_one_machine(page: Path) -> None:
     lines = page.read_text().splitlines()
     assert [f"{number}: {line}" for number, line in enumerate(lines, start=1) if MACHINE.search(line)] == []
+
+
+def test_what_pins_packages_of_nodejs_has_checksums_and_no_address() -> None:
+    (found,) = (ROOT / "dev" / "cluster" / "modules").glob("*/package-lock.json")
+    packages = json.loads(found.read_text())["packages"]
+    assert [name for name, one in packages.items() if name and not one.get("integrity")] == []
+    assert "://" not in found.read_text()
