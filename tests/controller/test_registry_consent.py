@@ -294,6 +294,27 @@ def test_what_was_rolled_back_is_approved_of_anew_by_the_command_that_its_messag
     assert of.route() == "2"
 
 
+def test_an_approval_from_before_a_rollback_counts_no_more_although_the_version_was_refused_since() -> None:
+    of = by_registry()
+    moved(of, 1, "Production")
+    of.registry.may_promote(approvals=1)
+    moved(of, 2, "Production", archive_others=True)
+    approves(of, 2, "eve")
+    rolled_back(of)
+    of.bad.add(2)
+    of.edit("RegisteredModel", "flights", validation=STRICTER)
+    moved(of, 2, "Production")
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "GateFailed")
+    assert of.registry.labels[2].tags[STATE].startswith("Refused")
+    of.bad.clear()
+    of.edit("ModelVersion", "flights-v2", annotations={"retry": "now"})
+    of.settle()
+    of.advance(MOMENT_SECONDS)
+    assert (of.route(), of.condition("ModelVersion", "flights-v2", "Ready")["reason"]) == ("1", "ApprovalMissing")
+    approves(of, 2, "eve")
+    assert (of.route(), of.ledger().rolled_back) == ("2", ())  # type: ignore[union-attr]
+
+
 def test_no_label_promotes_a_model_with_a_secret_of_its_namespace_unless_somebody_approves() -> None:
     of = Simulation()
     data = {"uri": "s3://months/holdout.parquet", "target": "air_time", "secretRef": {"name": "months"}}

@@ -148,7 +148,6 @@ def answer(ledger: ModelLedgerSpec, refused: bool, retry: str) -> ModelLedgerSpe
         return ledger
     changes: dict[str, object] = {"request": None}
     if refused:
-        ledger = released_again(ledger, number)  # it was proven anew: that is why it is out now
         others = tuple(one for one in following.taken_back if one.version != number)
         changes |= {
             "taken_back": (*others, TakenBack(version=number, at=following.request.at, retry=retry))[-TAKEN_BACK:],

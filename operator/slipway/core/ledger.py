@@ -150,10 +150,11 @@ def forgive(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
 def _asked_again(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     """Where labels decide: what was refused or rolled back is asked for by a retry, or by moving its label anew.
 
-    The reason of a rollback is kept until the version serves again: the request may be withdrawn.
+    A rollback is remembered until the version serves again: the request may be withdrawn, and what was approved of
+    before counts no more.
     """
     following = ledger.following or Following()
-    out = {one.version: one.retry for one in following.taken_back} | {o.version: o.retry for o in ledger.rolled_back}
+    out = {o.version: o.retry for o in ledger.rolled_back} | {one.version: one.retry for one in following.taken_back}
     for number, retry in out.items():
         version = seen.version(number)
         if version is None or seen.stage(version, ledger) == "Staging":  # there, a retry proves it anew and no more
@@ -179,9 +180,11 @@ def tell(ledger: ModelLedgerSpec, told: Iterable[Told]) -> ModelLedgerSpec:
 
 
 def is_rolled_back(ledger: ModelLedgerSpec, number: int) -> RolledBack | None:
-    """Why a version does not come back by itself; None if it may, or if it was asked for since."""
-    request = ledger.following.request if ledger.following else None
-    if request is not None and request.version == number:
+    """Why a version does not come back by itself; None if it may, or was asked for since, and perhaps refused then."""
+    following = ledger.following or Following()
+    if following.request is not None and following.request.version == number:
+        return None
+    if any(one.version == number for one in following.taken_back):
         return None
     return next((one for one in ledger.rolled_back if one.version == number), None)
 
