@@ -73,8 +73,8 @@ class Registry:
 
     def may_promote(self, **policy: Any) -> None:
         """What labels may promote, as the owner of the ModelRegistry says."""
-        spec = MLFLOW.spec.model_copy(update={"promotion": PromotionPolicy.model_validate(policy)})
-        self.resource = MLFLOW.model_copy(update={"spec": spec})
+        spec = self.resource.spec.model_copy(update={"promotion": PromotionPolicy.model_validate(policy)})
+        self.resource = self.resource.model_copy(update={"spec": spec})
 
     def discovers(self) -> None:
         """The owner of the ModelRegistry has switched discovery on for the namespace."""

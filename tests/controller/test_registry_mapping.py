@@ -102,3 +102,27 @@ def test_stages_that_nobody_mapped_are_never_written(mapping: dict[str, Any]) ->
     stages = {one.stage for one in of.registry.labels.values()}
     known = of.registry.resource.spec.stages
     assert stages <= {known.production.stage or "None", known.archived.stage or "None", "None"}
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["alone", "while a request waits"])
+def test_another_stage_for_archived_retires_no_champion_that_lay_in_it_and_loses_no_request(waits: bool) -> None:
+    labels = {"Staging": {"alias": "challenger"}, "Production": {"alias": "champion"}}
+    of = mapped(labels)
+    moved(of, 1, "Staging", alias="champion")
+    of.registry.may_promote(approvals=1)
+    if waits:
+        moved(of, 2, alias="champion")
+    of.registry.maps(**labels, Archived={"stage": "Staging"})
+    for _ in range(2):
+        of.swept()
+        of.settle()
+        of.advance(MOMENT_SECONDS)
+    of.advance(700)
+    assert of.route() == "1"
+    if waits:
+        assert released(of, 2) == "ApprovalMissing"
+        return
+    moved(of, 1, "None")
+    moved(of, 1, "Staging")
+    of.advance(60)
+    assert of.route() == "none", "moved there by somebody, it is retired"

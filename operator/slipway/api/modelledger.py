@@ -163,7 +163,8 @@ class Following(Value):
 
     since: Annotated[Time | None, Field(description="Since when labels count (RFC 3339).")] = None
     of: Annotated[
-        Short, Field(description="Hash of the registered model and of the labels of Production that this is about.")
+        Short,
+        Field(description="Hash of the registered model and of the labels that this is about: Production, Archived."),
     ] = ""
     shown: Annotated[
         tuple[Shown, ...],

@@ -15,6 +15,7 @@ from . import retirement
 from .meaning import By, in_production, is_aside, labelled_by, stage_shown
 from .registry import CLOCKS_APART_MS, Labels, RegistryModel
 
+PRODUCTION_DIGITS = 10  # of `of`: those of the registered model and its labels of Production
 LATE_MS = 3_600_000  # after which a sweep may find a label at the latest
 
 
@@ -63,7 +64,7 @@ def follow(
 ) -> ModelLedgerSpec:
     """The ledger, once it has taken down what the registry's labels ask for.
 
-    `of` stands for the registered model and its labels of Production. Where a champion serves when this begins, or
+    `of` stands for the registered model, its labels of Production, and then its stage of Archived. Where a champion serves when this begins, or
     anything when either is another one, what the registry shows then asks for nothing. Nor do the labels of
     `adopted`: that version is said to run in an adopted Deployment. A registry that was restored from a backup shows
     labels that were answered before: with it, this begins, too.
@@ -71,9 +72,11 @@ def follow(
     shown = {number: by for number, one in registry.labels.items() if (by := labelled_by(one, stages))}
     before, at = ledger.following, now.strftime("%Y-%m-%dT%H:%M:%SZ")
     went_back = before is not None and 0 < registry.updated < before.updated - CLOCKS_APART_MS
-    if before is None or before.of != of or went_back:
+    if before is None or before.of[:PRODUCTION_DIGITS] != of[:PRODUCTION_DIGITS] or went_back:
         begun = _begun(ledger, shown, registry, stages, adopted, went_back)
         before = begun.model_copy(update={"of": of, "since": at})
+    elif before.of != of:  # the champion is in that stage for another reason
+        before = before.model_copy(update={"of": of, "archived": "Aside", "read_at": None})
     change = _change(before, shown, ledger.champion, registry, stages)
     following = _asked(before, change, registry.labels, at)
     if following.request is None and ledger.champion is None:

@@ -107,14 +107,18 @@ class ModelSeen:
 
     @property
     def followed(self) -> str:
-        """Hash of what is followed: the registered model where it is, and the labels that stand for Production."""
+        """Hash of what is followed: the registered model where it is, and the labels that stand for Production.
+
+        Six digits of what stands for Archived end it: another one asks for nothing anew, and retires nobody.
+        """
         if isinstance(self.registry, Silent):
             return ""
         backend, labels = self.registry.spec.backend.mlflow, self.stages.production
         where = backend.uri.rstrip("/") if backend else ""
         name = self.model.registered_name
         created = self.known.created if self.known else 0
-        return naming.short_hash([where, name, created, labels.stage or "", labels.alias or ""])
+        aside = naming.short_hash(self.stages.archived.stage or "")
+        return naming.short_hash([where, name, created, labels.stage or "", labels.alias or ""]) + aside[:6]
 
     def origin(self, number: int) -> str:
         """Which version has the number now, as far as the registry was heard: a hash of `core.origin`."""
