@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ RESULTS = Path(__file__).parent / "results" / "local"
 def main() -> int:
     """0 if every bound holds, 1 if one does not."""
     options = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started here ends, too
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     RESULTS.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []

@@ -184,7 +184,7 @@ CASES = [
     ),
     Case(
         "locked", "the registry knows neither the name nor the password", "Resolved", "RegistryUnauthorized",
-        ("refused the username and password (401)", "Correct the Secret"), registry=f"{SYSTEM}/{LOCKED}",
+        ("refused the username and password (401)", "Secret of the ModelRegistry"), registry=f"{SYSTEM}/{LOCKED}",
         attempts=None,
     ),
     Case(

@@ -64,10 +64,11 @@ def follow(
 ) -> ModelLedgerSpec:
     """The ledger, once it has taken down what the registry's labels ask for.
 
-    `of` stands for the registered model, its labels of Production, and then its stage of Archived. Where a champion serves when this begins, or
-    anything when either is another one, what the registry shows then asks for nothing. Nor do the labels of
-    `adopted`: that version is said to run in an adopted Deployment. A registry that was restored from a backup shows
-    labels that were answered before: with it, this begins, too.
+    `of` stands for the registered model, its labels of Production, and then its stage of Archived. Where a champion
+    serves when this begins, or anything when the registered model or a label of Production is another one, what the
+    registry shows then asks for nothing. Nor do the labels of `adopted`: that version is said to run in an adopted
+    Deployment. A registry that was restored from a backup shows labels that were answered before: with it, this begins,
+    too.
     """
     shown = {number: by for number, one in registry.labels.items() if (by := labelled_by(one, stages))}
     before, at = ledger.following, now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -86,7 +86,7 @@ WORDS = {
     "RegistryUnauthorized": Words(
         "Stuck",
         "The registry refuses the credential.",
-        "Correct the Secret that the ModelRegistry names; it is read again at each sweep.",
+        "Correct what the message names: mostly the Secret of the ModelRegistry, which is read again at each sweep.",
     ),
     "PermissionsMissing": Words(
         "Stuck",
