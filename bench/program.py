@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import footprint, imports, labels, promotion, scale
+from bench import footprint, imports, labels, promotion, scale, serving
 from bench.cluster import reader
 from bench.figures import Figure, figure
 from bench.simulation import build
@@ -36,6 +36,8 @@ def main() -> int:
         figures += _labels(options, stamp)
     if options.which in ("import", "all"):
         figures += _imports(options, stamp)
+    if options.which in ("serving", "all"):
+        figures += _serving(options, stamp)
     print()
     for one in figures:
         print(one)
@@ -44,7 +46,8 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("which", nargs="?", choices=("all", "promotion", "scale", "labels", "import"), default="all")
+    parts = ("all", "promotion", "scale", "labels", "import", "serving")
+    parser.add_argument("which", nargs="?", choices=parts, default="all")
     parser.add_argument("--promotions", type=int, default=3, help="promotions on each side (default: 3)")
     parser.add_argument("--idle-minutes", type=float, default=10.0, help="how long the operator rests (default: 10)")
     away = labels.Amounts().away_minutes
@@ -55,6 +58,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--megabytes", type=int, default=large.megabytes, help=text)
     text = f"imports on each side (default: {large.rounds})"
     parser.add_argument("--imports", type=int, default=large.rounds, help=text)
+    asked = serving.Amounts()
+    text = f"how long each server is asked, for serving (default: {asked.seconds:g})"
+    parser.add_argument("--serving-seconds", type=float, default=asked.seconds, help=text)
     usual = Sizes()
     for name, text in {
         "models": "models that serve", "versions": "versions of each", "fresh": "new models of a round",
@@ -111,6 +117,14 @@ def _imports(options: argparse.Namespace, stamp: str) -> list[Figure]:
     told = {"when": time.strftime("%Y-%m-%d"), "conditions": imports.conditions(amounts), "details": found.details}
     told["figures"] = {one.what: one.told() for one in found.figures}
     _write(f"{stamp}-import.json", json.dumps(told, indent=2))
+    return found.figures
+
+
+def _serving(options: argparse.Namespace, stamp: str) -> list[Figure]:
+    found = serving.measure(serving.Amounts(options.serving_seconds))
+    told = {"when": time.strftime("%Y-%m-%d"), "details": found.details}
+    told["figures"] = {one.what: one.told() for one in found.figures}
+    _write(f"{stamp}-serving.json", json.dumps(told, indent=2))
     return found.figures
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import requests
 from slipway.api.tasks import CANDIDATE
-from slipway.runner.bodies import MAX_BODY_BYTES, Declined, Load
+from slipway.runner.serving.bodies import MAX_BODY_BYTES, Declined, Load
 
 from tests.mlflow_server import free_port
 from tests.runner.pods import Pod, answers, running, wait_until
@@ -30,7 +30,7 @@ JSON = {"Content-Type": "application/json"}
 START = """
 from dataclasses import replace
 from pathlib import Path
-from slipway.runner.bodies import Load
+from slipway.runner.serving.bodies import Load
 from slipway.runner.pod import Pod
 from slipway.runner.serve import main, settings
 main(Pod(Path({root!r})), replace(settings(), host="127.0.0.1", port={port}, load=Load({bounds})))

@@ -11,7 +11,7 @@ from ..api.modelversion import ModelVersion
 from ..api.validation import Data
 from . import naming
 from .platform import Manifest, Platform, PoolSettings
-from .pods import container, placed, scratch
+from .pods import THREADS, container, placed, scratch
 
 IMPORT_SECONDS = 3600  # an import that takes longer is stuck
 KEPT_SECONDS = 3600  # a finished Job stays for a person to look at
@@ -92,7 +92,9 @@ def _score(platform: Platform, comparison: Comparison, who: str, folder: str, pr
         mounts["features"] = features
     task = tasks.ScoreTask(model=folder, features=features, predictions=predictions)
     resources = comparison.pool.resources or None
-    return container(platform, f"score-{who}", "score", task, mounts, (who, "features"), resources)
+    step = container(platform, f"score-{who}", "score", task, mounts, (who, "features"), resources)
+    step["env"] += THREADS
+    return step
 
 
 def _volumes(platform: Platform, comparison: Comparison, champion: bool) -> list[dict[str, Any]]:

@@ -8,6 +8,12 @@ from ..api.connection import ConfigMapKeyRef
 from .platform import Platform, PoolSettings
 
 UID = 65532
+# Numeric libraries see the node's cores, and more threads than the limit allows wait for each other. The kubelet rounds
+# the limit up to whole cores; where there is none, it gives the node's.
+_CORES = {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}
+THREADS: list[dict[str, Any]] = [
+    {"name": name, "valueFrom": _CORES} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+]
 
 
 def pod_security() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from . import naming
 from .disruption import topology_spread
 from .naming import NOBODY, selector
 from .platform import Manifest, Platform, PoolSettings
-from .pods import container, placed, scratch
+from .pods import THREADS, container, placed, scratch
 
 PORT = 8080
 FORGET_SECONDS = 5  # a pod keeps answering while the network forgets it
@@ -38,6 +38,7 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
     fetch = container(platform, "fetch", "fetch", fetch_task, mounts, resources=chosen or None)
     serve = container(platform, "serve", "serve", None, mounts, read_only=("model",), resources=chosen or None)
     serve["env"] += [
+        *THREADS,
         {"name": "SLIPWAY_MODEL_VERSION", "value": str(version)},
         {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
         {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(CONNECTION_SECONDS)},

@@ -1,0 +1,1 @@
+"""What a serving pod does beside MLflow's scoring application: bounds on bodies, and the fast way."""

@@ -1,0 +1,102 @@
+"""The model behind a pyfunc, asked directly: a function from a table to predictions, with the model's very numbers.
+
+Only models that MLflow's own flavors load, and whose predictions nothing else changes. XGBoost is asked by the C
+function `XGBoosterPredictFromDense` (xgboost.readthedocs.io, C API), which needs no copy of the rows.
+"""
+
+import ctypes
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy
+
+from .rows import Table
+
+Predict = Callable[[Table], Any]
+FLAVORS = ("mlflow.xgboost", "mlflow.sklearn", "mlflow.lightgbm")
+_CHANGED = "its flavor {} changes what is predicted"
+
+
+class NotNative(Exception):
+    """Why a model is asked MLflow's way only."""
+
+
+def natives(model: Any, names: "tuple[str, ...]") -> "Iterator[Predict]":
+    """What may predict for a pyfunc with these columns, the fastest first. NotNative if that is MLflow's matter.
+
+    The last one gets a DataFrame, since some models select columns by name.
+    """
+    raw, loader = _raw(model)
+    # scikit-learn says so at every request with an array; the names were compared when the request was read.
+    warnings.filterwarnings("ignore", message="X does not have valid feature names")
+    if loader == "mlflow.xgboost" and (direct := _xgboost(raw)):
+        yield direct
+    if not hasattr(raw, "num_boosted_rounds"):  # a booster takes no array
+        yield raw.predict
+    if names:
+        import pandas  # noqa: PLC0415 - only where there are columns by name
+
+        columns = pandas.Index(names)
+        yield lambda table: raw.predict(pandas.DataFrame(table, columns=columns, copy=False))
+
+
+def _raw(model: Any) -> "tuple[Any, str]":
+    """The model as its library has it, and the flavor that loads it."""
+    flavor = model.metadata.flavors.get("python_function", {})
+    loader = flavor.get("loader_module", "")
+    if loader not in FLAVORS:
+        raise NotNative(f"it is loaded by {loader or 'an unknown module'}")
+    if flavor.get("predict_fn", "predict") != "predict":
+        raise NotNative(_CHANGED.format("predict_fn"))
+    if flavor.get("config") or getattr(model, "model_config", None):
+        raise NotNative(_CHANGED.format("model_config"))
+    if model.metadata.get_params_schema() is not None:
+        raise NotNative("its signature has params")
+    return model.get_raw_model(), loader
+
+
+def _xgboost(raw: Any) -> Predict | None:
+    import xgboost  # noqa: PLC0415 - only where the model is one
+
+    if type(raw) is xgboost.Booster:
+        return Booster(raw, (0, 0))
+    if type(raw) is xgboost.XGBRegressor:
+        return Booster(raw.get_booster(), (0, getattr(raw, "best_iteration", -1) + 1))  # all, if none is the best
+    return None
+
+
+class Booster:
+    """An XGBoost model, with what each call needs made once."""
+
+    def __init__(self, booster: Any, iterations: "tuple[int, int]") -> None:
+        from xgboost.core import _LIB  # noqa: PLC0415 - the library as xgboost has loaded it
+
+        self._booster, self._library = booster, _LIB
+        config = {
+            "type": 0, "training": False, "iteration_begin": iterations[0], "iteration_end": iterations[1],
+            "missing": float("nan"), "strict_shape": False, "cache_id": 0,
+        }  # fmt: skip
+        self._config = json.dumps(config).encode()
+        self._columns = booster.num_features()
+
+    def __call__(self, table: Table) -> Table:
+        """Predictions of shape (rows,) or (rows, outputs). ValueError with XGBoost's own text."""
+        if table.shape[1] != self._columns:  # the library does not ask
+            raise ValueError(f"{table.shape[1]} columns, and the model has {self._columns}")
+        pointer, _ = table.__array_interface__["data"]
+        rows = {
+            "data": [pointer, True], "shape": table.shape, "strides": table.strides,
+            "typestr": table.dtype.str, "version": 3,
+        }  # fmt: skip
+        shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
+        found = ctypes.POINTER(ctypes.c_float)()
+        failed = self._library.XGBoosterPredictFromDense(
+            self._booster.handle, json.dumps(rows).encode(), self._config, None,
+            ctypes.byref(shape), ctypes.byref(dimensions), ctypes.byref(found),
+        )  # fmt: skip
+        if failed:
+            raise ValueError(self._library.XGBGetLastError().decode())
+        its = tuple(shape[: dimensions.value])
+        return numpy.ctypeslib.as_array(found, shape=its).copy()  # the library keeps the memory for its next answer
