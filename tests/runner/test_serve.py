@@ -16,8 +16,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy
 import pytest
 import requests
+import tritonclient.http as triton
 from slipway.api.tasks import CANDIDATE
 from slipway.runner.serving.bodies import MAX_BODY_BYTES, Declined, Load
 
@@ -52,7 +54,7 @@ class Serving:
 def serving(root: Path, model: Path, version: int, bounds: str = "", **settings: str) -> Iterator[Serving]:
     pod, port = Pod(root), free_port()
     shutil.copytree(model, pod.at(CANDIDATE), dirs_exist_ok=True)
-    environment = pod.environment(SLIPWAY_MODEL_VERSION=str(version), **settings)
+    environment = pod.environment(SLIPWAY_MODEL="flights", SLIPWAY_MODEL_VERSION=str(version), **settings)
     command = [sys.executable, "-c", START.format(root=str(root), port=port, bounds=bounds)]
     ready = f"http://127.0.0.1:{port}/ping"
     with running(command, root / "log", lambda: answers(ready), environment, root) as process:
@@ -291,3 +293,39 @@ async def test_what_is_too_large_for_every_pod_is_told_so() -> None:
     assert await taken(load, sender) == 413
     assert await taken(load, Sender(), MAX_BODY_BYTES + 1) == 413
     assert load.held_bytes == 0
+
+
+# ---------------------------------------------------------------------------------------------- two protocols, two ways
+def test_the_fast_way_answers_as_mlflows_application_does_head_and_body(server: Serving) -> None:
+    assert "the fast way is on" in server.log.read_text()
+    fast = requests.post(f"{server.url}/invocations", json=ROW, timeout=30)
+    slow = requests.post(f"{server.url}/invocations", json={**ROW, "params": {}}, timeout=30)
+    assert fast.content == slow.content
+    assert {name: fast.headers[name] for name in ("content-type", "content-length")} == {
+        name: slow.headers[name] for name in ("content-type", "content-length")
+    }
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["as bytes", "as JSON"])
+def test_the_public_client_of_the_open_inference_protocol_is_answered(server: Serving, binary: bool) -> None:
+    client = triton.InferenceServerClient(f"127.0.0.1:{server.port}")
+    assert client.is_server_live() and client.is_server_ready() and client.is_model_ready("flights", "3")
+    assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    inputs = []
+    for told in client.get_model_metadata("flights", "3")["inputs"]:
+        one = triton.InferInput(told["name"], [2, 1], told["datatype"])
+        values = {"distance": [200.0, 100.0], "hour": [5.0, 1.0]}[told["name"]]
+        one.set_data_from_numpy(numpy.array(values).reshape(2, 1), binary_data=binary)
+        inputs.append(one)
+    wanted = None if binary else [triton.InferRequestedOutput("output-0", binary_data=False)]
+    found = client.infer("flights", inputs, outputs=wanted, request_id="7")
+    assert found.as_numpy("output-0").tolist() == pytest.approx(numpy.array([[35.0], [20.0]]))
+    assert found.get_response()["id"] == "7"
+
+
+def test_what_the_open_inference_protocol_asks_in_vain_is_refused_in_mlflows_words(server: Serving) -> None:
+    said = {"inputs": [{"name": "distance", "shape": [1], "datatype": "FP64", "data": [200.0]}]}
+    answer = requests.post(f"{server.url}/v2/models/flights/infer", json=said, timeout=30)
+    assert answer.status_code == 400 and "hour" in answer.json()["error"]
+    assert answer.headers["slipway-version"] == "3"
+    assert requests.get(f"{server.url}/v2/models/trains", timeout=30).status_code == 404

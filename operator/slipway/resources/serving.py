@@ -39,6 +39,7 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
     serve = container(platform, "serve", "serve", None, mounts, read_only=("model",), resources=chosen or None)
     serve["env"] += [
         *THREADS,
+        {"name": "SLIPWAY_MODEL", "value": model.metadata.name},
         {"name": "SLIPWAY_MODEL_VERSION", "value": str(version)},
         {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
         {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(CONNECTION_SECONDS)},

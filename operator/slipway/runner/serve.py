@@ -6,12 +6,9 @@ is worked on at a time, and clear refusals of what the application would stumble
 """
 
 import asyncio
-import math
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,30 +20,12 @@ from slipway.api.tasks import CANDIDATE
 
 from .outcome import say
 from .pod import THIS_POD, Pod
-from .serving.bodies import RETRY_SECONDS, Declined, Load, Message, Receive
 from .serving.fast import Turns, fast_way
+from .serving.front import OPENED, Front, Settings
 from .serving.native import NotNative
+from .serving.openinference import Endpoint
 
 GRACE_SECONDS = 35  # for requests in flight when the drain time is over; Kubernetes' own limit comes first
-_OPENED = "slipway.opened"
-_JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
-_PREDICTED = [(b"content-type", b"application/json")]
-
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
-
-
-@dataclass
-class Settings:
-    """How this pod serves; `load` and `draining` are what changes."""
-
-    connection_seconds: float = 15.0  # age at which a connection is ended
-    drain_seconds: float = 5.0  # between SIGTERM and the end of listening
-    version: str = ""
-    host: str = "0.0.0.0"
-    port: int = 8080
-    load: Load = field(default_factory=Load)
-    draining: bool = field(default=False, init=False)
 
 
 def settings() -> Settings:
@@ -55,6 +34,7 @@ def settings() -> Settings:
     return Settings(
         connection_seconds=float(found("SLIPWAY_CONNECTION_SECONDS", "15")),
         drain_seconds=float(found("SLIPWAY_DRAIN_SECONDS", "5")),
+        model=found("SLIPWAY_MODEL", ""),
         version=found("SLIPWAY_MODEL_VERSION", ""),
     )
 
@@ -64,65 +44,8 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn's own type
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Note when it was opened."""
-        self.app_state: dict[str, Any] = {**self.app_state, _OPENED: time.monotonic()}
+        self.app_state: dict[str, Any] = {**self.app_state, OPENED: time.monotonic()}
         super().connection_made(transport)
-
-
-def movable(app: App, chosen: Settings, fast: Turns | None = None) -> App:
-    """The application, with what a rollout needs of it, and the fast way in front of it."""
-    version = [(b"slipway-version", chosen.version.encode())] if chosen.version else []
-
-    async def answer(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await app(scope, receive, send)
-        opened = scope.get("state", {}).get(_OPENED, math.inf)
-
-        async def marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *version]
-                if chosen.draining or time.monotonic() - opened > chosen.connection_seconds:
-                    message["headers"].append((b"connection", b"close"))
-            await send(message)
-
-        if scope["method"] != "POST":
-            return await app(scope, receive, marked)
-        headers = dict(scope["headers"])
-        if b"content-type" not in headers:  # MLflow's application answers 500
-            return await _refuse(marked, 415, "give the Content-Type of the body, such as application/json")
-        try:
-            async with chosen.load.body(int(headers.get(b"content-length", b"0")), receive) as body:
-                certain = fast is not None and scope["path"] == "/invocations" and headers[b"content-type"] in _JSON
-                if fast is not None and certain and (predicted := await fast.take(body)) is not None:
-                    return await _answered(marked, predicted)
-                return await app(scope, _replayed(body, receive), marked)
-        except Declined as declined:
-            return await _refuse(marked, declined.status, str(declined))
-
-    return answer
-
-
-async def _answered(send: Send, body: bytes) -> None:
-    headers = [(b"content-length", str(len(body)).encode()), *_PREDICTED]  # as MLflow's application orders them
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return again
-
-
-async def _refuse(send: Send, status: int, why: str) -> None:
-    # Closing: what is left of the body will not be read.
-    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
-    if status == 503:
-        headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": why.encode() + b"\n"})
 
 
 class Server(uvicorn.Server):  # type: ignore[misc]
@@ -157,8 +80,9 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
 
     model = scoring_server.load_model_with_mlflow_config(folder)
     app = scoring_server.init(model)
+    endpoint = Endpoint(chosen.model, chosen.version, model.metadata.signature) if chosen.model else None
     config = uvicorn.Config(
-        movable(app, chosen, _fast(model, pod.at(CANDIDATE))),
+        Front(app, chosen, _fast(model, pod.at(CANDIDATE)), endpoint),
         host=chosen.host,
         port=chosen.port,
         loop="uvloop",

@@ -1,0 +1,138 @@
+"""What every request of a serving pod meets first: bounds, the age of its connection, and the way that answers it.
+
+MLflow's application answers in the end. Before it come the fast way, and the Open Inference Protocol, whose requests
+are MLflow's in other words.
+"""
+
+import math
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .bodies import RETRY_SECONDS, Declined, Load, Message, Receive
+from .fast import Turns
+from .openinference import HEADER, Endpoint, Reply
+
+OPENED = "slipway.opened"  # in a scope's state: when its connection was made
+INVOCATIONS = "/invocations"
+_JSON = (b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8")
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+@dataclass
+class Settings:
+    """How this pod serves; `load` and `draining` are what changes."""
+
+    connection_seconds: float = 15.0  # age at which a connection is ended
+    drain_seconds: float = 5.0  # between SIGTERM and the end of listening
+    model: str = ""
+    version: str = ""
+    host: str = "0.0.0.0"
+    port: int = 8080
+    load: Load = field(default_factory=Load)
+    draining: bool = field(default=False, init=False)
+
+
+@dataclass(frozen=True)
+class Front:
+    """An ASGI application in front of MLflow's."""
+
+    app: App
+    chosen: Settings
+    fast: Turns | None = None
+    endpoint: Endpoint | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every answer names the version, and ends a connection that is old."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        marked = self._marked(scope, send)
+        if scope["method"] != "POST":
+            found = self.endpoint.get(scope["path"]) if self.endpoint else None
+            return await (_answer(marked, found) if found else self.app(scope, receive, marked))
+        headers = dict(scope["headers"])
+        if b"content-type" not in headers and scope["path"] == INVOCATIONS:  # MLflow's application answers 500
+            return await _refuse(marked, 415, "give the Content-Type of the body, such as application/json")
+        try:
+            async with self.chosen.load.body(int(headers.get(b"content-length", b"0")), receive) as body:
+                return await self._predict(scope, headers, body, receive, marked)
+        except Declined as declined:
+            return await _refuse(marked, declined.status, str(declined))
+
+    async def _predict(
+        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
+    ) -> None:
+        certain = scope["path"] == INVOCATIONS and headers.get(b"content-type") in _JSON
+        if self.fast and certain and (predicted := await self.fast.take(body)) is not None:
+            return await _answer(send, Reply(200, predicted))
+        if self.endpoint and (reply := await self.endpoint.post(scope["path"], headers.get(HEADER), body, self._ask)):
+            return await _answer(send, reply)
+        return await self.app(scope, _replayed(body, receive), send)
+
+    async def _ask(self, body: bytes) -> tuple[int, bytes]:
+        """What MLflow's protocol answers to this body: status and body."""
+        if self.fast and (predicted := await self.fast.take(body)) is not None:
+            return 200, predicted
+        status, parts = 500, list[bytes]()
+
+        async def kept(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            parts.append(message.get("body", b""))
+
+        length = str(len(body)).encode()
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "method": "POST",
+            "path": INVOCATIONS, "raw_path": INVOCATIONS.encode(), "root_path": "", "query_string": b"", "state": {},
+            "headers": [(b"content-type", _JSON[0]), (b"content-length", length)], "client": None, "server": None,
+        }  # fmt: skip
+        await self.app(scope, _replayed(body, _nobody), kept)
+        return status, b"".join(parts)
+
+    def _marked(self, scope: Scope, send: Send) -> Send:
+        opened = scope.get("state", {}).get(OPENED, math.inf)
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = list(message.get("headers", ()))
+                if self.chosen.version:
+                    message["headers"].append((b"slipway-version", self.chosen.version.encode()))
+                if self.chosen.draining or time.monotonic() - opened > self.chosen.connection_seconds:
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
+        return marked
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return again
+
+
+async def _nobody() -> Message:
+    return {"type": "http.disconnect"}
+
+
+async def _answer(send: Send, reply: Reply) -> None:
+    headers = [(b"content-length", str(len(reply.body)).encode()), (b"content-type", _JSON[0])]  # as MLflow's has them
+    if reply.head_bytes is not None:
+        headers[1:] = [(b"content-type", b"application/octet-stream"), (HEADER, str(reply.head_bytes).encode())]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _refuse(send: Send, status: int, why: str) -> None:
+    # Closing: what is left of the body will not be read.
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+    if status == 503:
+        headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": why.encode() + b"\n"})

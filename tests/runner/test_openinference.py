@@ -1,0 +1,188 @@
+"""The Open Inference Protocol V2: said in MLflow's words, and answered with MLflow's predictions."""
+
+import json
+from typing import Any
+
+import numpy
+import pytest
+from mlflow.models import ModelSignature
+from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+from slipway.runner.serving.openinference import Endpoint
+
+TABLE = Schema([ColSpec("double", "distance"), ColSpec("long", "hour")])
+ONE = Schema([ColSpec("float", "minutes")])
+
+
+def endpoint(inputs: Schema | None = TABLE, outputs: Schema | None = ONE, params: Any = None) -> Endpoint:
+    return Endpoint("flights", "3", ModelSignature(inputs, outputs, params) if inputs else None)
+
+
+class Model:
+    """Answers MLflow's protocol, and remembers what it was asked."""
+
+    def __init__(self, predictions: Any = (35.5, 20.0), status: int = 200) -> None:
+        self.predictions, self.status = predictions, status
+        self.asked: Any = None
+
+    async def __call__(self, body: bytes) -> tuple[int, bytes]:
+        self.asked = json.loads(body)
+        if self.status != 200:
+            return self.status, json.dumps({"error_code": "BAD_REQUEST", "message": "it is wrong"}).encode()
+        return 200, json.dumps({"predictions": self.predictions}).encode()
+
+
+async def infer(said: Any, model: Model | None = None, of: Endpoint | None = None) -> tuple[int, Any]:
+    body = said if isinstance(said, bytes) else json.dumps(said).encode()
+    reply = await (of or endpoint()).post("/v2/models/flights/infer", None, body, model or Model())
+    assert reply is not None
+    return reply.status, json.loads(reply.body)
+
+
+def tensor(name: str, *data: Any, datatype: str = "FP64", shape: Any = None) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape or [len(data)], "data": list(data)}
+
+
+HOUR = tensor("hour", 5, 9, datatype="INT64")
+FRAME = {"dataframe_split": {"columns": ["distance", "hour"], "data": [[200.0, 5], [100.0, 9]]}}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "asked"),
+    [
+        pytest.param([tensor("distance", 200.0, 100.0), HOUR], FRAME, id="[rows]"),
+        pytest.param([tensor("distance", 200.0, 100.0, shape=[2, 1]), HOUR], FRAME, id="[rows, 1]"),
+        pytest.param([tensor("distance", [200.0], [100.0], shape=[2, 1]), HOUR], FRAME, id="lists in lists"),
+        pytest.param([tensor("all", 200.0, 5.0, 100.0, 9.0, shape=[2, 2])], FRAME, id="one tensor of all columns"),
+    ],
+)
+async def test_columns_become_a_table(inputs: list[Any], asked: Any) -> None:
+    model = Model()
+    status, said = await infer({"id": "a", "inputs": inputs}, model)
+    assert (status, model.asked) == (200, asked)
+    assert said == {
+        "model_name": "flights",
+        "model_version": "3",
+        "id": "a",
+        "outputs": [{"name": "minutes", "datatype": "FP32", "shape": [2, 1], "data": [35.5, 20.0]}],
+    }
+
+
+IMAGES = Schema([TensorSpec(numpy.dtype("float32"), (-1, 2, 2))])
+NAMED = Schema([TensorSpec(numpy.dtype("int64"), (-1, 1), "a"), TensorSpec(numpy.dtype("int64"), (-1, 1), "b")])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said", "asked"),
+    [
+        pytest.param(IMAGES, [tensor("x", *range(8), shape=[2, 2, 2])], {"inputs": [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]},
+                     id="a tensor"),
+        pytest.param(NAMED, [tensor("a", 1, 2, shape=[2, 1]), tensor("b", 3, 4, shape=[2, 1])],
+                     {"inputs": {"a": [[1], [2]], "b": [[3], [4]]}}, id="tensors by name"),
+        pytest.param(None, [tensor("x", 1, 2, 3, 4, shape=[2, 2])], {"inputs": [[1, 2], [3, 4]]}, id="no signature"),
+    ],
+)  # fmt: skip
+async def test_tensors_stay_tensors(inputs: Schema | None, said: list[Any], asked: Any) -> None:
+    model = Model()
+    assert (await infer({"inputs": said}, model, endpoint(inputs)))[0] == 200
+    assert model.asked == asked
+
+
+async def test_other_parameters_are_the_models_params() -> None:
+    model, schema = Model(), ParamSchema([ParamSpec("quantile", "double", 0.5)])
+    said = {"inputs": [tensor("distance", 1.0), tensor("hour", 1, datatype="INT64")], "parameters": {
+        "quantile": 0.9, "binary_data_output": False}}  # fmt: skip
+    assert (await infer(said, model, endpoint(params=schema)))[0] == 200
+    assert model.asked["params"] == {"quantile": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("predictions", "outputs", "shown"),
+    [
+        pytest.param([1, 2], None, [("output-0", "INT64", [2, 1], [1, 2])], id="whole numbers"),
+        pytest.param([True, False], None, [("output-0", "BOOL", [2, 1], [True, False])], id="booleans"),
+        pytest.param(["a", "b"], None, [("output-0", "BYTES", [2, 1], ["a", "b"])], id="text"),
+        pytest.param([float("nan"), 1], None, [("output-0", "FP64", [2, 1], [None, 1])], id="no number"),
+        pytest.param([[0.1, 0.9], [0.5, 0.5]], None, [("output-0", "FP64", [2, 2], [0.1, 0.9, 0.5, 0.5])], id="several"),
+        pytest.param([{"y": 1.5, "z": "a"}], None, [("y", "FP64", [1, 1], [1.5]), ("z", "BYTES", [1, 1], ["a"])],
+                     id="a table"),
+        pytest.param({"y": [[1], [2]]}, None, [("y", "INT64", [2, 1], [1, 2])], id="tensors by name"),
+        pytest.param([[1], [1, 2]], None, [("output-0", "BYTES", [2, 1], ["[1]", "[1, 2]"])], id="ragged"),
+        pytest.param([], None, [("output-0", "FP64", [0, 1], [])], id="nothing"),
+        pytest.param(["a"], ONE, [("minutes", "BYTES", [1, 1], ["a"])], id="not what the signature says"),
+    ],
+)  # fmt: skip
+async def test_predictions_become_tensors(predictions: Any, outputs: Schema | None, shown: list[Any]) -> None:
+    inputs = [tensor("distance", 1.0), tensor("hour", 1, datatype="INT64")]
+    _, said = await infer({"inputs": inputs}, Model(predictions), endpoint(outputs=outputs))
+    assert [(one["name"], one["datatype"], one["shape"], one["data"]) for one in said["outputs"]] == shown
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        pytest.param(b"{", "no JSON", id="half"),
+        pytest.param({}, "needs a list of inputs", id="no inputs"),
+        pytest.param({"inputs": [{"datatype": "FP64"}]}, "needs a name", id="no name"),
+        pytest.param(
+            {"inputs": [tensor("hour", 1, datatype="FLOAT")]}, "hour: the datatype 'FLOAT'", id="a foreign type"
+        ),
+        pytest.param({"inputs": [tensor("hour", 1, shape=[-1])]}, "hour: shape must be", id="a size below zero"),
+        pytest.param({"inputs": [tensor("hour", 1, shape=[2])]}, "takes 2 elements, and there are 1", id="too few"),
+        pytest.param({"inputs": [{**tensor("hour"), "shape": [0], "data": None}]}, "neither data nor", id="no data"),
+        pytest.param({"inputs": [tensor("distance", 1.0), HOUR]}, "different numbers of rows", id="rows that differ"),
+        pytest.param({"inputs": [tensor("hour", 1.5)]}, "it is FP64, and the model takes INT64", id="a broken number"),
+        pytest.param({"inputs": [tensor("distance", *range(6), shape=[2, 3])]}, "[rows, 1], not [2, 3]", id="wide"),
+        pytest.param({"inputs": [HOUR], "outputs": [{"name": "z"}]}, "no output z: there are minutes", id="no output"),
+        pytest.param(
+            {"inputs": [{**HOUR, "parameters": {"binary_data_size": 9}}]}, "more than the 0 bytes", id="no bytes"
+        ),
+    ],
+)
+async def test_what_is_impossible_is_said_by_name(said: Any, why: str) -> None:
+    status, answer = await infer(said)
+    assert status == 400 and why in answer["error"]
+
+
+async def test_a_refusal_of_mlflows_keeps_its_status_and_text() -> None:
+    assert await infer({"inputs": [HOUR]}, Model(status=400)) == (400, {"error": "it is wrong"})
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v2", 200),
+        ("/v2/health/live", 200),
+        ("/v2/health/ready", 200),
+        ("/v2/models/flights", 200),
+        ("/v2/models/flights/versions/3", 200),
+        ("/v2/models/flights/ready", 200),
+        ("/v2/models/flights/versions/3/ready", 200),
+        ("/v2/models/flights/versions/4", 404),
+        ("/v2/models/trains/ready", 404),
+        ("/v2/repository", 404),
+    ],
+)
+def test_what_is_known_without_the_model(path: str, status: int) -> None:
+    reply = endpoint().get(path)
+    assert reply is not None and reply.status == status
+    assert status == 200 or "this is /v2/models/flights/versions/3" in json.loads(reply.body)["error"]
+
+
+@pytest.mark.parametrize("path", ["/ping", "/invocations", "/v20", "/"])
+async def test_other_paths_are_mlflows(path: str) -> None:
+    assert endpoint().get(path) is None
+    assert await endpoint().post(path, None, b"{}", Model()) is None
+
+
+def test_metadata_is_the_signature_as_mlserver_shows_it() -> None:
+    reply = endpoint(outputs=Schema([ColSpec("string")])).get("/v2/models/flights")
+    assert reply is not None and json.loads(reply.body) == {
+        "name": "flights",
+        "versions": ["3"],
+        "platform": "mlflow",
+        "inputs": [
+            {"name": "distance", "datatype": "FP64", "shape": [-1, 1]},
+            {"name": "hour", "datatype": "INT64", "shape": [-1, 1]},
+        ],
+        "outputs": [{"name": "output-0", "datatype": "BYTES", "shape": [-1, 1]}],
+    }
