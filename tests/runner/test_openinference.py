@@ -8,6 +8,7 @@ import pytest
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from slipway.runner.serving.openinference import Endpoint
+from slipway.runner.serving.replies import Reply
 
 TABLE = Schema([ColSpec("double", "distance"), ColSpec("long", "hour")])
 ONE = Schema([ColSpec("float", "minutes")])
@@ -24,11 +25,11 @@ class Model:
         self.predictions, self.status = predictions, status
         self.asked: Any = None
 
-    async def __call__(self, body: bytes) -> tuple[int, bytes]:
+    async def __call__(self, body: bytes) -> Reply:
         self.asked = json.loads(body)
         if self.status != 200:
-            return self.status, json.dumps({"error_code": "BAD_REQUEST", "message": "it is wrong"}).encode()
-        return 200, json.dumps({"predictions": self.predictions}).encode()
+            return Reply(self.status, json.dumps({"error_code": "BAD_REQUEST", "message": "it is wrong"}).encode())
+        return Reply(200, json.dumps({"predictions": self.predictions}).encode())
 
 
 async def infer(said: Any, model: Model | None = None, of: Endpoint | None = None) -> tuple[int, Any]:

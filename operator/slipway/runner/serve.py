@@ -1,8 +1,7 @@
-"""Serves a model by MLflow's own scoring application, so that its connections can be moved to other pods.
+"""Serves a model as MLflow's own scoring application does, so that its connections can be moved to other pods.
 
-MLflow's application answers, or the fast way in its place where that gives the same bytes. What is added here is what a
-rollout needs: connections that end after a while and while the pod drains, the version in every answer, a bound on what
-is worked on at a time, and clear refusals of what the application would stumble over.
+What is added is what a rollout needs: connections that end after a while and while the pod drains, the version in every
+answer, a bound on what is worked on at a time, and clear refusals of what the application would stumble over.
 """
 
 import asyncio
@@ -22,6 +21,7 @@ from .outcome import say
 from .pod import THIS_POD, Pod
 from .serving.fast import Turns, fast_way
 from .serving.front import OPENED, Front, Settings
+from .serving.mlflows import MLflows
 from .serving.native import NotNative
 from .serving.openinference import Endpoint
 
@@ -75,14 +75,15 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
     """Serve the model of this pod until it is told to end."""
     chosen = chosen or settings()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    folder = str(pod.at(CANDIDATE))
+    folder = pod.at(CANDIDATE)
+    from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT  # noqa: PLC0415
     from mlflow.pyfunc import scoring_server  # noqa: PLC0415 - what it imports takes seconds
 
-    model = scoring_server.load_model_with_mlflow_config(folder)
-    app = scoring_server.init(model)
+    model = scoring_server.load_model_with_mlflow_config(str(folder))
+    mlflows = MLflows(model, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
     endpoint = Endpoint(chosen.model, chosen.version, model.metadata.signature) if chosen.model else None
     config = uvicorn.Config(
-        Front(app, chosen, _fast(model, pod.at(CANDIDATE)), endpoint),
+        Front(scoring_server.init(model), chosen, mlflows, _fast(mlflows, folder), endpoint),
         host=chosen.host,
         port=chosen.port,
         loop="uvloop",
@@ -97,22 +98,16 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
     Server(config, chosen).run()
 
 
-def _fast(model: Any, folder: Path) -> Turns | None:
+def _fast(mlflows: MLflows, folder: Path) -> Turns | None:
     """The fast way, where it was proven; the log says why it was not."""
-    from mlflow.pyfunc.scoring_server import invocations  # noqa: PLC0415
+    example, began = folder / "serving_input_example.json", time.monotonic()
 
-    schema, example = model.metadata.get_input_schema(), folder / "serving_input_example.json"
+    def answer(body: bytes) -> bytes | None:
+        reply = mlflows.answer(body)
+        return reply.body if reply.status == 200 else None
 
-    def mlflows(body: bytes) -> bytes | None:
-        try:
-            said = invocations(body, "application/json", model, schema)
-        except Exception:  # noqa: BLE001 - whatever the model raises
-            return None
-        return said.response.encode() if said.status == 200 else None
-
-    began = time.monotonic()
     try:
-        way = fast_way(model, mlflows, example.read_bytes() if example.is_file() else None)
+        way = fast_way(mlflows.model, answer, example.read_bytes() if example.is_file() else None)
     except NotNative as error:
         say(f"the fast way is off: {error}")
         return None

@@ -1,7 +1,7 @@
 """What every request of a serving pod meets first: bounds, the age of its connection, and the way that answers it.
 
-MLflow's application answers in the end. Before it come the fast way, and the Open Inference Protocol, whose requests
-are MLflow's in other words.
+`/invocations` is answered by the fast way or by MLflow's; the Open Inference Protocol is the same in other words; all
+other paths are those of MLflow's application.
 """
 
 import math
@@ -12,7 +12,9 @@ from typing import Any
 
 from .bodies import RETRY_SECONDS, Declined, Load, Message, Receive
 from .fast import Turns
-from .openinference import HEADER, Endpoint, Reply
+from .mlflows import MLflows
+from .openinference import HEADER, Endpoint
+from .replies import TEXT, Reply
 
 OPENED = "slipway.opened"  # in a scope's state: when its connection was made
 INVOCATIONS = "/invocations"
@@ -43,6 +45,7 @@ class Front:
 
     app: App
     chosen: Settings
+    mlflows: MLflows
     fast: Turns | None = None
     endpoint: Endpoint | None = None
 
@@ -59,39 +62,23 @@ class Front:
             return await _refuse(marked, 415, "give the Content-Type of the body, such as application/json")
         try:
             async with self.chosen.load.body(int(headers.get(b"content-length", b"0")), receive) as body:
-                return await self._predict(scope, headers, body, receive, marked)
+                if reply := await self._predicted(scope["path"], headers, body):
+                    return await _answer(marked, reply)
+                return await self.app(scope, _replayed(body, receive), marked)
         except Declined as declined:
             return await _refuse(marked, declined.status, str(declined))
 
-    async def _predict(
-        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
-    ) -> None:
-        certain = scope["path"] == INVOCATIONS and headers.get(b"content-type") in _JSON
-        if self.fast and certain and (predicted := await self.fast.take(body)) is not None:
-            return await _answer(send, Reply(200, predicted))
-        if self.endpoint and (reply := await self.endpoint.post(scope["path"], headers.get(HEADER), body, self._ask)):
-            return await _answer(send, reply)
-        return await self.app(scope, _replayed(body, receive), send)
+    async def _predicted(self, path: str, headers: dict[bytes, bytes], body: bytes) -> Reply | None:
+        """The answer to what is asked of the model; None if the path is another one."""
+        if path == INVOCATIONS:
+            kind = headers[b"content-type"]
+            return await (self._ask(body) if kind in _JSON else self.mlflows.take(body, kind.decode("latin-1")))
+        return await self.endpoint.post(path, headers.get(HEADER), body, self._ask) if self.endpoint else None
 
-    async def _ask(self, body: bytes) -> tuple[int, bytes]:
-        """What MLflow's protocol answers to this body: status and body."""
+    async def _ask(self, body: bytes) -> Reply:
         if self.fast and (predicted := await self.fast.take(body)) is not None:
-            return 200, predicted
-        status, parts = 500, list[bytes]()
-
-        async def kept(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            parts.append(message.get("body", b""))
-
-        length = str(len(body)).encode()
-        scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http", "method": "POST",
-            "path": INVOCATIONS, "raw_path": INVOCATIONS.encode(), "root_path": "", "query_string": b"", "state": {},
-            "headers": [(b"content-type", _JSON[0]), (b"content-length", length)], "client": None, "server": None,
-        }  # fmt: skip
-        await self.app(scope, _replayed(body, _nobody), kept)
-        return status, b"".join(parts)
+            return Reply(200, predicted)
+        return await self.mlflows.take(body)
 
     def _marked(self, scope: Scope, send: Send) -> Send:
         opened = scope.get("state", {}).get(OPENED, math.inf)
@@ -117,21 +104,17 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return again
 
 
-async def _nobody() -> Message:
-    return {"type": "http.disconnect"}
-
-
 async def _answer(send: Send, reply: Reply) -> None:
-    headers = [(b"content-length", str(len(reply.body)).encode()), (b"content-type", _JSON[0])]  # as MLflow's has them
+    headers = [(b"content-length", str(len(reply.body)).encode()), (b"content-type", reply.media_type.encode())]
     if reply.head_bytes is not None:
-        headers[1:] = [(b"content-type", b"application/octet-stream"), (HEADER, str(reply.head_bytes).encode())]
+        headers.append((HEADER, str(reply.head_bytes).encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
 
 
 async def _refuse(send: Send, status: int, why: str) -> None:
     # Closing: what is left of the body will not be read.
-    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+    headers = [(b"content-type", TEXT.encode()), (b"connection", b"close")]
     if status == 503:
         headers.append((b"retry-after", str(RETRY_SECONDS).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})

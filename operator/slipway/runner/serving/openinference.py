@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .replies import BINARY, JSON, Reply
 from .tensors import BadTensor, Tensor, datatype_of, of_values, read
 
 HEADER = b"inference-header-content-length"  # of Triton's binary extension: where the JSON ends
@@ -17,16 +18,7 @@ _OWN = ("binary_data_output", "content_type", "headers", "sequence_id", "sequenc
         "timeout")  # fmt: skip
 _WHOLE = ("INT", "UINT", "BOOL")
 
-Invoke = Callable[[bytes], Awaitable[tuple[int, bytes]]]  # a body of MLflow's protocol: status and body of the answer
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer: with tensors as bytes behind its JSON, `head_bytes` says where they begin."""
-
-    status: int
-    body: bytes
-    head_bytes: int | None = None
+Invoke = Callable[[bytes], Awaitable[Reply]]  # JSON of MLflow's protocol, and its answer
 
 
 @dataclass(frozen=True)
@@ -57,10 +49,11 @@ class Endpoint:
             return _unknown(path, self.model, self.version)
         try:
             asked, inputs = _parsed(body, int(head_bytes) if head_bytes else None)
-            status, answer = await invoke(json.dumps(self._in_mlflows_words(asked, inputs)).encode())
-            if status != 200:
-                return _error(_why(answer), status)
-            return _answered(asked, self._outputs(answer), {"model_name": self.model, "model_version": self.version})
+            answer = await invoke(json.dumps(self._in_mlflows_words(asked, inputs)).encode())
+            if answer.status != 200:
+                return _error(_why(answer.body), answer.status)
+            said = {"model_name": self.model, "model_version": self.version}
+            return _answered(asked, self._outputs(answer.body), said)
         except BadTensor as error:
             return _error(str(error))
 
@@ -183,7 +176,7 @@ def _answered(asked: dict[str, Any], outputs: list[Tensor], said: dict[str, Any]
     if "id" in asked:
         said["id"] = asked["id"]
     head = json.dumps({**said, "outputs": told}).encode()
-    return Reply(200, head + tail, len(head) if tail else None)
+    return Reply(200, head + tail, BINARY, len(head)) if tail else Reply(200, head, JSON)
 
 
 def _shape(column: Any) -> list[int]:
