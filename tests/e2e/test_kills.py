@@ -1,6 +1,6 @@
-"""The operator dies thirty times at random while versions are promoted: nothing is made twice, nothing unproven serves.
+"""The operator dies again and again while versions are promoted: nothing is made twice, nothing unproven serves.
 
-SLIPWAY_KILLS_SEED repeats a run: each test's name says which seed it had.
+Fifteen times at random, and thirty times in `make test-long`. SLIPWAY_KILLS_SEED repeats a run: each test's name says which seed it had.
 """
 
 import os
@@ -30,7 +30,7 @@ MODEL = "minutes"
 ROLES = {1: "fair", 2: "worse", 3: "good", 4: "fine", 5: "better"}
 REFUSED = 2
 SERVED = [number for number in ROLES if number != REFUSED]
-KILLS_PER_LEG = 2  # of three legs of five versions: thirty
+KILLS_PER_LEG = {"fifteen": 1, "thirty": 2}  # of three legs of five versions
 # Most die young: a new operator does all the work that waits at once, an old one waits.
 USUAL_SECONDS, OLDEST_SECONDS = 2.0, 6.0
 SEED = drawn("SLIPWAY_KILLS_SEED")
@@ -53,7 +53,13 @@ class Ordeal:
         return [write for write in self.writes if write.resource == resource]
 
 
-@pytest.fixture(scope="module", params=[SEED], ids=[f"seed-{SEED}"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(each, id=f"{total}-seed-{SEED}", marks=pytest.mark.long if total == "thirty" else ())
+        for total, each in KILLS_PER_LEG.items()
+    ],
+)
 def ordeal(world: World, request: pytest.FixtureRequest) -> Iterator[Ordeal]:
     file = audit.log()
     if file is None:
@@ -61,12 +67,12 @@ def ordeal(world: World, request: pytest.FixtureRequest) -> Iterator[Ordeal]:
     with places_of(world.kube) as make, ExitStack() as stack:
         place = make("kills")
         registered = world.model(place, MODEL, *ROLES.values(), rollout={"keepWarm": "5s"})
-        killer, load = Killer(place, file, random.Random(request.param)), None
+        killer, load = Killer(place, file, random.Random(SEED)), None
         for number in ROLES:
             place.apply(model_version(MODEL, number))
             for what, begun in LEGS.items():
                 poll(f"version {number} {what}", 180, lambda n=number, begun=begun: begun(place, n), place.told)
-                for _ in range(KILLS_PER_LEG):
+                for _ in range(request.param):
                     killer.kill(number, what)
             poll(f"version {number} has come to rest", 120, lambda n=number: at_rest(place, n), place.told)
             if load is None:
