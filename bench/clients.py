@@ -9,6 +9,7 @@ import json
 import statistics
 import sys
 import time
+from typing import cast
 
 import uvloop
 
@@ -22,7 +23,7 @@ class Client(asyncio.Protocol):
 
     def __init__(self, port: int, body: bytes, until: float) -> None:
         self._request = HEAD.format(len(body)).encode() + body
-        self._port, self._until = port, until
+        self._port, self._until, self._ended = port, until, False
         self._answer = b""
         self.times: list[tuple[float, float]] = []  # when, and the seconds that it took
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -33,8 +34,7 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the first request."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport, self._ended = cast(asyncio.Transport, transport), False  # uvloop's is none by its type
         self._send()
 
     def data_received(self, data: bytes) -> None:
@@ -48,18 +48,28 @@ class Client(asyncio.Protocol):
         if len(body) < int(lower[at:].split(b"\r\n", 1)[0]):
             return
         if not head.startswith(b"HTTP/1.1 200"):
+            self._end()
             self.done.set_exception(RuntimeError(self._answer.decode(errors="replace")[:500]))
             return
         now = time.perf_counter()
         self.times.append((now, now - self._began))
         if now > self._until:
-            self._transport.close()
+            self._end()
             self.done.set_result(None)
         elif b"connection: close" in lower:
-            self._transport.close()
+            self._end()
             self._again = asyncio.ensure_future(self.connect())
         else:
             self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The server has ended the connection by itself, or the answer could not be read."""
+        if not self._ended:
+            self.done.set_exception(RuntimeError(f"connection lost: {exc!r}, after {self._answer[:500]!r}"))
+
+    def _end(self) -> None:
+        self._ended = True
+        self._transport.close()
 
     def _send(self) -> None:
         self._answer, self._began = b"", time.perf_counter()

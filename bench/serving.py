@@ -112,7 +112,9 @@ def _round(folder: Path, body: bytes, seconds: float) -> dict[str, Any]:
 
 def _asked(port: int, connections: int, seconds: float, body: bytes) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.clients", str(port), str(connections), str(seconds)]
-    ended = subprocess.run(command, input=body, cwd=ROOT, capture_output=True, check=False)
+    ended = subprocess.run(
+        command, input=body, cwd=ROOT, capture_output=True, check=False, timeout=seconds + START_SECONDS
+    )
     if ended.returncode:
         raise SystemExit(ended.stderr.decode()[-2000:])
     found: dict[str, float] = json.loads(ended.stdout)

@@ -6,6 +6,7 @@ function `XGBoosterPredictFromDense` (xgboost.readthedocs.io, C API), which need
 
 import ctypes
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -73,7 +74,7 @@ class Booster:
     def __init__(self, booster: Any, iterations: "tuple[int, int]") -> None:
         from xgboost.core import _LIB  # noqa: PLC0415 - the library as xgboost has loaded it
 
-        self._booster, self._library = booster, _LIB
+        self._booster, self._handle, self._library = booster, booster.handle, _LIB  # the handle is the booster's
         config = {
             "type": 0, "training": False, "iteration_begin": iterations[0], "iteration_end": iterations[1],
             "missing": float("nan"), "strict_shape": False, "cache_id": 0,
@@ -85,18 +86,19 @@ class Booster:
         """Predictions of shape (rows,) or (rows, outputs). ValueError with XGBoost's own text."""
         if table.shape[1] != self._columns:  # the library does not ask
             raise ValueError(f"{table.shape[1]} columns, and the model has {self._columns}")
-        pointer, _ = table.__array_interface__["data"]
-        rows = {
-            "data": [pointer, True], "shape": table.shape, "strides": table.strides,
-            "typestr": table.dtype.str, "version": 3,
-        }  # fmt: skip
+        (rows, columns), (down, right) = table.shape, table.strides
+        described = (  # the array interface of NumPy, as JSON
+            f'{{"data": [{table.ctypes.data}, true], "shape": [{rows}, {columns}], "strides": [{down}, {right}], '
+            f'"typestr": "{table.dtype.str}", "version": 3}}'
+        )
         shape, dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
         found = ctypes.POINTER(ctypes.c_float)()
         failed = self._library.XGBoosterPredictFromDense(
-            self._booster.handle, json.dumps(rows).encode(), self._config, None,
+            self._handle, described.encode(), self._config, None,
             ctypes.byref(shape), ctypes.byref(dimensions), ctypes.byref(found),
         )  # fmt: skip
         if failed:
             raise ValueError(self._library.XGBGetLastError().decode())
-        its = tuple(shape[: dimensions.value])
-        return numpy.ctypeslib.as_array(found, shape=its).copy()  # the library keeps the memory for its next answer
+        its = shape[: dimensions.value]
+        # A copy, since the library keeps the memory for its next answer.
+        return numpy.array(found[: math.prod(its)], dtype=numpy.float32).reshape(its)

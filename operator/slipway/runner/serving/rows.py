@@ -7,6 +7,7 @@ the column's type takes without a change. Nothing is refused here: what is not c
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -52,14 +53,24 @@ class Columns:
             return None
         if not numpy.abs(read).max() <= LARGEST:  # nor is NaN
             return None
-        kinds = [numpy.dtype(one) for one in self.types]
-        for number, kind in enumerate(kinds):
+        for number, kind in self._narrow:
             column = read[:, number]
             if kind.kind == "i" and not _takes(kind, column):
                 return None
             if kind == numpy.float32:
                 read[:, number] = column.astype(kind)
-        return numpy.asarray(read, dtype=numpy.result_type(*kinds), order="F" if self.names else "C")
+        return numpy.asarray(read, dtype=self._common, order="F" if self.names else "C")
+
+    @cached_property
+    def _narrow(self) -> "tuple[tuple[int, numpy.dtype[Any]], ...]":
+        """Columns of other types than doubles."""
+        kinds = map(numpy.dtype, self.types)
+        return tuple((number, kind) for number, kind in enumerate(kinds) if kind != numpy.float64)
+
+    @cached_property
+    def _common(self) -> "numpy.dtype[Any]":
+        """The type of the table: as a DataFrame with these columns has it as an array."""
+        return numpy.result_type(*self.types)
 
     def _of_frame(self, form: str, data: Any) -> "list[Any] | None":
         if form == "dataframe_split":
