@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 
 from dev.demo.console import Broken
@@ -65,6 +66,20 @@ def test_a_first_version_is_proven_released_and_predicts_what_the_model_predicts
     with told.world.entrance(told.place, MODEL) as way:
         poll("an answer", 20, lambda: told.answering(way, 1), told.place.told)
     poll("MLflow's labels", 30, lambda: told.label(1) == ("Production", "Serving", ["champion"]), told.place.told)
+
+
+def test_the_open_inference_protocol_gives_the_same_predictions_and_pods_answer_by_the_fast_way(told: Told) -> None:
+    split = told.world.made.request["dataframe_split"]
+    with told.world.entrance(told.place, MODEL) as way:
+        model, headers = f"{way.url.removesuffix('/invocations')}/v2/models/{MODEL}", {"Host": way.host}
+        wanted = httpx.get(model, headers=headers, trust_env=False).json()["inputs"]
+        columns = dict(zip(split["columns"], zip(*split["data"], strict=True), strict=True))
+        inputs = [{**one, "shape": [len(split["data"])], "data": columns[one["name"]]} for one in wanted]
+        answer = httpx.post(f"{model}/infer", json={"inputs": inputs}, headers=headers, trust_env=False)
+    assert answer.json()["outputs"][0]["data"] == told.answers(1)["1"], answer.text
+    for pod in told.place.serving_pods(MODEL, 1):
+        name, namespace = pod["metadata"]["name"], told.place.namespace
+        assert "the fast way is on" in told.place.kube.run("kubectl", "-n", namespace, "logs", name, "-c", "serve")
 
 
 def test_a_worse_version_is_refused_with_both_numbers_and_a_better_one_takes_over_without_a_failed_request(
