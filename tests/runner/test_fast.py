@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from slipway.runner.serving.fast import FastWay, Turns, columns_of, fast_way
 from slipway.runner.serving.native import NotNative
 from slipway.runner.serving.rows import Columns
@@ -162,6 +166,31 @@ def test_a_predict_function_that_is_another_one_is_mlflows_matter(tmp_path: Path
     model = MODELS["classes with names"]()
     found = saved(*model, tmp_path / "model", pyfunc_predict_fn="predict_proba")
     assert "predict_fn" in why_not(found)
+
+
+def plus_one(table: Any) -> Any:
+    return table + 1
+
+
+@pytest.mark.parametrize(
+    "step", [FunctionTransformer(plus_one), FunctionTransformer(partial(numpy.add, 1))], ids=["a function", "a partial"]
+)
+def test_a_model_with_code_of_somebody_else_is_mlflows_matter(tmp_path: Path, step: Any) -> None:
+    line = make_pipeline(step, LinearRegression()).fit(DOUBLES, DOUBLES["wind"])
+    assert "code of its own" in why_not(saved(line, DOUBLES, tmp_path / "model"))
+
+
+def test_a_slow_model_is_asked_mlflows_way(tmp_path: Path) -> None:
+    model = saved(booster(DOUBLES, DOUBLES["wind"]), DOUBLES, tmp_path / "model")
+    theirs = by_mlflow(model)
+
+    def slow(body: bytes) -> bytes | None:
+        until = time.process_time() + 0.3
+        while time.process_time() < until:
+            pass
+        return theirs(body)
+
+    assert why_not(model, slow).startswith("the model is slow")
 
 
 @pytest.mark.parametrize(

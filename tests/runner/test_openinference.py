@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from slipway.runner.serving.openinference import Endpoint
@@ -142,6 +144,42 @@ async def test_predictions_become_tensors(predictions: Any, outputs: Schema | No
 async def test_what_is_impossible_is_said_by_name(said: Any, why: str) -> None:
     status, answer = await infer(said)
     assert status == 400 and why in answer["error"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+INPUT = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from(["distance", "hour"]) | JSON,
+        "datatype": st.sampled_from(["FP64", "INT64", "BYTES"]) | JSON,
+        "shape": st.lists(st.integers(-1, 3), max_size=3) | JSON,
+        "data": st.lists(st.integers(), max_size=4) | JSON,
+        "parameters": st.fixed_dictionaries({}, optional={"binary_data_size": st.integers(-1, 9) | JSON}) | JSON,
+    },
+)
+ASKED = st.fixed_dictionaries(
+    {"inputs": st.lists(INPUT, max_size=3) | JSON}, optional={"outputs": st.lists(INPUT) | JSON, "parameters": JSON}
+)
+
+
+@given(asked=ASKED, tail=st.binary(max_size=20), header=st.none() | st.integers(-5, 300))
+async def test_whatever_is_asked_is_answered_or_refused_by_name(asked: Any, tail: bytes, header: int | None) -> None:
+    body = json.dumps(asked).encode()
+    said = str(len(body) if header == 0 else header).encode() if header is not None else None
+    reply = await endpoint().post("/v2/models/flights/infer", said, body + tail, Model())
+    assert reply is not None and reply.status in (200, 400)
+    assert reply.status == 200 or json.loads(reply.body)["error"]
+
+
+@pytest.mark.parametrize(("depth", "status"), [(900, 200), (100_000, 400)])
+async def test_lists_in_lists_are_read_as_far_as_python_reads_them(depth: int, status: int) -> None:
+    data = b"[" * depth + b"1" + b"]" * depth
+    said = b'{"inputs": [{"name": "distance", "shape": [1], "datatype": "FP64", "data": ' + data + b"}]}"
+    assert (await infer(said))[0] == status
 
 
 async def test_a_refusal_of_mlflows_keeps_its_status_and_text() -> None:

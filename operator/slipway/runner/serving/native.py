@@ -1,10 +1,12 @@
 """The model behind a pyfunc, asked directly: a function from a table to predictions, with the model's very numbers.
 
-Only models that MLflow's own flavors load, and whose predictions nothing else changes. XGBoost is asked by the C
-function `XGBoosterPredictFromDense` (xgboost.readthedocs.io, C API), which needs no copy of the rows.
+Only models of XGBoost and scikit-learn that MLflow's own flavors load, without code of anybody else, and whose
+predictions nothing else changes. XGBoost is asked by the C function `XGBoosterPredictFromDense`
+(xgboost.readthedocs.io, C API), which needs no copy of the rows.
 """
 
 import ctypes
+import inspect
 import json
 import math
 import warnings
@@ -13,10 +15,11 @@ from typing import Any
 
 import numpy
 
-from .rows import Table
+from .rows import Columns, Table
 
 Predict = Callable[[Table], Any]
-FLAVORS = ("mlflow.xgboost", "mlflow.sklearn", "mlflow.lightgbm")
+FLAVORS = ("mlflow.xgboost", "mlflow.sklearn")
+_LIBRARIES = ("sklearn", "xgboost", "numpy", "scipy", "builtins")
 _CHANGED = "its flavor {} changes what is predicted"
 
 
@@ -24,7 +27,7 @@ class NotNative(Exception):
     """Why a model is asked MLflow's way only."""
 
 
-def natives(model: Any, names: "tuple[str, ...]") -> "Iterator[Predict]":
+def natives(model: Any, columns: Columns) -> "Iterator[Predict]":
     """What may predict for a pyfunc with these columns, the fastest first. NotNative if that is MLflow's matter.
 
     The last one gets a DataFrame, since some models select columns by name.
@@ -34,13 +37,11 @@ def natives(model: Any, names: "tuple[str, ...]") -> "Iterator[Predict]":
     warnings.filterwarnings("ignore", message="X does not have valid feature names")
     if loader == "mlflow.xgboost" and (direct := _xgboost(raw)):
         yield direct
-    if not hasattr(raw, "num_boosted_rounds"):  # a booster takes no array
-        yield raw.predict
-    if names:
-        import pandas  # noqa: PLC0415 - only where there are columns by name
-
-        columns = pandas.Index(names)
-        yield lambda table: raw.predict(pandas.DataFrame(table, columns=columns, copy=False))
+    if not hasattr(raw, "get_params"):  # a booster takes a matrix of its own
+        return
+    yield raw.predict
+    if columns.names:
+        yield lambda table: raw.predict(columns.frame(table))
 
 
 def _raw(model: Any) -> "tuple[Any, str]":
@@ -55,7 +56,21 @@ def _raw(model: Any) -> "tuple[Any, str]":
         raise NotNative(_CHANGED.format("model_config"))
     if model.metadata.get_params_schema() is not None:
         raise NotNative("its signature has params")
-    return model.get_raw_model(), loader
+    raw = model.get_raw_model()
+    for part in _parts(raw):
+        if str(part.__module__).partition(".")[0] not in _LIBRARIES:
+            raise NotNative(f"it has code of its own: {part.__module__}.{part.__qualname__}")
+    return raw, loader
+
+
+def _parts(raw: Any) -> "Iterator[Any]":
+    """The classes and functions that a model is made of."""
+    settings = raw.get_params(deep=True).values() if hasattr(raw, "get_params") else ()
+    for one in (raw, *settings):
+        if isinstance(one, type) or inspect.isroutine(one):
+            yield one
+        elif one is raw or hasattr(one, "get_params") or callable(one):
+            yield type(one)
 
 
 def _xgboost(raw: Any) -> Predict | None:
@@ -63,7 +78,7 @@ def _xgboost(raw: Any) -> Predict | None:
 
     if type(raw) is xgboost.Booster:
         return Booster(raw, (0, 0))
-    if type(raw) is xgboost.XGBRegressor:
+    if type(raw) is xgboost.XGBRegressor and math.isnan(raw.missing):
         return Booster(raw.get_booster(), (0, getattr(raw, "best_iteration", -1) + 1))  # all, if none is the best
     return None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .replies import BINARY, JSON, Reply
-from .tensors import BadTensor, Tensor, datatype_of, of_values, read
+from .tensors import BadTensor, Tensor, datatype_of, of_values, parameters, read
 
 HEADER = b"inference-header-content-length"  # of Triton's binary extension: where the JSON ends
 INPUT, OUTPUT = "input-{}", "output-{}"  # names where the signature gives none, as MLServer has them
@@ -48,7 +48,7 @@ class Endpoint:
         if self._rest(path) != "/infer":
             return _unknown(path, self.model, self.version)
         try:
-            asked, inputs = _parsed(body, int(head_bytes) if head_bytes else None)
+            asked, inputs = _parsed(body, head_bytes)
             answer = await invoke(json.dumps(self._in_mlflows_words(asked, inputs)).encode())
             if answer.status != 200:
                 return _error(_why(answer.body), answer.status)
@@ -56,6 +56,8 @@ class Endpoint:
             return _answered(asked, self._outputs(answer.body), said)
         except BadTensor as error:
             return _error(str(error))
+        except RecursionError:
+            return _error("the request has lists in lists without end")
 
     def _rest(self, path: str) -> str | None:
         """What follows the model, and its version if it is named; None if it is another one."""
@@ -81,7 +83,7 @@ class Endpoint:
     def _in_mlflows_words(self, asked: dict[str, Any], inputs: list[Tensor]) -> dict[str, Any]:
         schema = self._schema("inputs")
         said = {**self._data(schema, inputs)}
-        params = {key: value for key, value in (asked.get("parameters") or {}).items() if key not in _OWN}
+        params = {key: value for key, value in parameters(asked).items() if key not in _OWN}
         return said | ({"params": params} if params else {})
 
     def _data(self, schema: Any, inputs: list[Tensor]) -> dict[str, Any]:
@@ -125,14 +127,16 @@ def _is_column(one: Tensor, schema: Any) -> None:
         raise BadTensor(f"input {one.name}: it is {one.datatype}, and the model takes {wanted}")
 
 
-def _parsed(body: bytes, head_bytes: int | None) -> tuple[dict[str, Any], list[Tensor]]:
+def _parsed(body: bytes, header: bytes | None) -> tuple[dict[str, Any], list[Tensor]]:
+    if header is not None and (not header.isdigit() or int(header) > len(body)):
+        raise BadTensor(f"{HEADER.decode()} must be a number of bytes, {len(body)} at most")
+    at = len(body) if header is None else int(header)
     try:
-        asked = json.loads(body[:head_bytes])
+        asked = json.loads(body[:at])
     except (ValueError, RecursionError) as error:
         raise BadTensor(f"the request is no JSON: {error}") from error
     if not isinstance(asked, dict) or not isinstance(asked.get("inputs"), list) or not asked["inputs"]:
         raise BadTensor("the request needs a list of inputs")
-    at = len(body) if head_bytes is None else head_bytes
 
     def binary(size: Any) -> bytes:
         nonlocal at
@@ -155,11 +159,14 @@ def _width(one: Tensor) -> int:
 
 
 def _answered(asked: dict[str, Any], outputs: list[Tensor], said: dict[str, Any]) -> Reply:
-    wanted = {one.get("name"): one.get("parameters") or {} for one in asked.get("outputs") or ()}
+    said_of = asked.get("outputs") or []
+    if not isinstance(said_of, list) or not all(isinstance(one, dict) for one in said_of):
+        raise BadTensor("outputs must be a list of outputs with names")
+    wanted = {str(one.get("name")): parameters(one) for one in said_of}
     known = {one.name for one in outputs}
-    if missing := sorted(str(name) for name in wanted.keys() - known):
+    if missing := sorted(wanted.keys() - known):
         raise BadTensor(f"there is no output {missing[0]}: there are {', '.join(sorted(known))}")
-    every = bool((asked.get("parameters") or {}).get("binary_data_output"))
+    every = bool(parameters(asked).get("binary_data_output"))
     told, tail = list[dict[str, Any]](), b""
     for one in outputs:
         if wanted and one.name not in wanted:

@@ -61,6 +61,15 @@ class Columns:
                 read[:, number] = column.astype(kind)
         return numpy.asarray(read, dtype=self._common, order="F" if self.names else "C")
 
+    def frame(self, table: Table) -> Any:
+        """The table as the DataFrame that MLflow would have made of the request."""
+        import pandas  # noqa: PLC0415 - only for models that select columns by name
+
+        if not self._narrow:
+            return pandas.DataFrame(table, columns=list(self.names), copy=False)
+        columns = zip(self.names, self.types, strict=True)
+        return pandas.DataFrame({name: table[:, n].astype(kind) for n, (name, kind) in enumerate(columns)})
+
     @cached_property
     def _narrow(self) -> "tuple[tuple[int, numpy.dtype[Any]], ...]":
         """Columns of other types than doubles."""

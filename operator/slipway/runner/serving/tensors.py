@@ -54,11 +54,11 @@ def read(said: Any, binary: Callable[[int], bytes]) -> Tensor:
     if not isinstance(said, dict) or not isinstance(said.get("name"), str):
         raise BadTensor("each input needs a name")
     name, datatype, shape = said["name"], said.get("datatype"), said.get("shape")
-    if datatype not in DATATYPES and datatype != BYTES:
+    if not isinstance(datatype, str) or datatype not in (*DATATYPES, BYTES):
         raise BadTensor(f"input {name}: the datatype {datatype!r} is none of {', '.join([*DATATYPES, BYTES])}")
     if not isinstance(shape, list) or not shape or any(type(one) is not int or one < 0 for one in shape):
         raise BadTensor(f"input {name}: shape must be a list of sizes")
-    size = (said.get("parameters") or {}).get("binary_data_size")
+    size = parameters(said).get("binary_data_size")
     if size is not None:
         elements = _from_binary(name, datatype, binary(size))
     elif isinstance(said.get("data"), list):
@@ -71,6 +71,14 @@ def read(said: Any, binary: Callable[[int], bytes]) -> Tensor:
     if len(elements) != count:
         raise BadTensor(f"input {name}: the shape {shape} takes {count} elements, and there are {len(elements)}")
     return Tensor(name, datatype, tuple(shape), elements)
+
+
+def parameters(said: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a request, an input or an output. BadTensor if they are none."""
+    found = said.get("parameters") or {}
+    if not isinstance(found, dict):
+        raise BadTensor("parameters must be an object")
+    return found
 
 
 def _flat(data: "list[Any]") -> Iterable[Any]:
