@@ -197,9 +197,11 @@ def test_a_slow_model_is_asked_mlflows_way(tmp_path: Path) -> None:
     ("schema", "why"),
     [
         pytest.param(None, "no signature", id="none"),
-        pytest.param(Schema([ColSpec("double", "a"), ColSpec("string", "b")]), "no numbers", id="text"),
-        pytest.param(Schema([ColSpec("double", "a", required=False)]), "may be missing", id="optional"),
-        pytest.param(Schema([ColSpec("double")]), "no name", id="a column without a name"),
+        pytest.param(
+            Schema([ColSpec("double", "a"), ColSpec("string", "b")]), "column b is string, no number", id="text"
+        ),
+        pytest.param(Schema([ColSpec("double", "a", required=False)]), "column a may be missing", id="optional"),
+        pytest.param(Schema([ColSpec("double")]), "without a name", id="a column without a name"),
         pytest.param(Schema([TensorSpec(numpy.dtype("float64"), (-1, 3, 3))]), "one table", id="images"),
         pytest.param(Schema([TensorSpec(numpy.dtype("uint8"), (-1, 3))]), "uint8", id="bytes"),
     ],

@@ -108,10 +108,15 @@ def columns_of(schema: Any) -> Columns:
         if only.type.name not in _TYPES.values():
             raise NotNative(f"its signature has the type {only.type}")
         return Columns((only.type.name,) * only.shape[1])
-    types = tuple(_TYPES.get(getattr(one.type, "name", ""), "") for one in schema.inputs)
-    if not all(types) or not schema.has_input_names() or len(schema.required_input_names()) != len(types):
-        raise NotNative("its signature has columns that are no numbers, have no name, or may be missing")
-    return Columns(types, tuple(schema.input_names()))
+    for one in schema.inputs:
+        kind = getattr(one.type, "name", one.type)
+        if kind not in _TYPES:
+            raise NotNative(f"its column {one.name} is {kind}, no number")
+        if not one.name:
+            raise NotNative("its signature has columns without a name")
+        if not one.required:
+            raise NotNative(f"its column {one.name} may be missing")
+    return Columns(tuple(_TYPES[one.type.name] for one in schema.inputs), tuple(schema.input_names()))
 
 
 def probes(columns: Columns) -> Iterator[bytes]:
