@@ -140,7 +140,7 @@ class Registry:
         """Every version is registered; those of a model that was made anew lie elsewhere."""
         if self.silent:
             return SILENT
-        made = self.labels.get(lookup.version, NO_LABELS).created
+        made = (self.labels.get(lookup.version) or replace(NO_LABELS, created=self.era)).created
         first = made <= 1 and self.created == 1
         where = ENTRY.location if first else f"{ENTRY.location}/{self.created}/{made}"
         source = ENTRY.source if first else f"models:/m-{self.created}-{made}"

@@ -6,7 +6,7 @@ from itertools import zip_longest
 import pytest
 from slipway.api.modelledger import Following, ModelLedgerSpec, Request, Shown, TakenBack
 from slipway.api.modelregistry import RegistryLabels, Stages
-from slipway.core.claims import follow, overlooked, stage_of
+from slipway.core.claims import dated, follow, overlooked, stage_of
 from slipway.core.ledger import stamp
 from slipway.core.registry import Labels, RegistryModel
 
@@ -139,7 +139,7 @@ def swept(ledger: ModelLedgerSpec, *sweeps: Moved, dates: tuple[Dates, ...] = ()
         now = NOW + timedelta(seconds=30 * number)
         labels = {one: Labels(stage, (), {}, moved) for one, (stage, moved) in shows.items()}  # type: ignore[union-attr]
         found = RegistryModel(labels, stamp(now), updated=updated, unexplained=unexplained)
-        ledger = follow(ledger, found, Stages(), OF, now)
+        ledger = dated(follow(ledger, found, Stages(), OF, now), ledger, found)
     assert ledger.following is not None
     return ledger.following
 

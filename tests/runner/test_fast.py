@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlflow.types.schema import ColSpec, Schema, TensorSpec
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -19,7 +21,7 @@ from slipway.runner.serving.fast import FastWay, Turns, columns_of, fast_way
 from slipway.runner.serving.native import NotNative
 from slipway.runner.serving.rows import Columns
 
-from tests.runner.ways import DOUBLES, MODELS, NAMES, booster, by_mlflow, saved
+from tests.runner.ways import DOUBLES, MIXED, MODELS, NAMES, TARGET, booster, by_mlflow, saved
 
 # ---------------------------------------------------------------------------------------------- what is certain
 COLUMNS = Columns(("float64", "int64"), ("a", "b"))
@@ -62,6 +64,8 @@ def split(*row: Any, columns: Any = ("a", "b"), **more: Any) -> dict[str, Any]:
         pytest.param(split(3.5e38, 1), id="a number that no float32 holds"),
         pytest.param(split([0.5], 1), id="a list"),
         pytest.param(split(0.5), id="a short row"),
+        pytest.param({"dataframe_split": {"columns": ["b", "a"], "data": [[2, 0.5], [3]]}}, id="one of two, turned"),
+        pytest.param({"dataframe_split": {"columns": ["b", "a"], "data": ["ab", {}]}}, id="no rows at all, turned"),
         pytest.param(split(0.5, 1, 2, columns="abc"), id="a column too many"),
         pytest.param(split(0.5, columns="a"), id="a column too few"),
         pytest.param(split(0.5, 1, columns="aa"), id="a column twice"),
@@ -78,6 +82,12 @@ def split(*row: Any, columns: Any = ("a", "b"), **more: Any) -> dict[str, Any]:
 )
 def test_what_is_not_certain_is_for_mlflow_to_read(said: Any) -> None:
     assert COLUMNS.read(json.dumps(said).encode()) is None
+
+
+def test_a_whole_number_that_a_double_rounds_is_none_of_a_float32() -> None:
+    body = json.dumps({"dataframe_records": [{"a": 2**60 + 2**36 + 1}]}).encode()
+    assert Columns(("float32",), ("a",)).read(body) is None
+    assert Columns(("float64",), ("a",)).read(body) is not None
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[" * 100_000], ids=["empty", "half", "no text", "deep"])
@@ -209,6 +219,27 @@ def test_a_slow_model_is_asked_mlflows_way(tmp_path: Path) -> None:
 def test_what_is_no_table_of_numbers_is_mlflows_matter(schema: Schema | None, why: str) -> None:
     with pytest.raises(NotNative, match=why):
         columns_of(schema)
+
+
+def test_whole_numbers_beside_broken_ones_stay_whole_for_the_model(tmp_path: Path) -> None:
+    squared = ColumnTransformer([("squared", FunctionTransformer(numpy.square), [0])], remainder="passthrough")
+    model = saved(make_pipeline(squared, LinearRegression()).fit(MIXED, TARGET), MIXED, tmp_path / "model")
+    body = json.dumps({"dataframe_split": {"columns": NAMES, "data": [[2**33, 1.5, 0.5]]}}).encode()
+    assert fast_way(model, by_mlflow(model)).answer(body) == by_mlflow(model)(body), "an int64 overflows, a double not"
+
+
+async def test_a_large_body_is_answered_in_a_thread_although_small_ones_were_fast() -> None:
+    threads = set()
+
+    def answer(body: bytes) -> bytes:
+        threads.add((len(body), threading.current_thread() is threading.main_thread()))
+        time.sleep(len(body) * 1e-5)
+        return body
+
+    turns = Turns(answer)
+    for size in (20, 20, 20, 9_000):
+        await turns.take(b"x" * size)
+    assert threads == {(20, True), (9_000, False)}
 
 
 async def test_a_long_prediction_leaves_the_event_loop_free() -> None:

@@ -1,5 +1,6 @@
 """The Open Inference Protocol V2: said in MLflow's words, and answered with MLflow's predictions."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 from slipway.runner.serving.openinference import Endpoint
 from slipway.runner.serving.replies import Reply
+from slipway.runner.serving.tensors import DATATYPES
 
 TABLE = Schema([ColSpec("double", "distance"), ColSpec("long", "hour")])
 ONE = Schema([ColSpec("float", "minutes")])
@@ -55,7 +57,9 @@ FRAME = {"dataframe_split": {"columns": ["distance", "hour"], "data": [[200.0, 5
         pytest.param([tensor("distance", 200.0, 100.0), HOUR], FRAME, id="[rows]"),
         pytest.param([tensor("distance", 200.0, 100.0, shape=[2, 1]), HOUR], FRAME, id="[rows, 1]"),
         pytest.param([tensor("distance", [200.0], [100.0], shape=[2, 1]), HOUR], FRAME, id="lists in lists"),
-        pytest.param([tensor("all", 200.0, 5.0, 100.0, 9.0, shape=[2, 2])], FRAME, id="one tensor of all columns"),
+        pytest.param(
+            [tensor("all", 200, 5, 100, 9, datatype="INT64", shape=[2, 2])], FRAME, id="one tensor of all columns"
+        ),
     ],
 )
 async def test_columns_become_a_table(inputs: list[Any], asked: Any) -> None:
@@ -71,6 +75,7 @@ async def test_columns_become_a_table(inputs: list[Any], asked: Any) -> None:
 
 
 IMAGES = Schema([TensorSpec(numpy.dtype("float32"), (-1, 2, 2))])
+LINE = Schema([TensorSpec(numpy.dtype("float64"), (-1,))])
 NAMED = Schema([TensorSpec(numpy.dtype("int64"), (-1, 1), "a"), TensorSpec(numpy.dtype("int64"), (-1, 1), "b")])
 
 
@@ -81,6 +86,7 @@ NAMED = Schema([TensorSpec(numpy.dtype("int64"), (-1, 1), "a"), TensorSpec(numpy
                      id="a tensor"),
         pytest.param(NAMED, [tensor("a", 1, 2, shape=[2, 1]), tensor("b", 3, 4, shape=[2, 1])],
                      {"inputs": {"a": [[1], [2]], "b": [[3], [4]]}}, id="tensors by name"),
+        pytest.param(LINE, [tensor("input-0", 1, 2)], {"inputs": [1, 2]}, id="a tensor of one rank"),
         pytest.param(None, [tensor("x", 1, 2, 3, 4, shape=[2, 2])], {"inputs": [[1, 2], [3, 4]]}, id="no signature"),
     ],
 )  # fmt: skip
@@ -98,6 +104,9 @@ async def test_other_parameters_are_the_models_params() -> None:
     assert model.asked["params"] == {"quantile": 0.9}
 
 
+COUNT = Schema([ColSpec("long", "count")])
+
+
 @pytest.mark.parametrize(
     ("predictions", "outputs", "shown"),
     [
@@ -110,6 +119,12 @@ async def test_other_parameters_are_the_models_params() -> None:
                      id="a table"),
         pytest.param({"y": [[1], [2]]}, None, [("y", "INT64", [2, 1], [1, 2])], id="tensors by name"),
         pytest.param([[1], [1, 2]], None, [("output-0", "BYTES", [2, 1], ["[1]", "[1, 2]"])], id="ragged"),
+        pytest.param([1, None], None, [("output-0", "FP64", [2, 1], [1, None])], id="a whole number and none"),
+        pytest.param([float("inf")], None, [("output-0", "FP64", [1, 1], [None])], id="infinity"),
+        pytest.param([2**70], None, [("output-0", "FP64", [1, 1], [2**70])], id="a large number"),
+        pytest.param([1e300], ONE, [("minutes", "FP64", [1, 1], [1e300])], id="more than the signature's type holds"),
+        pytest.param([1.5], COUNT, [("count", "FP64", [1, 1], [1.5])], id="broken, and the signature says whole"),
+        pytest.param([1, "a"], None, [("output-0", "BYTES", [2, 1], ["1", "a"])], id="of several kinds"),
         pytest.param([], None, [("output-0", "FP64", [0, 1], [])], id="nothing"),
         pytest.param(["a"], ONE, [("minutes", "BYTES", [1, 1], ["a"])], id="not what the signature says"),
     ],
@@ -135,6 +150,18 @@ async def test_predictions_become_tensors(predictions: Any, outputs: Schema | No
         pytest.param({"inputs": [tensor("distance", 1.0), HOUR]}, "different numbers of rows", id="rows that differ"),
         pytest.param({"inputs": [tensor("hour", 1.5)]}, "it is FP64, and the model takes INT64", id="a broken number"),
         pytest.param({"inputs": [tensor("distance", *range(6), shape=[2, 3])]}, "[rows, 1], not [2, 3]", id="wide"),
+        pytest.param(
+            {"inputs": [tensor("all", 1.0, 2.5, shape=[1, 2])]}, "model takes INT64 for hour", id="broken in one"
+        ),
+        pytest.param(
+            {"inputs": [tensor("hour", 1.5, datatype="INT32")]}, "hour: 1.5 is no INT32", id="no whole number"
+        ),
+        pytest.param({"inputs": [tensor("hour", None, datatype="INT32")]}, "hour: null is no INT32", id="null"),
+        pytest.param({"inputs": [tensor("distance", "1.5")]}, 'distance: "1.5" is no FP64', id="a number as text"),
+        pytest.param({"inputs": [HOUR, HOUR]}, "two inputs have the same name", id="a name twice"),
+        pytest.param({"inputs": [HOUR], "id": 7}, "id must be text", id="an id that is none"),
+        pytest.param({"inputs": [tensor("hour", 1, shape=[1] * 33)]}, "32 sizes at most", id="too many ranks"),
+        pytest.param({"inputs": [tensor("hour", 1, shape=[10**99])]}, "each 2147483648 at most", id="too large"),
         pytest.param({"inputs": [HOUR], "outputs": [{"name": "z"}]}, "no output z: there are minutes", id="no output"),
         pytest.param(
             {"inputs": [{**HOUR, "parameters": {"binary_data_size": 9}}]}, "more than the 0 bytes", id="no bytes"
@@ -180,6 +207,38 @@ async def test_lists_in_lists_are_read_as_far_as_python_reads_them(depth: int, s
     data = b"[" * depth + b"1" + b"]" * depth
     said = b'{"inputs": [{"name": "distance", "shape": [1], "datatype": "FP64", "data": ' + data + b"}]}"
     assert (await infer(said))[0] == status
+
+
+@pytest.mark.parametrize("header", [b"9" * 5000, b"-1", b"x", b"400"])
+async def test_where_the_json_ends_must_be_within_the_body(header: bytes) -> None:
+    reply = await endpoint().post("/v2/models/flights/infer", header, json.dumps({"inputs": [HOUR]}).encode(), Model())
+    assert reply is not None and reply.status == 400 and b"inference-header-content-length" in reply.body
+
+
+@pytest.mark.parametrize("predictions", [[float("nan"), 1], [1, None], [300, 2], [1.5, 2], [None, "a"]])
+async def test_what_is_given_as_bytes_is_what_the_model_has_predicted(predictions: list[Any]) -> None:
+    tiny = Schema([TensorSpec(numpy.dtype("int8"), (-1,))])
+    inputs = [tensor("distance", 1.0, 2.0), tensor("hour", 1, 2, datatype="INT64")]
+    said = {"inputs": inputs, "parameters": {"binary_data_output": True}}
+    reply = await endpoint(outputs=tiny).post(
+        "/v2/models/flights/infer", None, json.dumps(said).encode(), Model(predictions)
+    )
+    assert reply is not None and reply.status == 200 and reply.head_bytes
+    shown = json.loads(reply.body[: reply.head_bytes])["outputs"][0]
+    if shown["datatype"] != "BYTES":
+        values = numpy.frombuffer(reply.body[reply.head_bytes :], DATATYPES[shown["datatype"]]).tolist()
+        assert values == pytest.approx([numpy.nan if one is None else one for one in predictions], nan_ok=True)
+
+
+async def test_a_large_body_leaves_the_event_loop_free() -> None:
+    rows = 60_000
+    said = {"inputs": [tensor("all", *[1.0, 2.0] * rows, shape=[rows, 2])]}
+    of = endpoint(Schema([ColSpec("double", "a"), ColSpec("double", "b")]))
+    asked, ticks = asyncio.create_task(infer(json.dumps(said).encode(), Model([1.0] * rows), of)), 0
+    while not asked.done():
+        await asyncio.sleep(0.001)
+        ticks += 1
+    assert ticks > 5 and asked.result()[0] == 200
 
 
 async def test_a_refusal_of_mlflows_keeps_its_status_and_text() -> None:

@@ -90,9 +90,15 @@ def follow(
     restored = shown.get(ledger.champion or 0) == _whole(stages)
     seen = _seen(before, following, change, registry, ledger.champion if opened else None)
     changes = {"shown": _kept(seen, ledger.champion), "restore": following.restore and not restored}
-    following = following.model_copy(update=changes)
-    if following != ledger.following:
-        following = following.model_copy(update={"updated": max(following.updated, registry.updated)})
+    return ledger.model_copy(update={"following": following.model_copy(update=changes)})
+
+
+def dated(ledger: ModelLedgerSpec, before: ModelLedgerSpec, registry: RegistryModel) -> ModelLedgerSpec:
+    """The ledger, with the date at which the registered model had last changed when something was taken down."""
+    following = ledger.following
+    if following is None or following == before.following:
+        return ledger
+    following = following.model_copy(update={"updated": max(following.updated, registry.updated)})
     return ledger.model_copy(update={"following": following})
 
 

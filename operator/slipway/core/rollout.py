@@ -96,6 +96,7 @@ def _followed(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
         return ledger
     if not seen.by_registry:
         return ledger.model_copy(update={"following": None}) if ledger.following else ledger
+    before = ledger
     if seen.known is not None:
         adopt = seen.model.spec.adopt
         runs = adopt.version if adopt else None
@@ -107,7 +108,8 @@ def _followed(seen: ModelSeen, ledger: ModelLedgerSpec) -> ModelLedgerSpec:
     version = seen.version(request.version) if request else None
     if version is not None:
         ledger = claims.answer(ledger, refused(seen, ledger, version), ledgers.retry_hash(version))
-    return claims.expect(ledger, labels.of_champion(seen, ledger))
+    ledger = claims.expect(ledger, labels.of_champion(seen, ledger))
+    return claims.dated(ledger, before, seen.known) if seen.known is not None else ledger
 
 
 def _obeyed(seen: ModelSeen, ledger: ModelLedgerSpec) -> tuple[ModelLedgerSpec, str]:

@@ -3,6 +3,7 @@
 MLflow's application reads whole bodies into memory without a bound, and takes any number of requests.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 RETRY_SECONDS = 1
+SILENT_SECONDS = 30  # between two parts of a body: one that stalls keeps its place in memory
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -62,11 +64,14 @@ class Load:
 
 
 async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
+    message = await receive()
+    yield message.get("body", b"")
+    while message["type"] != "http.disconnect" and message.get("more_body"):
+        try:
+            message = await asyncio.wait_for(receive(), SILENT_SECONDS)
+        except TimeoutError as error:
+            raise Declined(408, f"nothing came of the rest of the body for {SILENT_SECONDS} s") from error
         yield message.get("body", b"")
-        if message["type"] == "http.disconnect" or not message.get("more_body"):
-            return
 
 
 def _too_large() -> Declined:

@@ -19,7 +19,7 @@ from .rows import Columns
 
 Answer = Callable[[bytes], bytes | None]
 INLINE_SECONDS = 0.002  # that an answer may take on the event loop
-INLINE_BYTES = 16 * 1024
+LATELY = 8  # answers
 BATCHES = (1, 7, 100)  # rows of the bodies that both ways answer
 MAGNITUDES = (1e-8, 1.0, 1e7)
 _TYPES = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32"}
@@ -55,18 +55,20 @@ class Turns:
 
     answer: Answer
     _seconds: float = field(default=0.0, init=False)  # that an answer took lately
+    _a_byte: float = field(default=0.0, init=False)  # the same, of each byte of the body
 
     async def take(self, body: bytes) -> bytes | None:
         """The answer of the fast way; None if it has none."""
-        if len(body) > INLINE_BYTES or self._seconds > INLINE_SECONDS:
+        if max(self._seconds, self._a_byte * len(body)) > INLINE_SECONDS:
             return await asyncio.to_thread(self._timed, body)
         return self._timed(body)
 
     def _timed(self, body: bytes) -> bytes | None:
         began = time.perf_counter()
         found = self.answer(body)
-        if len(body) <= INLINE_BYTES:
-            self._seconds += (time.perf_counter() - began - self._seconds) / 8
+        took = time.perf_counter() - began
+        self._seconds += (took - self._seconds) / LATELY
+        self._a_byte += (took / max(1, len(body)) - self._a_byte) / LATELY
         return found
 
 
@@ -159,6 +161,9 @@ def _edges(columns: Columns) -> Iterator[bytes]:
     row: list[Any] = [1] * len(columns.types)
     for value in (1, 1.0, True, None, float("nan"), "0.5", 1.5, 0, -0.0, 2**60, 10**30):
         yield next(_bodies(columns, [[value, *row[1:]], row]))
+    if len(columns.names) > 1:
+        ragged = {"columns": list(columns.names[::-1]), "data": [row, row[1:]]}
+        yield json.dumps({"dataframe_split": ragged}).encode()
     for name in columns.names[:1]:
         data = [[*row, 1.0]]
         yield json.dumps({"dataframe_split": {"columns": [*columns.names, "slipway extra"], "data": data}}).encode()

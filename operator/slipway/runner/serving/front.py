@@ -57,7 +57,7 @@ class Front:
         if scope["method"] != "POST":
             found = self.endpoint.get(scope["path"]) if self.endpoint else None
             return await (_answer(marked, found) if found else self.app(scope, receive, marked))
-        headers = dict(scope["headers"])
+        headers = dict(reversed(scope["headers"]))  # the first of a name counts, as for MLflow's application
         if b"content-type" not in headers and scope["path"] == INVOCATIONS:  # MLflow's application answers 500
             return await _refuse(marked, 415, "give the Content-Type of the body, such as application/json")
         try:

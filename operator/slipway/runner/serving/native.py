@@ -39,7 +39,8 @@ def natives(model: Any, columns: Columns) -> "Iterator[Predict]":
         yield direct
     if not hasattr(raw, "get_params"):  # a booster takes a matrix of its own
         return
-    yield raw.predict
+    if not columns.mixed or loader == "mlflow.xgboost":  # XGBoost makes a float32 of each value, whatever it was
+        yield raw.predict
     if columns.names:
         yield lambda table: raw.predict(columns.frame(table))
 

@@ -3,11 +3,12 @@
 So both protocols give the same predictions, by whichever way, and the same refusals.
 """
 
+import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from .replies import BINARY, JSON, Reply
 from .tensors import BadTensor, Tensor, datatype_of, of_values, parameters, read
@@ -17,7 +18,10 @@ INPUT, OUTPUT = "input-{}", "output-{}"  # names where the signature gives none,
 _OWN = ("binary_data_output", "content_type", "headers", "sequence_id", "sequence_start", "sequence_end", "priority",
         "timeout")  # fmt: skip
 _WHOLE = ("INT", "UINT", "BOOL")
+INLINE_BYTES = 16 * 1024  # that are read and written on the event loop
+_DIGITS = 12
 
+Done = TypeVar("Done")
 Invoke = Callable[[bytes], Awaitable[Reply]]  # JSON of MLflow's protocol, and its answer
 
 
@@ -48,16 +52,23 @@ class Endpoint:
         if self._rest(path) != "/infer":
             return _unknown(path, self.model, self.version)
         try:
-            asked, inputs = _parsed(body, head_bytes)
-            answer = await invoke(json.dumps(self._in_mlflows_words(asked, inputs)).encode())
+            asked, question = await _apart(body, lambda: self._question(body, head_bytes))
+            answer = await invoke(question)
             if answer.status != 200:
                 return _error(_why(answer.body), answer.status)
-            said = {"model_name": self.model, "model_version": self.version}
-            return _answered(asked, self._outputs(answer.body), said)
+            return await _apart(answer.body, lambda: self._said(asked, answer.body))
         except BadTensor as error:
             return _error(str(error))
         except RecursionError:
             return _error("the request has lists in lists without end")
+
+    def _question(self, body: bytes, head_bytes: bytes | None) -> tuple[dict[str, Any], bytes]:
+        """What was asked, and the same in MLflow's words."""
+        asked, inputs = _parsed(body, head_bytes)
+        return asked, json.dumps(self._in_mlflows_words(asked, inputs)).encode()
+
+    def _said(self, asked: dict[str, Any], answer: bytes) -> Reply:
+        return _answered(asked, self._outputs(answer), {"model_name": self.model, "model_version": self.version})
 
     def _rest(self, path: str) -> str | None:
         """What follows the model, and its version if it is named; None if it is another one."""
@@ -88,12 +99,14 @@ class Endpoint:
 
     def _data(self, schema: Any, inputs: list[Tensor]) -> dict[str, Any]:
         if schema is None or schema.is_tensor_spec():
-            named = schema is not None and schema.has_input_names()
-            if len(inputs) == 1 and not named and len(inputs[0].shape) > 1:
+            unnamed = len(inputs[0].shape) > 1 if schema is None else not schema.has_input_names()
+            if len(inputs) == 1 and unnamed:
                 return {"inputs": inputs[0].nested()}
             return {"inputs": {one.name: one.nested() for one in inputs}}
         names = schema.input_names() if schema.has_input_names() else [one.name for one in inputs]
         if len(inputs) == 1 and len(inputs[0].shape) == 2 and inputs[0].shape[1] == len(names) > 1:
+            for column in schema.inputs:
+                _fits(inputs[0], column)
             return {"dataframe_split": {"columns": names, "data": inputs[0].nested()}}  # one tensor for equal columns
         for one in inputs:
             _is_column(one, schema)
@@ -118,17 +131,28 @@ class Endpoint:
 
 
 def _is_column(one: Tensor, schema: Any) -> None:
-    """A column of a table has one element in each row; a broken number is none of a whole column."""
+    """A column of a table has one element in each row."""
     if one.shape not in ((len(one.elements),), (len(one.elements), 1)):
         raise BadTensor(f"input {one.name}: its shape must be [rows] or [rows, 1], not {list(one.shape)}")
     column = schema.input_dict().get(one.name) if schema.has_input_names() else None
-    wanted = datatype_of(column) if column is not None else one.datatype
+    if column is not None:
+        _fits(one, column)
+
+
+def _fits(one: Tensor, column: Any) -> None:
+    """A broken number is none of a whole column: MLflow would cut off what is behind the point."""
+    wanted = datatype_of(column)
     if wanted.startswith(_WHOLE) and one.datatype.startswith("FP"):
-        raise BadTensor(f"input {one.name}: it is {one.datatype}, and the model takes {wanted}")
+        raise BadTensor(f"input {one.name}: it is {one.datatype}, and the model takes {wanted} for {column.name}")
+
+
+async def _apart(body: bytes, work: Callable[[], Done]) -> Done:
+    """What is long is worked on in a thread, while others are answered."""
+    return work() if len(body) <= INLINE_BYTES else await asyncio.to_thread(work)
 
 
 def _parsed(body: bytes, header: bytes | None) -> tuple[dict[str, Any], list[Tensor]]:
-    if header is not None and (not header.isdigit() or int(header) > len(body)):
+    if header is not None and (not header.isdigit() or len(header) > _DIGITS or int(header) > len(body)):
         raise BadTensor(f"{HEADER.decode()} must be a number of bytes, {len(body)} at most")
     at = len(body) if header is None else int(header)
     try:
@@ -145,7 +169,11 @@ def _parsed(body: bytes, header: bytes | None) -> tuple[dict[str, Any], list[Ten
         at += size
         return body[at - size : at]
 
+    if not isinstance(asked.get("id", ""), str):
+        raise BadTensor("id must be text")
     inputs = [read(one, binary) for one in asked["inputs"]]
+    if len({one.name for one in inputs}) < len(inputs):
+        raise BadTensor("two inputs have the same name")
     if len({len(one.elements) // max(1, _width(one)) for one in inputs}) > 1:
         raise BadTensor("the inputs have different numbers of rows")
     return asked, inputs
@@ -177,7 +205,7 @@ def _answered(asked: dict[str, Any], outputs: list[Tensor], said: dict[str, Any]
             shown["parameters"], tail = {"binary_data_size": len(data)}, tail + data
         else:
             shown["data"] = [
-                None if isinstance(value, float) and math.isnan(value) else value for value in one.elements
+                None if isinstance(value, float) and not math.isfinite(value) else value for value in one.elements
             ]
         told.append(shown)
     if "id" in asked:

@@ -55,20 +55,24 @@ class Columns:
             return None
         for number, kind in self._narrow:
             column = read[:, number]
-            if kind.kind == "i" and not _takes(kind, column):
+            if not _takes(kind, column):
                 return None
-            if kind == numpy.float32:
-                read[:, number] = column.astype(kind)
+            read[:, number] = column.astype(kind)
         return numpy.asarray(read, dtype=self._common, order="F" if self.names else "C")
 
     def frame(self, table: Table) -> Any:
         """The table as the DataFrame that MLflow would have made of the request."""
         import pandas  # noqa: PLC0415 - only for models that select columns by name
 
-        if not self._narrow:
+        if not self.mixed:
             return pandas.DataFrame(table, columns=list(self.names), copy=False)
         columns = zip(self.names, self.types, strict=True)
         return pandas.DataFrame({name: table[:, n].astype(kind) for n, (name, kind) in enumerate(columns)})
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the columns have several types: a table has one."""
+        return len({*self.types}) > 1
 
     @cached_property
     def _narrow(self) -> "tuple[tuple[int, numpy.dtype[Any]], ...]":
@@ -102,8 +106,10 @@ class Columns:
             return rows
         if len(columns) != len(self.names) or {*columns} != {*self.names}:
             return None
+        if any(type(row) is not list or len(row) != len(columns) for row in rows):
+            return None
         places = [columns.index(name) for name in self.names]
-        return [[row[place] for place in places] for row in rows if len(row) == len(places)]
+        return [[row[place] for place in places] for row in rows]
 
     def _of_records(self, data: "list[Any]") -> "list[Any] | None":
         if any(type(row) is not dict or len(row) != len(self.names) for row in data):
@@ -122,6 +128,8 @@ def _of_tensor(form: str, data: Any) -> "list[Any] | None":
 
 
 def _takes(kind: "numpy.dtype[Any]", column: Table) -> bool:
-    """Whether the type takes every value as it is."""
+    """Whether the type takes every value as it was said: a double has not rounded it, and none is cut off."""
+    if kind == numpy.float32:
+        return bool((numpy.abs(column) <= WHOLE).all())
     limit = min(WHOLE, int(numpy.iinfo(kind).max))
     return bool((numpy.trunc(column) == column).all() and (numpy.abs(column) <= limit).all())

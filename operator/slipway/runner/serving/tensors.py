@@ -5,6 +5,7 @@ extension. Datatypes of a signature's columns are those that MLServer gives them
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ DATATYPES = {
 BYTES = "BYTES"
 _OF_COLUMN = {"boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64"}
 _OF_NUMPY = {name: datatype for datatype, name in DATATYPES.items()}
+RANKS, LARGEST_SIZE = 32, 2**31
 _LENGTH_BYTES = 4  # in front of each element of BYTES, little-endian
 
 
@@ -56,13 +58,20 @@ def read(said: Any, binary: Callable[[int], bytes]) -> Tensor:
     name, datatype, shape = said["name"], said.get("datatype"), said.get("shape")
     if not isinstance(datatype, str) or datatype not in (*DATATYPES, BYTES):
         raise BadTensor(f"input {name}: the datatype {datatype!r} is none of {', '.join([*DATATYPES, BYTES])}")
-    if not isinstance(shape, list) or not shape or any(type(one) is not int or one < 0 for one in shape):
-        raise BadTensor(f"input {name}: shape must be a list of sizes")
+    ranks = len(shape) if isinstance(shape, list) else 0
+    if (
+        not shape
+        or not 0 < ranks <= RANKS
+        or any(type(one) is not int or not 0 <= one <= LARGEST_SIZE for one in shape)
+    ):
+        raise BadTensor(f"input {name}: shape must be a list of {RANKS} sizes at most, each {LARGEST_SIZE} at most")
     size = parameters(said).get("binary_data_size")
     if size is not None:
         elements = _from_binary(name, datatype, binary(size))
     elif isinstance(said.get("data"), list):
         elements = list(_flat(said["data"]))
+        if others := [one for one in elements if not _is_of(datatype, one)]:
+            raise BadTensor(f"input {name}: {json.dumps(others[0])[:40]} is no {datatype}")
     else:
         raise BadTensor(f"input {name}: it has neither data nor parameters.binary_data_size")
     count = 1
@@ -106,26 +115,49 @@ def _from_binary(name: str, datatype: str, data: bytes) -> "list[Any]":
     return elements
 
 
+def _is_of(datatype: str, one: Any) -> bool:
+    """Whether an element that was said in JSON is of its datatype; a number that is missing is null."""
+    if datatype == BYTES:
+        return isinstance(one, str)
+    if datatype == "BOOL":
+        return isinstance(one, bool) or (type(one) is int and one in (0, 1))
+    return type(one) is int or (datatype.startswith("FP") and (one is None or type(one) is float))
+
+
 def of_values(name: str, values: "list[Any]", datatype: str | None = None) -> Tensor:
-    """Predictions, one per row, or one row of them per row: of shape (rows, outputs)."""
+    """Predictions, one per row, or one row of them per row: of shape (rows, outputs).
+
+    They are of that datatype where it holds them as they are; what is no number and no text is text in JSON.
+    """
     rows = values if values and all(isinstance(one, list) for one in values) else [[one] for one in values]
-    if len({len(row) for row in rows}) > 1 or any(isinstance(one, list) for row in rows for one in row):
-        return Tensor(name, BYTES, (len(values), 1), [json.dumps(one) for one in values])
+    if len({len(row) for row in rows}) > 1:
+        rows = [[one] for one in values]
     elements = [one for row in rows for one in row]
-    if any(isinstance(one, dict) for one in elements):
-        return Tensor(name, BYTES, (len(rows), len(rows[0])), [json.dumps(one) for one in elements])
     chosen = datatype if datatype and _holds(datatype, elements) else _datatype(elements)
+    if chosen == BYTES:
+        elements = [one if isinstance(one, str) else json.dumps(one) for one in elements]
     return Tensor(name, chosen, (len(rows), len(rows[0]) if rows else 1), elements)
 
 
 def _holds(datatype: str, elements: "list[Any]") -> bool:
-    kinds = {type(one) for one in elements if one is not None}
-    return kinds <= ({str} if datatype == BYTES else {bool} if datatype == "BOOL" else {int, float})
+    kinds = {*map(type, elements)}
+    if datatype in (BYTES, "BOOL"):
+        return kinds <= {str if datatype == BYTES else bool}
+    if datatype.startswith("FP"):
+        largest = float(numpy.finfo(DATATYPES[datatype]).max)
+        numbers = (one for one in elements if one is not None)
+        return kinds <= {int, float, type(None)} and all(abs(one) <= largest or _no_number(one) for one in numbers)
+    limits = numpy.iinfo(DATATYPES[datatype])
+    return kinds <= {int} and all(limits.min <= one <= limits.max for one in elements)
+
+
+def _no_number(one: Any) -> bool:
+    return isinstance(one, float) and not math.isfinite(one)
 
 
 def _datatype(elements: "list[Any]") -> str:
-    kinds = {type(one) for one in elements if one is not None}
-    return "BOOL" if kinds == {bool} else "INT64" if kinds == {int} else "FP64" if kinds <= {int, float} else BYTES
+    known = ("FP64",) if not elements else ("BOOL", "INT64", "FP64")
+    return next((datatype for datatype in known if _holds(datatype, elements)), BYTES)
 
 
 def datatype_of(column: Any) -> str:
