@@ -144,6 +144,13 @@ def swept(ledger: ModelLedgerSpec, *sweeps: Moved, dates: tuple[Dates, ...] = ()
     return ledger.following
 
 
+def test_a_registry_that_changed_where_nobody_asks_for_anything_is_nothing_to_write_down() -> None:
+    shows: Moved = {1: ("Production", 10)}
+    first = swept(serves(1), shows, dates=((10, 0),))
+    later = swept(serves(1).model_copy(update={"following": first}), shows, dates=((99, 0),))
+    assert later == first and later.updated == 10
+
+
 BEFORE: Moved = {1: ("Production", 10), 2: ("None", 0), 3: ("None", 0), 7: ("Production", 5)}
 
 
