@@ -196,6 +196,7 @@ def _line(frame: Any, target: Any, folder: Path, options: dict[str, Any]) -> Non
 def _nothing(_frame: Any, _target: Any, folder: Path, options: dict[str, Any]) -> None:
     import mlflow.pyfunc  # noqa: PLC0415
 
+    folder.parent.mkdir(parents=True, exist_ok=True)
     (folder.parent / "theirs.py").write_text(NOTHING)
     mlflow.pyfunc.save_model(folder, loader_module="theirs", code_paths=[str(folder.parent / "theirs.py")], **options)
 
