@@ -105,7 +105,7 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     name = str(request.param)
     if name not in _WAYS:
         model = saved(*MODELS[name](), tmp_path_factory.mktemp("ways") / "model")
-        _WAYS[name] = fast_way(model, by_mlflow(model)), by_mlflow(model)
+        _WAYS[name] = fast_way(model, by_mlflow(model), seconds=60), by_mlflow(model)
     return _WAYS[name]
 
 
@@ -225,7 +225,9 @@ def test_whole_numbers_beside_broken_ones_stay_whole_for_the_model(tmp_path: Pat
     squared = ColumnTransformer([("squared", FunctionTransformer(numpy.square), [0])], remainder="passthrough")
     model = saved(make_pipeline(squared, LinearRegression()).fit(MIXED, TARGET), MIXED, tmp_path / "model")
     body = json.dumps({"dataframe_split": {"columns": NAMES, "data": [[2**33, 1.5, 0.5]]}}).encode()
-    assert fast_way(model, by_mlflow(model)).answer(body) == by_mlflow(model)(body), "an int64 overflows, a double not"
+    assert fast_way(model, by_mlflow(model), seconds=60).answer(body) == by_mlflow(model)(body), (
+        "an int64 overflows, a double not"
+    )
 
 
 async def test_a_large_body_is_answered_in_a_thread_although_small_ones_were_fast() -> None:
