@@ -1,6 +1,7 @@
 """What stands between Slipway and an MLflow server: a proxy in front of it, and one on the way out."""
 
 import http.client
+import os
 import select
 import socket
 import ssl
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 from tests.certificates import Certificate
 
+LINGER_SECONDS = 1.0  # for a client that does not look
 HOP = {"host", "connection", "keep-alive", "transfer-encoding", "proxy-connection", "content-length", "server", "date"}
 
 
@@ -114,6 +116,19 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None: ...
 
 
+class _Lingering(ThreadingHTTPServer):
+    """Closes a connection once its client has seen that: with bytes that nobody has read, closing takes back what was
+    said last, such as the alert that refuses a certificate."""
+
+    def shutdown_request(self, request: Any) -> None:
+        with suppress(OSError), socket.socket(fileno=os.dup(request.fileno())) as raw:
+            raw.shutdown(socket.SHUT_WR)
+            raw.settimeout(LINGER_SECONDS)
+            while raw.recv(65536):
+                pass
+        super().shutdown_request(request)
+
+
 @contextmanager
 def before(upstream: str) -> Iterator[Door]:
     """A proxy before a server, in plain text."""
@@ -146,7 +161,7 @@ def on_the_way() -> Iterator[Door]:
 @contextmanager
 def _running(door: Door, upstream: str = "", context: ssl.SSLContext | None = None) -> Iterator[Door]:
     handler = type("Handler", (_Handler,), {"door": door, "upstream": upstream})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Lingering(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

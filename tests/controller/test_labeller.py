@@ -2,11 +2,13 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from slipway.adapters.errors import NotActing, Rejected, Unauthorized, Unreachable
 from slipway.controller.labeller import FIGHT_SECONDS, FIGHT_WRITES, FIRST_SECONDS, LONGEST_SECONDS, REFUSED_SECONDS
 from slipway.controller.queue import Key, Queue
+from slipway.core.reasons import Reason
 from slipway.core.registry import Expected, Labels, RegistryModel, Silent, Write
 from slipway.core.snapshot import SERVED_KEPT
 
@@ -68,6 +70,28 @@ async def test_nothing_is_written_that_is_not_wanted_any_more(world: World) -> N
     want(world)
     await world.labeller.label(FLIGHTS)
     assert seen(world, 2) == Labels("None", (), {}) and world.woken == []
+
+
+async def test_what_a_sweep_sees_of_a_write_under_way_is_no_drift_and_the_model_is_woken_when_all_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aliases are read before versions: a sweep may know of the stage and the tags, and not of the alias."""
+    write, half = type(world.server).write, []
+
+    async def slow(server: Any, name: str, labels: Write) -> None:
+        await write(server, name, replace(labels, alias=None))
+        await world.sweep()
+        half.append((seen(world, 2), world.labeller.refusal(FLIGHTS, 2)))
+        want(world)  # a pass that took it for drift would want nothing
+        world.woken.clear()
+        await write(server, name, labels)
+
+    monkeypatch.setattr(type(world.server), "write", slow)
+    want(world, SERVES)
+    await world.labeller.label(FLIGHTS)
+    assert half == [(Labels("Production", (), {STATE: "Serving"}), Silent(Reason.LabelsPending, ""))]
+    assert (seen(world, 2).aliases, world.labeller.refusal(FLIGHTS, 2)) == (("champion",), None)
+    assert world.woken == [FLIGHTS]
 
 
 async def test_workers_write_what_is_wanted(world: World) -> None:

@@ -47,6 +47,7 @@ class _Model:
     failures: int = 0  # in a row
     due: float = 0.0  # when what was refused is worth trying again
     written: dict[int, tuple[Place, str, Write]] = field(default_factory=dict)  # what the registry was seen to say
+    writing: frozenset[int] = frozenset()  # versions whose labels are on their way: a sweep may see one half of them
     moves: dict[tuple[int, str | None, str | None], list[float]] = field(default_factory=dict)  # when labels were set
 
     def fights(self, write: Write, now: float) -> bool:
@@ -103,8 +104,10 @@ class Labeller:
             self._queue.wake(model)
 
     def refusal(self, model: Key, version: int) -> Silent | None:
-        """Why the last write of a version did not come to be, until another is wanted."""
+        """Why the last write of a version did not come to be, until another is wanted; also that it is under way."""
         known = self._models.get(model)
+        if known and version in known.writing and version not in known.refusals:
+            return Silent(Reason.LabelsPending, "")
         refused = known.refusals.get(version) if known else None
         return refused[1] if refused else None
 
@@ -170,9 +173,14 @@ class Labeller:
         known = self._models.get(model)
         if known is None or (wanted := known.wanted) is None:
             return 0.0
-        found = await self._write_all(model, known, wanted)
+        known.writing = frozenset(write.version for write in wanted.writes)
+        try:
+            found = await self._write_all(model, known, wanted)
+        finally:
+            known.writing = frozenset()
         if self._models.get(model) is not known or known.wanted != wanted:
-            return 0.0  # it wants something else since, and was woken for that
+            self._wake(model)  # it may want nothing since, by what a sweep saw in between
+            return 0.0
         refusals = {write.version: (write, found[write.version]) for write in wanted.writes if write.version in found}
         if refusals != known.refusals or not refusals:
             self._wake(model)
