@@ -23,7 +23,7 @@ class MLflows:
 
     def answer(self, body: bytes, content_type: str = JSON) -> Reply:
         """MLflow's answer; of an unknown exception, the traceback is in the log and nowhere else."""
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - seconds, in a program that ends soon if it fails
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 - what it imports takes seconds
         from mlflow.pyfunc.scoring_server import invocations  # noqa: PLC0415
 
         try:
