@@ -26,8 +26,9 @@ from bench.registry import Registered, fill
 from bench.simulation import REGISTRY, SYSTEM, Requests, Simulation, build
 from bench.world import Sizes, World, world
 from dev.demo.console import Console
-from tests.integration.control_plane import ControlPlane, free_port
+from tests.integration.control_plane import ControlPlane
 from tests.mlflow_server import MLflowServer, start_mlflow
+from tests.ports import free_port
 
 INTERVAL_SECONDS, SOON_SECONDS = 30, 2.0
 TICKS = 4

@@ -20,7 +20,7 @@ from slipway.api.tasks import CANDIDATE
 
 from bench.figures import Figure, Found, figure
 from dev.demo.console import Console
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS, TRAINED = 10, 2000

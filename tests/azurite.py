@@ -14,7 +14,7 @@ import pytest
 import requests
 from azure.storage.blob import BlobServiceClient
 
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 from tests.runner.pods import OPERATOR, program, running
 
 ACCOUNT, KEY = "flights", base64.b64encode(b"the-right-key-of-this-test").decode()

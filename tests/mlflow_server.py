@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,8 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+
+from tests.ports import free_port
 
 START_SECONDS = 180.0  # five on an idle machine; two busy cores took ninety
 
@@ -174,13 +175,6 @@ def talking_to(uri: str, experiment: str) -> Iterator[None]:
         for key in [key for key in os.environ if key.startswith("MLFLOW_")]:
             del os.environ[key]
         os.environ.update(before)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 on which nothing listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_healthy(server: MLflowServer, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 from tests.runner.pods import OPERATOR, answers, program, running
 
 ID, KEY = "flights", "the-right-key-of-this-test"

@@ -23,8 +23,8 @@ from slipway.api.tasks import DataAccess
 from slipway.core.news import changes
 
 from tests.certificates import self_signed
-from tests.mlflow_server import free_port
 from tests.pages import ROOT, blocks
+from tests.ports import free_port
 
 HERE = Addresses(DataAccess(allowed_hosts=("127.0.0.1",)))
 ONE, OTHER = (f"whsec_{base64.b64encode(bytes([number]) * 32).decode()}" for number in (1, 2))

@@ -11,7 +11,8 @@ from slipway.adapters.ports import Connection
 
 from tests.adapters.conftest import PATIENT
 from tests.certificates import Certificate, self_signed
-from tests.mlflow_server import MLflowServer, free_port
+from tests.mlflow_server import MLflowServer
+from tests.ports import free_port
 from tests.proxies import Door, in_front_of, on_the_way
 
 OURS = self_signed("slipway")

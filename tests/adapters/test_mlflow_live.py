@@ -28,7 +28,8 @@ from tests.adapters.conftest import PATIENT
 from tests.adapters.registry_shelf import MLMODEL, PASSWORD, MLflowShelf
 from tests.controller.registry_world import PLACE, STATE, World
 from tests.memory_registry import Model
-from tests.mlflow_server import MLflowServer, free_port, running_mlflow, talking_to
+from tests.mlflow_server import MLflowServer, running_mlflow, talking_to
+from tests.ports import free_port
 from tests.worlds import serves
 
 

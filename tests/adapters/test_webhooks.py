@@ -23,7 +23,8 @@ from tests.controller.receiver_world import PLACE, SECRET, Listening
 from tests.controller.registry_world import FLIGHTS, World
 from tests.controller.subscriber_world import WEBHOOK, Hooks
 from tests.memory_registry import MemoryRegistry, Model
-from tests.mlflow_server import MLflowServer, free_port, running_mlflow
+from tests.mlflow_server import MLflowServer, running_mlflow
+from tests.ports import free_port
 
 # As docs/webhooks.md asks for; its list of webhooks is read anew for each event, and nothing is sent twice.
 ENVIRONMENT = {

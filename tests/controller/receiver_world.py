@@ -9,7 +9,7 @@ from slipway.controller.receiver import Hints, Receiver
 from slipway.controller.telemetry import Telemetry
 from slipway.core.deliveries import ID, SIGNATURE, TIMESTAMP, signature_of
 
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 
 PLACE, SECRET, NOW = ("ml", "mlflow"), "a secret of both of them", 1_772_816_400
 NUMBER = "0b0d5f7e-6b7b-4b29-9a55-4ad0a3b4e0f1"

@@ -9,7 +9,7 @@ from slipway.controller.receiver import BODY_BYTES, CONNECTIONS, FORWARDED, Rate
 from slipway.core.deliveries import SIGNATURE, TIMESTAMP, WINDOW_SECONDS
 
 from tests.controller.receiver_world import BODY, NOW, NUMBER, PLACE, Listening, Request
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 
 
 @dataclass(frozen=True)

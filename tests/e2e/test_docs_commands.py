@@ -6,7 +6,6 @@ fixture: the values that the pages ask for, the names of the two namespaces, and
 
 import json
 import shutil
-import socket
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from dev.demo import install
 from dev.demo.manifests import MLFLOW, MLFLOW_PORT
 from tests.argocd import health
 from tests.pages import FOLLOWED, ROOT, Block, blocks
+from tests.ports import free_port
 
 from .conftest import World, usual
 from .making import TARGET
@@ -45,7 +45,7 @@ def reader(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         "TARGET": TARGET,
         "ROW": json.dumps(world.made.request),
     }
-    words = {"ml": place.namespace, "platform": platform.namespace, "8080": str(_free_port())}
+    words = {"ml": place.namespace, "platform": platform.namespace, "8080": str(free_port())}
     try:
         yield Reader(place, folder, values, words)
     finally:
@@ -70,12 +70,6 @@ def _merged(default: Any, here: Any) -> Any:
     if not isinstance(default, dict) or not isinstance(here, dict):
         return here
     return default | {key: _merged(default.get(key), value) for key, value in here.items()}
-
-
-def _free_port() -> int:
-    with socket.socket() as chosen:
-        chosen.bind(("127.0.0.1", 0))
-        return int(chosen.getsockname()[1])
 
 
 def followed(*pages: str) -> list[Block]:

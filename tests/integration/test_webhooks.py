@@ -13,9 +13,10 @@ import pytest
 
 from tests.integration.asking import served
 from tests.integration.conftest import Kubectl, programs
-from tests.integration.control_plane import ControlPlane, Operator, free_port, until
+from tests.integration.control_plane import ControlPlane, Operator, until
 from tests.integration.test_operator import config, register
 from tests.mlflow_server import MLflowServer, running_mlflow
+from tests.ports import free_port
 
 # As docs/webhooks.md asks for; its list of webhooks is read anew for each event instead of once a minute.
 SENDS = {

@@ -19,7 +19,7 @@ from slipway.api.base import Value
 from slipway.api.tasks import DataAccess, Store
 from slipway.runner.pod import Pod as Inside
 
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 
 OPERATOR = Path(__file__).parents[2] / "operator"
 # The last line of each program, with the folders of a test in place of those of a pod.

@@ -27,7 +27,7 @@ from slipway.runner.fetch import fetch
 from slipway.runner.outcome import Refused
 from slipway.runner.store import DATA, EXTENSION, MODELS, TITLE, StoreClient, blob_of, tag
 
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 from tests.runner.pods import HERE, Answer, Pod, StoreOnDisk, answering
 
 NOWHERE = "sha256:" + "0" * 64

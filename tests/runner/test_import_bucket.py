@@ -16,7 +16,7 @@ from slipway.runner import bucket, tree
 from slipway.runner.outcome import Refused
 
 from tests import azurite
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 from tests.runner.buckets import KINDS, Given, Kind
 from tests.runner.pods import Answer, Ended, Pod, StoreOnDisk, answering, wait_until
 from tests.runner.test_import_holds import Line

@@ -15,7 +15,8 @@ import pytest
 from slipway.api.tasks import ImportTask
 from slipway.runner import tree
 
-from tests.mlflow_server import MLflowServer, free_port, start_mlflow
+from tests.mlflow_server import MLflowServer, start_mlflow
+from tests.ports import free_port
 from tests.runner.pods import Answer, Ended, Pod, StoreOnDisk, answering, wait_until
 
 MLMODEL = b"flavors: {python_function: {}}\n"

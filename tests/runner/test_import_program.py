@@ -16,7 +16,8 @@ from slipway.runner.outcome import Refused, run
 from slipway.runner.pod import Pod as Inside
 from slipway.runner.store import DATA, EXTENSION, MODELS, StoreClient, tag
 
-from tests.mlflow_server import MLflowServer, free_port, talking_to
+from tests.mlflow_server import MLflowServer, talking_to
+from tests.ports import free_port
 from tests.runner.pods import Answer, Ended, Pod, StoreOnDisk, answering
 
 SECRET = "s3cr3t-of-the-registry"

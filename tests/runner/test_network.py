@@ -14,7 +14,7 @@ from slipway.runner.network import Network, session
 from slipway.runner.outcome import Refused
 
 from tests.certificates import self_signed
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 from tests.runner.pods import HERE, Answer, Pod, answering
 
 API_SERVER = "10.96.0.1"

@@ -10,7 +10,8 @@ from slipway.api.tasks import CREDENTIALS, RegistryAccess
 from slipway.runner.registry_session import RegistrySession
 
 from tests.certificates import self_signed
-from tests.mlflow_server import MLflowServer, free_port
+from tests.mlflow_server import MLflowServer
+from tests.ports import free_port
 from tests.proxies import Door, in_front_of, on_the_way
 from tests.runner.pods import Pod, StoreOnDisk
 from tests.runner.test_import_program import Logged, logged, task_of

@@ -23,7 +23,7 @@ import tritonclient.http as triton
 from slipway.api.tasks import CANDIDATE
 from slipway.runner.serving.bodies import MAX_BODY_BYTES, Declined, Load
 
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 from tests.runner.pods import Pod, answers, running, wait_until
 
 ROW = {"dataframe_split": {"columns": ["distance", "hour"], "data": [[200.0, 5.0]]}}

@@ -23,7 +23,7 @@ from slipway.runner.store_reader import Reader
 from slipway.runner.volume import Volume
 
 from tests.chart.helm import one, rendered
-from tests.mlflow_server import free_port
+from tests.ports import free_port
 from tests.runner.pods import OPERATOR, Answer, Pod, answering, answers, program, running
 
 ABSENT = "sha256:" + "0" * 64
