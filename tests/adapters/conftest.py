@@ -12,6 +12,7 @@ from slipway.adapters.ports import Connection
 from tests.adapters.registry_shelf import MLMODEL, NUMBERS, PASSWORD, MemoryShelf, MLflowShelf, Shelf
 from tests.memory_registry import MemoryRegistry, Model
 from tests.mlflow_server import MLflowServer, mlflow_server, running_mlflow
+from tests.team_mlflow import Team, running_team
 
 __all__ = ["mlflow_server"]
 
@@ -50,6 +51,13 @@ def run_id(shelf: Shelf) -> str:
     run_id = shelf.log(Model(MLMODEL)).run_id
     assert run_id is not None
     return run_id
+
+
+@pytest.fixture(scope="session")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """MLflow as a team runs it; nobody but its administrator has an account yet."""
+    with running_team(tmp_path_factory.mktemp("team")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

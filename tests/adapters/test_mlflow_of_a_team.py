@@ -1,7 +1,7 @@
 """Slipway and MLflow as a team runs it: everything that is asked and written goes through the team's own front door."""
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -23,7 +23,7 @@ from tests.runner.conftest import pod, store
 from tests.runner.pods import Ended, Pod, StoreOnDisk
 
 pytest.importorskip("psycopg2", reason="MLflow needs psycopg2-binary for PostgreSQL: make venv")
-from tests.team_mlflow import AUTHORITY, USER, Team, running_team
+from tests.team_mlflow import AUTHORITY, USER, Team
 
 __all__ = ["pod", "store"]
 
@@ -33,12 +33,10 @@ LINE = "**Slipway test/ml:** serves since noon"
 PAGE = b"<html><head><title>404 Not Found</title></head></html>"
 
 
-@pytest.fixture(scope="module")
-def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    """The server, with a user of ours who may do what the documentation asks for."""
-    with running_team(tmp_path_factory.mktemp("team")) as found:
-        found.user(USER, SECRET, registered_model="MANAGE", experiment="READ")
-        yield found
+@pytest.fixture(scope="module", autouse=True)
+def ours(team: Team) -> None:
+    """A user of ours who may do what the documentation asks for."""
+    team.user(USER, SECRET, registered_model="MANAGE", experiment="READ")
 
 
 @pytest.fixture

@@ -8,10 +8,7 @@ import pytest
 
 from tests.adapters.live_world import LiveWorld, Registered
 from tests.adapters.registry_shelf import NUMBERS
-from tests.adapters.test_mlflow_of_a_team import team
 from tests.team_mlflow import AUTHORITY, Team
-
-__all__ = ["team"]
 
 ENGINEER, HERS = "ann", "the password of ann"
 OPERATOR, SECRET = "slipway-promotes", "the password of an operator that leaves reports, too"

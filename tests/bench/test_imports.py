@@ -18,6 +18,7 @@ def programs() -> Path:
     return program("registry").parent
 
 
+@pytest.mark.long
 def test_a_small_model_is_imported_on_both_sides(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,7 +84,10 @@ KINDS = [
 ]
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+# One in each run is enough: what differs between them is seen beside the nodes, too.
+@pytest.fixture(
+    params=[pytest.param(kind, id=kind.name, marks=() if kind.name == "in-s3" else pytest.mark.long) for kind in KINDS]
+)
 def kind(request: pytest.FixtureRequest, world: World) -> Kind:
     """A kind whose image the cluster has."""
     found: Kind = request.param

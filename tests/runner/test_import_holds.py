@@ -178,6 +178,7 @@ def laid(server: MLflowServer, name: str, files: int, size: int) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_imports_go_on_when_the_registry_is_back(
     tmp_path: Path, mlflow_server: MLflowServer, store: StoreOnDisk
 ) -> None:

@@ -19,7 +19,7 @@ from tests.runner.pods import Pod, StoreOnDisk
 BUCKET, NAME = "models", "flights"
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["s3", pytest.param("azure", marks=pytest.mark.long)])
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
     """A store of each kind, with a bucket of models."""
     with KINDS[request.param](tmp_path) as found:
