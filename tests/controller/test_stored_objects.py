@@ -144,6 +144,25 @@ def test_a_version_whose_release_a_recalled_ledger_does_not_know_says_no_longer_
     assert "was released before" not in of.condition("ModelVersion", "flights-v4", "Imported")["message"]
 
 
+def test_a_version_whose_release_a_recalled_ledger_does_not_know_says_the_same_of_its_own_import() -> None:
+    of = _served()
+    of.cluster.put(version(4))
+    of.settle()
+    for _ in range(3):
+        of.edit("RegisteredModel", "flights", annotations={"rollback": f"by=eve, {of.route()}"})
+        of.advance(MINUTES)
+    before = of.condition("ModelVersion", "flights-v4", "Imported")
+    of.cluster.lose("ModelLedger", "ml", "flights")
+    of.settle()
+    ledger = of.ledger()
+    assert ledger is not None and ledger.release(4) is None and ledger.champion is not None
+    written = len(of.cluster.writes)
+    of.wake_family()
+    of.settle()
+    assert of.cluster.writes[written:] == [], "another look wants nothing more"
+    assert of.condition("ModelVersion", "flights-v4", "Imported") == before
+
+
 def test_a_version_that_cannot_be_read_any_more_gives_its_place_to_the_next() -> None:
     of = _served()
     one = of.platform.imports.model_copy(update={"max_concurrent": 1})

@@ -99,6 +99,13 @@ def wanted_from(version: ModelVersion) -> str:
     return "" if done or pinned is None else pinned.location
 
 
+def said(version: ModelVersion, digest: str) -> Verdict | None:
+    """What a version's own import says of these files; None if it brought others, or none."""
+    record = version.status.imported
+    done = record is not None and record.digest == digest and _is_done(record, import_key(version))
+    return _stored(record) if done and record else None
+
+
 def asked_again(seen: VersionSeen) -> bool:
     """Whether a retry asks for the files of a released version, and they did not come yet: a store may lose them.
 

@@ -146,7 +146,9 @@ def imported(seen: VersionSeen) -> Step:
     if before and pinned not in (None, before):
         return Step(failed(Reason.DigestMismatch, f"{pinned} is pinned, and {before} was released."))
     if before and _has_the_files(seen, before) and not imports.asked_again(seen):
-        return Step(passed(Reason.Imported, f"{before} was released before."), {"digest": before})
+        # What its own import says stays the same, whatever the ledger remembers of it.
+        said = imports.said(seen.version, before) or passed(Reason.Imported, f"{before} was released before.")
+        return Step(said, {"digest": before})
     return imports.decide(seen)
 
 
