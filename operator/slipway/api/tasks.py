@@ -19,11 +19,14 @@ FEATURES = "/work/features"  # data.parquet, without the target column
 TRUTH = "/work/truth"  # target.parquet and facts.json; only fetch and judge see it
 CANDIDATE_PREDICTIONS = "/work/candidate-predictions"  # predictions.json
 CHAMPION_PREDICTIONS = "/work/champion-predictions"
+ENVIRONMENT = "/work/environment"  # packages that the model was trained with, where the image has others
+CHAMPION_ENVIRONMENT = "/work/champion-environment"
 DATA = "/work/data"  # mount of the claim of pvc:// data, read-only
 IMPORT = "/work/import"  # scratch of the import: the model's files and the data
 # Files, each optional: username, password, token, ca.crt, tls.crt, tls.key; of a bucket, AWS_KEYS or one of AZURE_KEYS.
 CREDENTIALS = "/run/slipway/registry"
 PUSH = "/run/slipway/store"  # files: username, password; what the store asks of an import, and only imports have it
+INDEX = "/run/slipway/index"  # files: <name of an index>.username, <name of an index>.password
 AUTHORITIES = "/etc/slipway/authorities"  # file: ca.crt, the platform's own authorities; optional
 DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_KEYS
 # Named as MLflow's own client names its environment variables.
@@ -110,6 +113,32 @@ class ImportResult(Value):
     data_problem: Problem | None = None  # why the data, and only the data, was not imported
 
 
+class Index(Value):
+    """A package index of the platform, as pip knows them; its credential is in INDEX."""
+
+    name: str
+    url: str
+
+
+class EnvironmentTask(Value):
+    """Bring the packages that a model was trained with into the store, where the image has others."""
+
+    digest: str  # of the model's files
+    indexes: tuple[Index, ...]  # each package comes from the first that has it
+    proxy: str | None = None
+    max_bytes: int
+    store: Store
+
+
+class EnvironmentResult(Value):
+    """Termination message of a successful EnvironmentTask."""
+
+    digest: str | None = None  # of the packages' files; None: the image has what the model needs
+    packages: int = 0
+    size_bytes: int = 0
+    notes: Annotated[str, Field(max_length=1000)] = ""  # what was left out, or taken for something else
+
+
 class FetchTask(Value):
     """Bring models and data from the store into the pod's volumes, each checked against its digest."""
 
@@ -117,6 +146,8 @@ class FetchTask(Value):
     candidate_digest: str
     champion_digest: str | None = None
     data: DataSource | None = None
+    candidate_environment: str | None = None  # digest of its packages; None: those of the image
+    champion_environment: str | None = None
     check_environment: bool = True  # compare the model's requirements with what this image has
 
 

@@ -1,7 +1,7 @@
 """Compares what a model says it needs with what this image has, importing nothing of either.
 
-Requirements are those of the model's requirements.txt, checked by `packaging` against the installed versions, and the
-minor version of Python in python_env.yaml. Two rules are wider than pip's:
+Requirements are checked by `packaging` against the installed versions, and the minor version of Python. Two rules are
+wider than pip's:
   * `xgboost` and `xgboost-cpu` are one library under two names; either satisfies the other.
   * MLflow's own packages are satisfied by any later version of the same major version, since MLflow loads what an
     earlier version of it saved.
@@ -12,62 +12,51 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import yaml
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from . import stated
 from .outcome import Refused
 
 _TWINS = {"xgboost": "xgboost-cpu", "xgboost-cpu": "xgboost"}
 _MLFLOW = ("mlflow", "mlflow-skinny", "mlflow-tracing")
 _SHOWN = 12
-_FILE_LIMIT = 1024 * 1024
 
 
 def check(model: Path) -> None:
     """Refuse a model that this image cannot run as it was trained."""
-    differences = [*_python(model / "python_env.yaml"), *_packages(model / "requirements.txt")]
-    if differences:
-        shown = "; ".join(differences[:_SHOWN])
-        more = f"; and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
-        raise Refused("EnvironmentNotReproducible", f"this image differs from what the model needs: {shown}{more}")
+    if found := differences(stated.read(model)):
+        raise Refused("EnvironmentNotReproducible", f"this image differs from what the model needs: {listed(found)}")
 
 
-def _python(file: Path) -> list[str]:
-    if not file.is_file():
-        return []
-    try:
-        found = yaml.safe_load(_text(file))
-    except (yaml.YAMLError, RecursionError) as error:
-        raise Refused("EnvironmentNotReproducible", "python_env.yaml is not YAML") from error
-    wanted = str(found.get("python") or "") if isinstance(found, dict) else ""
+def differences(wanted: stated.Stated) -> list[str]:
+    """What this image has otherwise than a model states it; empty: it runs the model as it was trained."""
+    unusable = [f"{line!r} cannot be checked" for line in wanted.unusable]
+    return [*_python(wanted.python), *unusable, *(one for each in wanted.requirements for one in _package(each))]
+
+
+def listed(found: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return "; ".join(found[:_SHOWN]) + more
+
+
+def minor(python: str) -> str:
+    """The minor version of a Python version, such as 3.11."""
+    return ".".join(python.split(".")[:2])
+
+
+def _python(wanted: str) -> list[str]:
     present = platform.python_version()
-    if wanted and wanted.split(".")[:2] != present.split(".")[:2]:
+    if wanted and minor(wanted) != minor(present):
         return [f"python {wanted[:40]} wanted, {present} present"]
     return []
 
 
-def _packages(file: Path) -> list[str]:
-    if not file.is_file():
-        return []
-    lines = (line.split(" #")[0].strip() for line in _text(file).replace("\\\n", " ").splitlines())
-    return [difference for line in lines if line and line[0] != "#" for difference in _line(line)]
-
-
-def _line(line: str) -> list[str]:
-    if line.startswith("-"):
-        # Options say where packages come from; another file or an editable says what is needed, and is not here.
-        named = line.startswith(("-r", "--requirement", "-c", "--constraint", "-e", "--editable"))
-        return [f"{line[:80]!r} cannot be checked"] if named else []
-    try:
-        wanted = Requirement(line.split(" --", maxsplit=1)[0].strip())
-    except InvalidRequirement:
-        return [f"{line[:80]!r} cannot be checked"]
+def _package(wanted: Requirement) -> list[str]:
     if wanted.marker and not wanted.marker.evaluate():
         return []
-    if wanted.url:
-        return [f"{wanted.name} from a URL cannot be checked"]
     name = canonicalize_name(wanted.name)
     present = {each: found for each in (name, _TWINS.get(name, name)) if (found := _installed(each))}
     if any(_fits(wanted, found) for found in present.values()):
@@ -94,9 +83,3 @@ def _installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _text(file: Path) -> str:
-    if file.stat().st_size > _FILE_LIMIT:
-        raise Refused("EnvironmentNotReproducible", f"{file.name} is larger than {_FILE_LIMIT} bytes")
-    return file.read_text(errors="replace")

@@ -4,23 +4,27 @@ import shutil
 from pathlib import Path
 from typing import IO, NoReturn
 
-from slipway.api.tasks import CANDIDATE, CHAMPION, FEATURES, TRUTH, FetchTask
+from slipway.api.tasks import CANDIDATE, CHAMPION, CHAMPION_ENVIRONMENT, ENVIRONMENT, FEATURES, TRUTH, FetchTask
 
 from . import environment, tree
 from .outcome import Refused, run, say
 from .pod import THIS_POD, Pod
-from .store import MODELS, StoreClient, tag
+from .store import ENVIRONMENTS, MODELS, StoreClient, tag
 
 
 def fetch(task: FetchTask, pod: Pod) -> None:
     """The whole program; also the init container of a serving pod."""
     store = StoreClient(task.store, pod)
     candidate = _emptied(pod.at(CANDIDATE))
-    _model(store, task.candidate_digest, candidate)
-    if task.check_environment:
+    _tree(store, MODELS, task.candidate_digest, candidate)
+    if task.candidate_environment:
+        _tree(store, ENVIRONMENTS, task.candidate_environment, _emptied(pod.at(ENVIRONMENT)))
+    elif task.check_environment:
         environment.check(candidate)
     if task.champion_digest:
-        _model(store, task.champion_digest, _emptied(pod.at(CHAMPION)))
+        _tree(store, MODELS, task.champion_digest, _emptied(pod.at(CHAMPION)))
+    if task.champion_environment:
+        _tree(store, ENVIRONMENTS, task.champion_environment, _emptied(pod.at(CHAMPION_ENVIRONMENT)))
     if task.data:
         from . import data  # noqa: PLC0415 - pandas: a second that a serving pod need not spend
 
@@ -29,16 +33,16 @@ def fetch(task: FetchTask, pod: Pod) -> None:
         data.bring(task.data, store, pod)
 
 
-def _model(store: StoreClient, digest: str, folder: Path) -> None:
-    manifest = store.manifest(MODELS, tag(digest))
+def _tree(store: StoreClient, repository: str, digest: str, folder: Path) -> None:
+    manifest = store.manifest(repository, tag(digest))
     if manifest is None:
-        raise Refused("ArtifactMissing", f"the artifact store has no model {digest}")
+        raise Refused("ArtifactMissing", f"the artifact store has no {repository.removesuffix('s')} {digest}")
     layer = manifest["layers"][0]
 
     def take(stream: IO[bytes]) -> None:
         tree.unpack(stream, _emptied(folder), max_bytes=layer["size"])
 
-    store.pull(MODELS, layer, take)
+    store.pull(repository, layer, take)
     files = tree.scan(folder)
     found = tree.digest(files)
     if found != digest:

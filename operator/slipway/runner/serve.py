@@ -5,8 +5,11 @@ answer, a bound on what is worked on at a time, and clear refusals of what the a
 """
 
 import asyncio
+import contextlib
 import os
 import signal
+import sys
+import tempfile
 import time
 from pathlib import Path
 from types import FrameType
@@ -15,16 +18,18 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from slipway.api.tasks import CANDIDATE
+from slipway.api.tasks import CANDIDATE, ENVIRONMENT
 
 from .outcome import say
 from .pod import THIS_POD, Pod
+from .serving import guests, signature
 from .serving.fast import Turns, fast_way
 from .serving.front import OPENED, Front, Settings
 from .serving.mlflows import MLflows
 from .serving.native import NotNative
 from .serving.openinference import Endpoint
 
+GUEST_SECONDS = 65.0  # for an answer of a model in another process: its own MLflow's limit is 60
 GRACE_SECONDS = 35  # for requests in flight when the drain time is over; Kubernetes' own limit comes first
 
 
@@ -64,17 +69,20 @@ class Server(uvicorn.Server):  # type: ignore[misc]
         say(f"draining for {self._chosen.drain_seconds:g} s")
         asyncio.get_running_loop().call_soon_threadsafe(self._end_later)
 
-    def _end_later(self) -> None:
-        asyncio.get_running_loop().call_later(self._chosen.drain_seconds, self._end)
-
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End, as after a second signal."""
         self.should_exit = True
+
+    def _end_later(self) -> None:
+        asyncio.get_running_loop().call_later(self._chosen.drain_seconds, self.end)
 
 
 def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
     """Serve the model of this pod until it is told to end."""
     chosen = chosen or settings()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    if os.environ.get("SLIPWAY_ENVIRONMENT"):
+        return _serve_guest(pod, chosen)
     folder = pod.at(CANDIDATE)
     from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT  # noqa: PLC0415
     from mlflow.pyfunc import scoring_server  # noqa: PLC0415 - what it imports takes seconds
@@ -82,8 +90,25 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
     model = scoring_server.load_model_with_mlflow_config(str(folder))
     mlflows = MLflows(model, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
     endpoint = Endpoint(chosen.model, chosen.version, model.metadata.signature) if chosen.model else None
+    return _serve(Front(scoring_server.init(model), chosen, mlflows, _fast(mlflows, folder), endpoint), chosen)
+
+
+def _serve_guest(pod: Pod, chosen: Settings) -> None:
+    """Serve a model that has packages of its own: it runs in another process, and ends with this one."""
+    folder = pod.at(CANDIDATE)
+    try:
+        guest = guests.started(folder, pod.at(ENVIRONMENT), Path(tempfile.mkdtemp()) / "model", GUEST_SECONDS)
+    except guests.Gone as gone:
+        say(str(gone))
+        sys.exit(gone.code if gone.code > 0 else 128 - gone.code)
+    endpoint = Endpoint(chosen.model, chosen.version, signature.read(folder)) if chosen.model else None
+    say("the fast way is off: the model runs in packages of its own")
+    _serve(Front(guest, chosen, guest, None, endpoint), chosen, guest)
+
+
+def _serve(front: Front, chosen: Settings, guest: guests.Guest | None = None) -> None:
     config = uvicorn.Config(
-        Front(scoring_server.init(model), chosen, mlflows, _fast(mlflows, folder), endpoint),
+        front,
         host=chosen.host,
         port=chosen.port,
         loop="uvloop",
@@ -95,7 +120,11 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
         server_header=False,
     )
     say(f"serving on port {chosen.port}")
-    Server(config, chosen).run()
+    server = Server(config, chosen)
+    with guest.watched(server.end) if guest else contextlib.nullcontext():
+        server.run()
+    if guest and guest.code:  # it ended by itself, and the kubelet starts both anew
+        sys.exit(guest.code)
 
 
 def _fast(mlflows: MLflows, folder: Path) -> Turns | None:

@@ -20,7 +20,7 @@ from slipway.api.tasks import PUSH, Store
 from .outcome import Refused, say
 from .pod import THIS_POD, Pod
 
-MODELS, DATA = "models", "data"
+MODELS, DATA, ENVIRONMENTS = "models", "data", "environments"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 LAYER_FILE = "application/octet-stream"
 TITLE = "org.opencontainers.image.title"
@@ -153,6 +153,14 @@ class StoreClient:
         url = f"{self._base}/{repository}/manifests/{reference}"
         self._retried(lambda: self._ask("PUT", url, data=body, headers={"Content-Type": _MANIFEST}))
         return there
+
+    def name(self, repository: str, reference: str, more: str) -> None:
+        """Put one more tag on what lies under another."""
+        body = self._manifest(repository, reference)
+        if body is None:
+            raise Refused("ArtifactMissing", f"the store has no {reference} in {repository}")
+        url = f"{self._base}/{repository}/manifests/{more}"
+        self._retried(lambda: self._ask("PUT", url, data=body, headers={"Content-Type": _MANIFEST}))
 
     def _upload(self, repository: str, content: Blob) -> None:
         blobs = f"{self._base}/{repository}/blobs"

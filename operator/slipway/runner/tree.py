@@ -13,7 +13,7 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -109,8 +109,11 @@ def _header(path: str, file: File | None) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
-def unpack(tar: IO[bytes], folder: Path, max_bytes: int) -> None:
-    """Write the regular files of a tar below an empty folder; refuse whatever is not a plain file or folder."""
+def unpack(tar: IO[bytes], folder: Path, max_bytes: int, only: Collection[str] | None = None) -> None:
+    """Write the regular files of a tar below an empty folder; refuse whatever is not a plain file or folder.
+
+    With `only`, files of these paths are written, and no other.
+    """
     written = 0
     try:
         with tarfile.open(fileobj=tar, mode="r|", bufsize=CHUNK, encoding="utf-8") as archive:
@@ -120,7 +123,8 @@ def unpack(tar: IO[bytes], folder: Path, max_bytes: int) -> None:
                 written += member.size
                 if written > max_bytes:
                     raise Refused("ArtifactTooLarge", f"the layer unpacks to more than {max_bytes} bytes")
-                _place(archive, member, folder)
+                if only is None or member.name in only:
+                    _place(archive, member, folder)
     except tarfile.TarError as error:
         raise Refused("DigestMismatch", f"the layer in the store is not a tar of a model: {error}") from error
 

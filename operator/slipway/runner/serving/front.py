@@ -8,13 +8,12 @@ import math
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from .bodies import RETRY_SECONDS, Declined, Load, Message, Receive
 from .fast import Turns
-from .mlflows import MLflows
 from .openinference import HEADER, Endpoint
-from .replies import TEXT, Reply
+from .replies import JSON, TEXT, Reply
 
 OPENED = "slipway.opened"  # in a scope's state: when its connection was made
 INVOCATIONS = "/invocations"
@@ -23,6 +22,14 @@ _JSON = (b"application/json", b"application/json; charset=utf-8", b"application/
 Scope = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Answers(Protocol):
+    """MLflow's way: in this process, or in that of the model."""
+
+    async def take(self, body: bytes, content_type: str = JSON) -> Reply:
+        """The answer to an invocation, while the event loop goes on."""
+        ...
 
 
 @dataclass
@@ -45,7 +52,7 @@ class Front:
 
     app: App
     chosen: Settings
-    mlflows: MLflows
+    mlflows: Answers
     fast: Turns | None = None
     endpoint: Endpoint | None = None
 

@@ -114,7 +114,8 @@ class Endpoint:
         return {"dataframe_split": {"columns": [one.name for one in inputs], "data": rows}}
 
     def _outputs(self, answer: bytes) -> list[Tensor]:
-        predictions = json.loads(answer)["predictions"]
+        said = json.loads(answer)
+        predictions = said["predictions"] if isinstance(said, dict) and "predictions" in said else said  # of MLflow 1
         schema = self._schema("outputs")
         specs = {
             one.name or OUTPUT.format(n): datatype_of(one) for n, one in enumerate(schema.inputs if schema else ())

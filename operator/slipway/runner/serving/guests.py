@@ -1,0 +1,125 @@
+"""A model that runs in packages of its own: another process, behind a Unix socket, asked as MLflow's application is."""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..outcome import say
+from .bodies import Message, Receive
+from .mlflows import LATE
+from .replies import JSON, TEXT, Reply
+
+MODULE = "slipway.runner.inside"
+_HOP = (b"connection", b"content-length", b"transfer-encoding", b"keep-alive")  # of one connection, not of a request
+_LINE = 1024 * 1024  # of headers
+_POLL_SECONDS = 0.05
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Gone(Exception):
+    """The model's process has ended; its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"the model's process ended with exit code {code}")
+        self.code = code
+
+
+@dataclass
+class Guest:
+    """The model's process and the connections to it."""
+
+    process: subprocess.Popen[bytes]
+    socket: Path
+    timeout_seconds: float
+    code: int = field(default=0, init=False)  # what this process ends with, where the model's ended by itself
+    _free: list[Streams] = field(default_factory=list, init=False)
+
+    async def take(self, body: bytes, content_type: str = JSON) -> Reply:
+        """The model's answer to an invocation."""
+        asked = {"method": "POST", "path": "/invocations", "query": "", "headers": [["content-type", content_type]]}
+        status, headers, content = await self._ask(asked, body)
+        kind = next((value for name, value in headers if name.lower() == "content-type"), JSON)
+        return Reply(status, content, kind)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Any) -> None:
+        """An ASGI application: every other path is that of the model's own application."""
+        if scope["type"] != "http":
+            return
+        body = b""
+        message: Message = {"more_body": True}
+        while message.get("more_body"):
+            message = await receive()
+            body += message.get("body", b"")
+        headers = [
+            [name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"] if name not in _HOP
+        ]
+        raw, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
+        asked = {"method": scope["method"], "path": raw.decode("latin-1"), "query": query.decode("latin-1")}
+        status, found, content = await self._ask({**asked, "headers": headers}, body)
+        given = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in found]
+        given = [one for one in given if one[0] not in _HOP] + [(b"content-length", str(len(content)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": given})
+        await send({"type": "http.response.body", "body": content})
+
+    @contextlib.contextmanager
+    def watched(self, ended: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, `ended` is called if the process ends by itself; it ends with the block."""
+        over = threading.Event()
+
+        def watch() -> None:
+            code = self.process.wait()
+            if not over.is_set():
+                say(str(Gone(code)))
+                self.code = code if code > 0 else 128 - code
+                ended()
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            self.process.terminate()
+            watcher.join()
+
+    async def _ask(self, asked: dict[str, Any], body: bytes) -> tuple[int, list[list[str]], bytes]:
+        try:
+            return await asyncio.wait_for(self._exchange({**asked, "size": len(body)}, body), self.timeout_seconds)
+        except TimeoutError:
+            return 504, [["content-type", JSON]], LATE
+        except (OSError, asyncio.IncompleteReadError):
+            return 500, [["content-type", TEXT]], b"The model's process has ended"
+
+    async def _exchange(self, head: dict[str, Any], body: bytes) -> tuple[int, list[list[str]], bytes]:
+        streams = self._free.pop() if self._free else await asyncio.open_unix_connection(self.socket, limit=_LINE)
+        reader, writer = streams
+        try:
+            writer.write(json.dumps(head).encode() + b"\n" + body)
+            await writer.drain()
+            said = json.loads(await reader.readuntil(b"\n"))
+            content = await reader.readexactly(said["size"])
+        except BaseException:
+            writer.close()  # what is on its way would answer the next request
+            raise
+        self._free.append(streams)
+        return said["status"], said["headers"], content
+
+
+def started(folder: Path, environment: Path, socket: Path, timeout_seconds: float) -> Guest:
+    """The model's process, once it answers; `Gone` if it ends before."""
+    socket.unlink(missing_ok=True)
+    process = subprocess.Popen([sys.executable, "-m", MODULE, str(environment), "guest.py", str(folder), str(socket)])
+    while not socket.is_socket():
+        if process.poll() is not None:
+            raise Gone(process.returncode)
+        time.sleep(_POLL_SECONDS)
+    return Guest(process, socket, timeout_seconds)
