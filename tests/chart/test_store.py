@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 from slipway.api import names
+from slipway.core import environments, imports
 
 from tests.chart.helm import NAMESPACED, Manifest, config, of_kind, one, rendered
 
@@ -25,8 +26,12 @@ def test_only_slipways_pods_reach_the_store_and_only_imports_its_writing_side() 
         assert peer["podSelector"] == {"matchLabels": {names.MANAGED_BY: names.MANAGER}}
         chosen = peer["namespaceSelector"].get("matchExpressions", [{"values": []}])
         assert set(chosen[0]["values"]) == set(namespaces)
-        imports = {names.MANAGED_BY: names.MANAGER, names.PURPOSE: "import"}
-        assert pushing["from"] == [{"podSelector": {"matchLabels": imports}}], "of the release's namespace"
+        (peer,) = pushing["from"]
+        assert set(peer) == {"podSelector"}, "of the release's namespace"
+        assert peer["podSelector"]["matchLabels"] == {names.MANAGED_BY: names.MANAGER}
+        (chosen,) = peer["podSelector"]["matchExpressions"]
+        assert (chosen["key"], chosen["operator"]) == (names.PURPOSE, "In")
+        assert set(chosen["values"]) == {imports.PURPOSE, imports.DATA_PURPOSE, environments.PURPOSE}
 
 
 def test_the_stores_network_policy_can_be_left_out() -> None:

@@ -63,6 +63,15 @@ def test_settings() -> None:
     assert config(rendered({"runner": {"imagePullSecrets": [{"name": "pull"}]}}))["imagePullSecrets"] == ["pull"]
     chosen = {"name": "mlflow", "namespace": "platform"}
     assert config(rendered({"defaultRegistry": chosen}))["defaultRegistry"] == chosen
+    index = {"name": "team", "url": "https://packages.example.com/simple"}
+    environments = config(rendered({"environments": {"indexes": [index], "secret": "index"}}))["environments"]
+    assert environments == {
+        "indexes": [index],
+        "secret": "index",
+        "proxy": "",
+        "maxSize": "8Gi",
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
+    }
     trusted = {"registries": {"namespaces": ["platform", "ml"]}}
     assert config(rendered(trusted))["registryNamespaces"] == ["platform", "ml"]
 
@@ -187,6 +196,8 @@ REFUSED = [
     Refused("half a registry", "where is it?", {"defaultRegistry": {"name": "mlflow"}}, "'namespace'"),
     Refused("credential in a URL", "it would be readable by all", {"store": {"externalUrl": "https://a:b@c"}},
             "/store/externalUrl'"),
+    Refused("a password in an index", "it is in the log of whoever fails",
+            {"environments": {"indexes": [{"name": "a", "url": "https://u:p@x/simple"}]}}, "/environments/indexes/0/url'"),
     Refused("size without a unit", "20 bytes?", {"imports": {"maxModelSize": "20"}}, "/imports/maxModelSize'"),
     Refused("unknown default pool", "no pod could be placed", {"defaultPool": "gpu"},
             'defaultPool is "gpu", which is none of the pools: cpu'),

@@ -92,7 +92,8 @@ def serving(folder: Path) -> Iterator[PackageIndex]:
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Content-Type", "text/html")
             self.end_headers()
-            self.wfile.write(body)
+            if self.command == "GET":
+                self.wfile.write(body)
 
         def do_HEAD(self) -> None:
             self.do_GET()

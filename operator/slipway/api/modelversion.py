@@ -82,6 +82,20 @@ class DataRecord(Attempt):
     digest: Annotated[str | None, Field(max_length=71, description="Digest of the imported data.")] = None
 
 
+class EnvironmentRecord(Attempt):
+    """How far the packages came that the version was trained with, and where they are."""
+
+    digest: Annotated[
+        str | None, Field(max_length=71, description="Digest of the packages; absent: the runner image has them.")
+    ] = None
+    packages: Annotated[int | None, Field(ge=0, description="How many they are.")] = None
+    size_bytes: Annotated[int | None, Field(description="Their size, with their byte code.")] = None
+    notes: Annotated[
+        str | None,
+        Field(max_length=1000, description="What of the model's own files was left out, or taken for something else."),
+    ] = None
+
+
 class ValidationRecord(Attempt):
     """The validation of a version against the champion of its time."""
 
@@ -179,6 +193,9 @@ class ModelVersionStatus(ObjectStatus):
     imported: Annotated[ImportRecord | None, Field(description="Its import.")] = None
     data: Annotated[
         DataRecord | None, Field(description="The import of its evaluation data, if the registry has it.")
+    ] = None
+    environment: Annotated[
+        EnvironmentRecord | None, Field(description="The packages that it was trained with, and runs in.")
     ] = None
     validation: Annotated[ValidationRecord | None, Field(description="Its latest validation.")] = None
     url: Annotated[str | None, Field(max_length=512, description="Where it is served, while it is.")] = None

@@ -7,9 +7,9 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "slipway"
 MODEL = f"{GROUP}/model"  # the RegisteredModel's name
 MODEL_VERSION = f"{GROUP}/version"  # the version's number
-PURPOSE = f"{GROUP}/purpose"  # what a Job is for: import, data or validate
+PURPOSE = f"{GROUP}/purpose"  # what a Job is for: import, data, environment or validate
 POOL = f"{GROUP}/pool"  # of a validation Job
-OWNER_NAMESPACE = f"{GROUP}/owner-namespace"  # of an import Job, which lives beside the operator
+OWNER_NAMESPACE = f"{GROUP}/owner-namespace"  # of a Job that lives beside the operator
 TRACK = f"{GROUP}/track"  # of a serving pod: production
 REGISTRY_SECRET = f"{GROUP}/registry"  # a Secret that a ModelRegistry may name carries this label
 
@@ -29,5 +29,6 @@ BREAK_GLASS = f"{GROUP}/break-glass"  # on what the operator makes: why somebody
 # Facts on what the operator makes.
 RECEIVER = f"{GROUP}/receiver"  # on the Lease: where its holder takes webhooks that others pass on
 DIGEST = f"{GROUP}/digest"  # of the model's files
+ENVIRONMENT = f"{GROUP}/environment"  # on a serving pod: digest of its packages, where the image has others
 RECORD = f"{GROUP}/record"  # on a Deployment: hash of the pod template that it runs
 INPUTS = f"{GROUP}/inputs"  # on a record: hash of the settings that it was rendered from

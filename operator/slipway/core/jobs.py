@@ -29,7 +29,7 @@ class JobSeen:
     result: str = ""  # termination message of the main container
     log: str = ""  # the end of the log of the container that matters
     log_trouble: str = ""  # why that log could not be read
-    purpose: str = ""  # what the Job is for: import, data or validate
+    purpose: str = ""  # what the Job is for: import, data, environment or validate
     pod_created: datetime | None = None  # when its newest pod was made
     pod_ended: datetime | None = None  # when the last of its containers ended
     unread_since: datetime | None = None  # since when it has ended without a pod that could be read

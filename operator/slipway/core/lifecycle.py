@@ -15,7 +15,7 @@ from ..api.condition import Condition
 from ..api.modelversion import ModelVersionStatus, Resolved
 from ..resources import naming, serving
 from ..resources.platform import Manifest
-from . import changes, drift, imports, sources, validations
+from . import changes, drift, environments, imports, sources, validations
 from . import origin as origins
 from .conditions import Verdict, conditions_after, failed, passed, unknown
 from .decision import Apply, Decision, Event, in_order
@@ -149,7 +149,10 @@ def imported(seen: VersionSeen) -> Step:
         # What its own import says stays the same, whatever the ledger remembers of it.
         said = imports.said(seen.version, before) or passed(Reason.Imported, f"{before} was released before.")
         return Step(said, {"digest": before})
-    return imports.decide(seen)
+    step = imports.decide(seen)
+    if step.verdict.holds and seen.version.status.digest and _asked(seen) == COMPARED_WITH:
+        return environments.step(seen) or step  # it is never validated, and others are compared with it
+    return step
 
 
 def _has_the_files(seen: VersionSeen, released: str) -> bool:
@@ -188,7 +191,8 @@ def synced(seen: VersionSeen) -> Step:
     return Step(drift.synced(seen.family, seen.ledger, seen.version))
 
 
-OF_THE_FILES = ("digest", "imported", "validation", "facts", "changes")  # what is known anew with another pin
+# What is known anew with another pin.
+OF_THE_FILES = ("digest", "imported", "environment", "validation", "facts", "changes")
 QUEUED_SECONDS = 60.0
 MODEL_COMES_SECONDS = 3.0
 Rule = Callable[[VersionSeen], Step]

@@ -41,4 +41,7 @@ def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate
         "pool": [pool.name if pool else None for pool in (policy.pool, own.pool if own else None)],
         "evaluation": policy.evaluation,
     }
+    packages = version.status.environment
+    if packages is not None and packages.digest:
+        chosen["environment"] = packages.digest
     return naming.short_hash(chosen)

@@ -13,7 +13,7 @@ from ..api.base import seconds
 from ..api.modelledger import Adopted, ModelLedgerSpec, Release
 from ..resources import disruption, naming, serving
 from ..resources.serving import Rendered
-from . import adoption, claimants, claims, history, labels
+from . import adoption, claimants, claims, environments, history, labels
 from . import ledger as ledgers
 from .commands import command
 from .decision import Act, Apply, Delete, Ref, in_order
@@ -233,7 +233,8 @@ def _record(seen: ModelSeen, release: Release | None, number: int) -> Record | N
     digest = release.digest if release else (version.status.digest if version else None)
     if not digest:
         return None
-    inputs = serving.inputs(seen.model, digest)
+    packages = environments.of_version(seen, release, number, digest)
+    inputs = serving.inputs(seen.model, digest, packages)
     if release and release.inputs == inputs and (number, release.record) in seen.records:
         return replace(seen.records[(number, release.record)], inputs=inputs)
     own = sorted((one for one in seen.records.values() if one.version == number), key=lambda one: -one.revision)
@@ -244,7 +245,7 @@ def _record(seen: ModelSeen, release: Release | None, number: int) -> Record | N
     pool = seen.platform.pool(seen.model.spec.serving.pool.name if seen.model.spec.serving.pool else None)
     if pool is None:
         return seen.records.get((number, release.record)) if release else None
-    template = serving.pod_template(seen.platform, seen.model, number, digest, pool)
+    template = serving.pod_template(seen.platform, seen.model, number, digest, pool, packages)
     short = serving.template_hash(template)
     if before := seen.records.get((number, short)):
         return replace(before, inputs=inputs)

@@ -7,7 +7,7 @@ from .conditions import clipped
 
 LIMIT_BYTES = 16 * 1024
 _SPARE = ("changes", "facts")  # bounded already; words of people stand in them as keys
-_PROSE = {"message": 1.0, "metric": 0.25}  # how much of the room each gets
+_PROSE = {"message": 1.0, "metric": 0.25, "notes": 0.5}  # how much of the room each gets
 
 
 def fit(status: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ..api.validation import Data, Gate
 from ..resources import jobs as builders
 from ..resources import naming
 from ..resources.platform import PoolSettings
-from . import adoption, attempts, changes, gates, imports, page
+from . import adoption, attempts, changes, environments, gates, imports, page
 from .adoption import Opponent
 from .attempts import Progress
 from .conditions import Verdict, failed, passed
@@ -35,6 +35,8 @@ def decide(seen: VersionSeen) -> Step:
         return Step(policy)
     if data := imports.data_step(seen):
         return data
+    if packages := environments.step(seen):
+        return packages
     pool, asked = policy
     status, model = seen.version.status, seen.model
     assert model is not None and status.digest is not None
@@ -139,6 +141,8 @@ def _comparison(
         store=tasks.Store(url=seen.platform.store.url),
         candidate_digest=status.digest,
         champion_digest=champion,
+        candidate_environment=environments.of_candidate(seen),
+        champion_environment=_of_champion(seen, facts),
         data=_data(seen, policy.data) if policy.data else None,
     )
     judge = tasks.JudgeTask(
@@ -150,6 +154,14 @@ def _comparison(
         metrics=gates.metrics(asked),
     )
     return builders.Comparison(progress.job_name, fetch, judge, policy.data, pool, seconds(policy.timeout))
+
+
+def _of_champion(seen: VersionSeen, facts: dict[str, Any]) -> str | None:
+    """The packages that the champion runs in; None: those of the image, or there is no champion."""
+    number, digest = facts["champion_version"], facts["champion_digest"]
+    if seen.family is None or number is None or digest is None:
+        return None
+    return environments.of_version(seen.family, seen.ledger.release(number), number, digest)
 
 
 def _data(seen: VersionSeen, data: Data) -> tasks.DataSource:

@@ -37,7 +37,7 @@ def _job(meta: dict[str, Any], labels: dict[str, str], seconds: int, pod: dict[s
 def import_job(
     platform: Platform, version: ModelVersion, name: str, task: tasks.ImportTask, purpose: str, with_credentials: bool
 ) -> Manifest:
-    """The import: the only pod that holds the registry's credential and the store's password; it runs no model code."""
+    """The import: the only pod that holds the registry's credential; it runs no model code."""
     labels = naming.labels(
         version.spec.model,
         version.spec.version,
@@ -47,14 +47,37 @@ def import_job(
     if with_credentials:
         mounts["credentials"] = tasks.CREDENTIALS
         volumes.append({"name": "credentials", "secret": {"secretName": name}})
-    if platform.store.push_secret:
-        mounts["push"] = tasks.PUSH
-        items = [{"key": key, "path": key} for key in ("username", "password")]
-        volumes.append({"name": "push", "secret": {"secretName": platform.store.push_secret, "items": items}})
+    mounts, volumes = _pushing(platform, mounts, volumes)
     sizes = platform.imports.resources or None
     step = container(platform, "import", "import_", task, mounts, ("credentials", "push"), sizes)
     pool = placed(platform, None, {"containers": [step], "volumes": volumes})
     return _job({"name": name, "namespace": platform.namespace}, labels, IMPORT_SECONDS, pool)
+
+
+def environment_job(platform: Platform, version: ModelVersion, name: str, task: tasks.EnvironmentTask) -> Manifest:
+    """The only pod that asks a package index: it has that one's credential, and runs neither model nor packages."""
+    facts = {names.PURPOSE: "environment", names.OWNER_NAMESPACE: version.metadata.namespace}
+    labels = naming.labels(version.spec.model, version.spec.version, **facts)
+    mounts, volumes = {"tmp": "/tmp", "packages": tasks.IMPORT}, scratch(platform, "tmp", "packages")
+    if secret := platform.environments.secret:
+        mounts["index"] = tasks.INDEX
+        volumes.append({"name": "index", "secret": {"secretName": secret}})
+    mounts, volumes = _pushing(platform, mounts, volumes)
+    sizes = platform.environments.resources or None
+    step = container(platform, "environment", "rebuild", task, mounts, ("index", "push"), sizes)
+    pool = placed(platform, None, {"containers": [step], "volumes": volumes})
+    return _job({"name": name, "namespace": platform.namespace}, labels, IMPORT_SECONDS, pool)
+
+
+def _pushing(
+    platform: Platform, mounts: dict[str, str], volumes: list[dict[str, Any]]
+) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """The same, with the store's password where it asks for one."""
+    if not platform.store.push_secret:
+        return mounts, volumes
+    items = [{"key": key, "path": key} for key in ("username", "password")]
+    push = {"name": "push", "secret": {"secretName": platform.store.push_secret, "items": items}}
+    return {**mounts, "push": tasks.PUSH}, [*volumes, push]
 
 
 def import_secret(platform: Platform, name: str, job_uid: str, files: Mapping[str, str]) -> Manifest:
@@ -85,14 +108,33 @@ class Comparison:
     timeout_seconds: int
 
 
+# The packages of each side, where the image has others: their volume, and where it is mounted.
+_PACKAGES = {
+    "candidate": ("environment", tasks.ENVIRONMENT),
+    "champion": ("champion-environment", tasks.CHAMPION_ENVIRONMENT),
+}
+
+
+def _with_packages(comparison: Comparison) -> list[str]:
+    """The volumes of packages that a validation needs."""
+    fetch = comparison.fetch
+    needed = {"candidate": fetch.candidate_environment, "champion": fetch.champion_environment}
+    return [_PACKAGES[who][0] for who, digest in needed.items() if digest]
+
+
 def _score(platform: Platform, comparison: Comparison, who: str, folder: str, predictions: str) -> dict[str, Any]:
     features = tasks.FEATURES if comparison.data else None
     mounts = {who: folder, f"{who}-predictions": predictions, f"{who}-tmp": "/tmp"}
+    volume, place = _PACKAGES[who]
+    inside = place if volume in _with_packages(comparison) else ""
+    if inside:
+        mounts[volume] = inside
     if features:
         mounts["features"] = features
     task = tasks.ScoreTask(model=folder, features=features, predictions=predictions)
     resources = comparison.pool.resources or None
-    step = container(platform, f"score-{who}", "score", task, mounts, (who, "features"), resources)
+    read = (who, "features", volume)
+    step = container(platform, f"score-{who}", "score", task, mounts, read, resources, inside)
     step["env"] += THREADS
     return step
 
@@ -101,6 +143,7 @@ def _volumes(platform: Platform, comparison: Comparison, champion: bool) -> list
     found = scratch(platform, "tmp", "truth", "features", "candidate", "candidate-predictions", "candidate-tmp")
     if champion:
         found += scratch(platform, "champion", "champion-predictions", "champion-tmp")
+    found += scratch(platform, *_with_packages(comparison))
     if comparison.data and comparison.data.uri.startswith("pvc://"):
         claim = comparison.data.uri.removeprefix("pvc://").split("/", 1)[0]
         found.append({"name": "data", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
@@ -121,6 +164,7 @@ def validation_job(platform: Platform, version: ModelVersion, comparison: Compar
         "tmp": "/tmp",
         "candidate": tasks.CANDIDATE,
         "champion": tasks.CHAMPION,
+        **dict(_PACKAGES.values()),
         "features": tasks.FEATURES,
         "truth": tasks.TRUTH,
         "data": tasks.DATA,

@@ -72,6 +72,29 @@ class ImportSettings(Value):
     resources: dict[str, dict[str, str | int]] = Field(default_factory=lambda: dict(_IMPORT_RESOURCES))
 
 
+_ENVIRONMENT_RESOURCES: dict[str, dict[str, str | int]] = {
+    "requests": {"cpu": "100m", "memory": "256Mi"},
+    "limits": {"memory": "2Gi"},
+}
+
+
+class IndexSettings(Value):
+    """A package index, as pip knows them; a path may follow the host, and no credential may be in it."""
+
+    name: ItemName
+    url: Annotated[str, Field(max_length=1024, pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")]
+
+
+class EnvironmentSettings(Value):
+    """Where the packages come from that models were trained with."""
+
+    indexes: Annotated[tuple[IndexSettings, ...], Field(max_length=8)] = ()  # empty: models run in the image's
+    secret: str = ""  # in the operator's namespace: <name of an index>.username and .password
+    proxy: str = ""
+    max_size: Size = "8Gi"
+    resources: dict[str, dict[str, str | int]] = Field(default_factory=lambda: dict(_ENVIRONMENT_RESOURCES))
+
+
 EventType = Literal[
     "dev.slipway.condition.changed",
     "dev.slipway.modelversion.refused",
@@ -107,6 +130,9 @@ class Platform(Value):
         StoreSettings(url="http://slipway-store:5000"), description="The artifact store, as every pod reaches it."
     )
     imports: ImportSettings = Field(ImportSettings(), description="What an import may take, and what it reserves.")
+    environments: EnvironmentSettings = Field(
+        EnvironmentSettings(), description="Package indexes for models that the runner image cannot run."
+    )
     scratch_size: Size = Field("1Gi", description="Space for temporary files (/tmp) in each pod that Slipway makes.")
     ca_bundle: CABundle | None = Field(
         None, description="ConfigMap with certificates that pods trust beside the public ones, in each pod's namespace."

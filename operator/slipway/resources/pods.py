@@ -35,13 +35,18 @@ def container(
     mounts: dict[str, str] | None = None,
     read_only: tuple[str, ...] = (),
     resources: dict[str, Any] | None = None,
+    inside: str = "",
 ) -> dict[str, Any]:
-    """A container that runs one program of the runner image; `mounts` maps volumes to paths."""
+    """A container that runs one program of the runner image; `mounts` maps volumes to paths.
+
+    With `inside`, it runs in the packages that lie there, and in none of the image.
+    """
+    started = ["slipway.runner.inside", inside, f"{program}.py"] if inside else [f"slipway.runner.{program}"]
     found: dict[str, Any] = {
         "name": name,
         "image": platform.runner_image,
         "imagePullPolicy": platform.image_pull_policy,
-        "command": ["python", "-m", f"slipway.runner.{program}"],
+        "command": ["python", "-m", *started],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -105,11 +110,15 @@ def scratch(platform: Platform, *names: str) -> list[dict[str, Any]]:
 
 def _limit(platform: Platform, name: str) -> str:
     # A volume's blocks and folders count, too: what holds files of a known size gets the scratch space on top.
+    packages = size_bytes(platform.environments.max_size)
     model, spare = size_bytes(platform.imports.max_model_size), size_bytes(platform.scratch_size)
     known = {
         "model": model,
         "candidate": model,
         "champion": model,
+        "environment": packages,
+        "champion-environment": packages,
+        "packages": 2 * packages,  # as they came, and unpacked
         "files": model + tasks.DATA_BYTES,
         "features": 2 * tasks.DATA_BYTES,  # written anew as Parquet, which may be larger than what came
         "truth": 2 * tasks.DATA_BYTES,

@@ -19,24 +19,38 @@ CONNECTION_SECONDS = 15  # a keep-alive connection is asked to close at this age
 PROGRESS_SECONDS = 600  # without progress for so long, a Deployment's rollout has failed
 
 
-def inputs(model: RegisteredModel, digest: str) -> str:
+def inputs(model: RegisteredModel, digest: str, environment: str | None = None) -> str:
     """Hash of what a version's serving pods depend on by the user's will: never an image, never a default."""
     spec = model.spec.serving.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     spec.pop("scaling", None)
-    return naming.short_hash([spec, digest, model.metadata.annotations.get(names.REFRESH, "")])
+    packages = [environment] if environment else []
+    return naming.short_hash([spec, digest, model.metadata.annotations.get(names.REFRESH, ""), *packages])
 
 
-def pod_template(platform: Platform, model: RegisteredModel, version: int, digest: str, pool: PoolSettings) -> Manifest:
-    """The pods that serve one version: fetch its files from the store, check them, answer."""
+def pod_template(
+    platform: Platform,
+    model: RegisteredModel,
+    version: int,
+    digest: str,
+    pool: PoolSettings,
+    environment: str | None = None,
+) -> Manifest:
+    """The pods that serve one version: fetch its files from the store, check them, answer.
+
+    `environment` is the digest of its packages, where it has other ones than the image.
+    """
     serving = model.spec.serving
     extras = serving.pod
     chosen = serving.resources.wire() if serving.resources else dict(pool.serving_resources)
     fetch_task = tasks.FetchTask(
-        store=tasks.Store(url=platform.store.url), candidate_digest=digest, check_environment=False
+        store=tasks.Store(url=platform.store.url),
+        candidate_digest=digest,
+        candidate_environment=environment,
+        check_environment=False,
     )
-    mounts = {"model": tasks.CANDIDATE, "tmp": "/tmp"}
+    mounts = {"model": tasks.CANDIDATE, "tmp": "/tmp"} | ({"environment": tasks.ENVIRONMENT} if environment else {})
     fetch = container(platform, "fetch", "fetch", fetch_task, mounts, resources=chosen or None)
-    serve = container(platform, "serve", "serve", None, mounts, read_only=("model",), resources=chosen or None)
+    serve = container(platform, "serve", "serve", None, mounts, ("model", "environment"), chosen or None)
     serve["env"] += [
         *THREADS,
         {"name": "SLIPWAY_MODEL", "value": model.metadata.name},
@@ -44,6 +58,8 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
         {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
         {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(CONNECTION_SECONDS)},
     ]
+    if environment:
+        serve["env"].append({"name": "SLIPWAY_ENVIRONMENT", "value": environment})
     serve["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
     ping = {"httpGet": {"path": "/ping", "port": "http"}}
     serve["startupProbe"] = {**ping, "periodSeconds": 1, "failureThreshold": 600, "timeoutSeconds": 5}
@@ -53,16 +69,23 @@ def pod_template(platform: Platform, model: RegisteredModel, version: int, diges
     spec = {
         "initContainers": [fetch],
         "containers": [serve],
-        "volumes": scratch(platform, "model", "tmp"),
+        "volumes": scratch(platform, *mounts),
         "terminationGracePeriodSeconds": 60,
         "topologySpreadConstraints": topology_spread(model, version),
     }
     if extras and extras.priority_class_name:
         spec["priorityClassName"] = extras.priority_class_name
+    annotations = {names.DIGEST: digest} | ({names.ENVIRONMENT: environment} if environment else {})
     return {
-        "metadata": {"labels": pod_labels(model, version), "annotations": {names.DIGEST: digest}},
+        "metadata": {"labels": pod_labels(model, version), "annotations": annotations},
         "spec": placed(platform, pool, spec),
     }
+
+
+def environment_of(template: Manifest) -> str | None:
+    """Digest of the packages that pods of this template run in; None: those of the image."""
+    annotations = template["metadata"].get("annotations") or {}
+    return annotations.get(names.ENVIRONMENT) or None
 
 
 def pod_labels(model: RegisteredModel, version: int) -> dict[str, str]:

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.api.tasks import AZURE_KEYS, CREDENTIALS, DATA_CREDENTIALS, PUSH
+from slipway.api.tasks import AZURE_KEYS, CREDENTIALS, DATA_CREDENTIALS, INDEX, PUSH
 
 STORE_PATIENCE_SECONDS = 18.0  # below 30 with the last timeout
 RENEWAL_SECONDS = 150.0  # after which a Secret that was changed is changed in its mount, too
@@ -40,6 +40,7 @@ class Pod:
     def secrets(self) -> tuple[str, ...]:
         """Every secret value that is mounted: no log and no message may hold one."""
         found = [self.secret(folder, name) for folder, names in _SECRETS.items() for name in names]
+        found += [file.read_text().strip() for file in sorted(self.at(INDEX).glob("*.password"))]
         found += [self._basic(folder) for folder in (CREDENTIALS, PUSH)]
         found += re.findall(r"AccountKey=([^;]+)", self.secret(CREDENTIALS, AZURE_KEYS[0]))
         return tuple(value for value in found if value)

@@ -135,6 +135,9 @@ class Reason(StrEnum):
     DataEmpty = auto()
     DataInvalid = auto()
     EnvironmentNotReproducible = auto()
+    EnvironmentBuilding = auto()
+    IndexUnreachable = auto()
+    IndexRejected = auto()
     ModelDoesNotLoad = auto()
     PredictionFailed = auto()
     ModelCrashed = auto()
@@ -169,6 +172,7 @@ LASTING_REASONS = frozenset(
         Reason.StoreUnreachable,
         Reason.StoreUnauthorized,
         Reason.StoreReadOnly,
+        Reason.IndexUnreachable,
         Reason.Unschedulable,
         Reason.ImagePullFailed,
         Reason.QuotaExceeded,

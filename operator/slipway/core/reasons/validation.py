@@ -42,8 +42,20 @@ WORDS = {
     "DataInvalid": Words("Stuck", "The target holds values that are no numbers.", "Clean the data."),
     "EnvironmentNotReproducible": Words(
         "Stuck",
-        "The runner image does not satisfy the model's requirements.",
-        "Log the model with versions that the image has, or build the image with the model's.",
+        "The packages that the model was trained with cannot be had as wheels, or no package index is set.",
+        "Log the model with released packages, have the platform team put the missing ones into an index, or set one "
+        "(environments.indexes).",
+    ),
+    "EnvironmentBuilding": Words("Moving", "The packages that the model was trained with are being brought."),
+    "IndexUnreachable": Words(
+        "Retrying",
+        "A package index of the platform does not answer, or lets nobody in.",
+        "Check environments.indexes, their credentials and the network of the operator's namespace.",
+    ),
+    "IndexRejected": Words(
+        "Stuck",
+        "A package index served another file than the one whose hash is known.",
+        "Find out who changed it; then annotate the version slipway.dev/retry.",
     ),
     "ModelDoesNotLoad": Words("Stuck", "The model cannot be loaded.", "Read the end of the log in the message."),
     "PredictionFailed": Words(

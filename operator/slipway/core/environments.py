@@ -1,0 +1,101 @@
+"""The packages that a version was trained with: one Job beside the operator, where the platform names an index.
+
+It is a step of the Validated condition: what is proven is the model in the packages that it will be served in.
+"""
+
+from ..api import tasks
+from ..api.base import size_bytes
+from ..api.modelledger import Release
+from ..api.modelversion import EnvironmentRecord
+from ..resources import jobs as builders
+from ..resources import naming, serving
+from . import attempts
+from .attempts import Progress
+from .decision import Act, Apply
+from .imports import PENDING_SECONDS, QUEUE
+from .jobs import Persistence
+from .ledger import stamp
+from .observed import ModelSeen, VersionSeen
+from .reasons import LASTING_REASONS, Reason
+from .step import Step
+
+PURPOSE = "environment"
+
+
+def step(seen: VersionSeen) -> Step | None:
+    """Its packages on their way to the store; None once they are there, or if nobody is to look for them."""
+    record, key = seen.version.status.environment, _key(seen)
+    if not seen.platform.environments.indexes or (record is not None and _is_done(record, key)):
+        return None
+    name, namespace = seen.version.metadata.name, seen.platform.namespace
+    progress = attempts.advance(
+        record, key, lambda number: naming.job(name, PURPOSE, key, number), seen.jobs, seen.now, PENDING_SECONDS,
+        Persistence(LASTING_REASONS),
+    )  # fmt: skip
+    stale = attempts.leftovers(progress, seen.jobs, PURPOSE, namespace)
+    if progress.job and progress.job.phase == "Succeeded":
+        running = attempts.verdict(progress, Reason.EnvironmentBuilding)
+        return Step(running, {"environment": _ended(progress, stamp(seen.now))}, stale, again_seconds=1)
+    held = attempts.held_up(progress, seen, QUEUE, namespace)
+    acts = () if held and held.reason is Reason.Queued else _started(seen, progress)
+    return Step(
+        held or attempts.verdict(progress, Reason.EnvironmentBuilding),
+        {"environment": EnvironmentRecord(**progress.fields())},
+        (*acts, *stale),
+        again_seconds=progress.again_seconds,
+        queue=QUEUE if progress.outcome == "Running" else "",
+    )
+
+
+def of_candidate(seen: VersionSeen) -> str | None:
+    """Digest of the packages in which a version is proven; None: those of the image."""
+    record = seen.version.status.environment
+    return record.digest if record is not None and _is_done(record, _key(seen)) else None
+
+
+def of_version(seen: ModelSeen, release: Release | None, number: int, digest: str) -> str | None:
+    """Digest of the packages that these files of a version run in: as its pods say, or as it was proven."""
+    version = seen.version(number)
+    if release is not None and release.digest == digest and (number, release.record) in seen.records:
+        return serving.environment_of(seen.records[(number, release.record)].template)
+    record = version.status.environment if version is not None and version.status.digest == digest else None
+    return record.digest if record is not None and record.outcome == "Passed" else None
+
+
+def _key(seen: VersionSeen) -> str:
+    return naming.short_hash([seen.version.metadata.uid, seen.version.status.digest, seen.version.retry or ""])
+
+
+def _is_done(record: EnvironmentRecord, key: str) -> bool:
+    return record.key == key and record.outcome == "Passed"
+
+
+def _ended(progress: Progress, now: str) -> EnvironmentRecord:
+    try:
+        result = tasks.EnvironmentResult.model_validate_json(progress.job.result if progress.job else "")
+    except ValueError:
+        said = "The step that brings the packages ended without a result."
+        return EnvironmentRecord(**progress.ended(now, "Failed", Reason.ReportMissing, said).fields())
+    return EnvironmentRecord(
+        **progress.ended(now, "Passed").fields(),
+        digest=result.digest,
+        packages=result.packages if result.digest else None,
+        size_bytes=result.size_bytes if result.digest else None,
+        notes=result.notes or None,
+    )
+
+
+def _started(seen: VersionSeen, progress: Progress) -> tuple[Act, ...]:
+    if progress.outcome != "Running":
+        return ()
+    platform, digest = seen.platform, seen.version.status.digest
+    assert digest is not None
+    chosen = platform.environments
+    task = tasks.EnvironmentTask(
+        digest=digest,
+        indexes=tuple(tasks.Index(name=one.name, url=one.url) for one in chosen.indexes),
+        proxy=chosen.proxy or None,
+        max_bytes=size_bytes(chosen.max_size),
+        store=platform.store.for_imports(),
+    )
+    return (Apply(builders.environment_job(platform, seen.version, progress.job_name, task)),)
