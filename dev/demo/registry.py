@@ -18,6 +18,12 @@ TAGS = f"slipway.dev/{manifests.CLUSTER}/{MODELS}"
 Ask = Callable[..., dict[str, Any]]
 
 
+def _serves(said: dict[str, Any]) -> bool:
+    """Whether Slipway has written that a version serves."""
+    tags = {one["key"]: one["value"] for one in said.get("tags", [])}
+    return str(tags.get(f"{TAGS}/state", "")).startswith("Serving")
+
+
 @dataclass(frozen=True)
 class Registry:
     """The registered model of the story."""
@@ -34,6 +40,22 @@ class Registry:
         with self.kube.forwarded(MLFLOW, "mlflow", manifests.MLFLOW_PORT) as uri:
             environment = self.kube.environment | {"MLFLOW_TRACKING_URI": uri, "PYTHONWARNINGS": "ignore"}
             Kube(environment).run(sys.executable, "-c", "\n".join(lines))
+
+    def forget(self, *versions: int) -> None:
+        """No label asks for anything that an earlier demo, which was ended in its middle, has asked for."""
+        with self._asked() as ask:
+            found = {one: ask("model-versions/get", version=str(one)) for one in versions}
+            named = str(ask("registered-models/alias", alias="champion").get("version", ""))
+        calls = [
+            f'client.transition_model_version_stage(name, "{one}", "None")'
+            for one, said in found.items()
+            if said.get("current_stage") == "Production" and not _serves(said)
+        ]
+        if named and not _serves(found.get(int(named), {})):
+            calls.append('client.delete_registered_model_alias(name, "champion")')
+        if calls:
+            self.console.say("an earlier demo was ended before its request was answered; it is taken back")
+            self.move(*calls)
 
     def serves(self, champion: int, archived: int | None = None) -> None:
         """Stage and alias say what is served."""
