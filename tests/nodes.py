@@ -26,6 +26,7 @@ class Nodes:
         self.cluster = FakeCluster(lambda: clock().strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.bad: set[int] = set()  # versions that miss every gate
         self.down: set[int] = set()  # versions for whose pods there is no room
+        self.packages: dict[int, str] = {}  # digests of the packages of versions that the image cannot run
         self.proven: set[tuple[int, str]] = set()  # version and digest that passed against the champion of that time
 
     def work(self) -> bool:
@@ -59,6 +60,8 @@ class Nodes:
         task = json.loads(next(one["value"] for one in main["env"] if one["name"] == tasks.VARIABLE))
         if meta["labels"][names.PURPOSE] == "validate":
             message, log = self._judged(number, tasks.JudgeTask.model_validate(task))
+        elif meta["labels"][names.PURPOSE] == "environment":
+            message, log = json.dumps({"digest": self.packages.get(number), "packages": 3, "sizeBytes": 1}), ""
         else:
             message, log = (
                 json.dumps({"digest": _lies_at(number, task.get("source")), "sizeBytes": 1, "dataDigest": digest("d")}),

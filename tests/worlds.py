@@ -141,7 +141,7 @@ def version_seen(
 
 def job(name: str, phase: str, age_seconds: int = 5, **more: Any) -> JobSeen:
     """A Job; its name tells what it is for."""
-    purpose = next(one for one in ("import", "data", "validate", "") if f"-{one}-" in name or not one)
+    purpose = next(one for one in ("import", "data", "environment", "validate", "") if f"-{one}-" in name or not one)
     return JobSeen(name, f"{name}-uid", NOW - timedelta(seconds=age_seconds), phase, purpose=purpose, **more)  # type: ignore[arg-type]
 
 

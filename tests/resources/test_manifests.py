@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ from slipway.api.connection import CABundle, ConfigMapKeyRef
 from slipway.api.modelledger import Adopted, Hold, ModelLedger, RolledBack
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
-from slipway.resources.platform import ImportSettings, PoolSettings, StoreSettings, Toleration
+from slipway.resources.platform import (
+    EnvironmentSettings,
+    ImportSettings,
+    IndexSettings,
+    Platform,
+    PoolSettings,
+    StoreSettings,
+    Toleration,
+)
 
 from tests.worlds import PLATFORM, STAMP, digest, model, serves, version
 
@@ -53,6 +62,31 @@ def import_job() -> Any:
     platform = PLATFORM.model_copy(update={"store": store})
     name = "flights-v1-import-0123456789-1"
     return jobs.import_job(platform, version(1), name, task, "import", with_credentials=True)
+
+
+def _with_indexes() -> Platform:
+    index = IndexSettings(name="team", url="https://packages.example.com/simple")
+    store = StoreSettings(url="http://store:5000", push_url="http://store:5001", push_secret="store-push")
+    environments = EnvironmentSettings(indexes=(index,), secret="index", proxy="http://proxy:3128")
+    return PLATFORM.model_copy(update={"store": store, "environments": environments})
+
+
+def environment_job() -> Any:
+    indexes = (tasks.Index(name="team", url="https://packages.example.com/simple"),)
+    task = tasks.EnvironmentTask(digest=digest("a"), indexes=indexes, max_bytes=8 << 30, store=STORE)
+    return jobs.environment_job(_with_indexes(), version(1), "flights-v1-environment-0123456789-1", task)
+
+
+def validation_in_other_packages() -> Any:
+    comparison = _comparison(None, digest("a"))
+    packages = {"candidate_environment": digest("e"), "champion_environment": digest("f")}
+    fetch = comparison.fetch.model_copy(update=packages)
+    return jobs.validation_job(PLATFORM, version(2), replace(comparison, fetch=fetch))
+
+
+def deployment_in_other_packages() -> Any:
+    template = serving.pod_template(PLATFORM, model(), 1, digest("a"), PLATFORM.pools[0], digest("e"))
+    return serving.deployment(model(), 1, template, 2)
 
 
 def import_secret() -> Any:
@@ -101,7 +135,8 @@ def ledger() -> Any:
 
 
 BUILDERS = [
-    import_job, import_secret, validation_on_a_gpu, validation_with_data_on_a_claim, validation_without_data,
+    import_job, import_secret, environment_job, validation_on_a_gpu, validation_in_other_packages,
+    deployment_in_other_packages, validation_with_data_on_a_claim, validation_without_data,
     deployment, service, service_of_what_was_adopted, record, ledger,
 ]  # fmt: skip
 
@@ -150,9 +185,9 @@ def test_every_empty_volume_has_a_limit_that_follows_the_platforms(
     assert all(size == expected[name] for name, size in limits().items() if name in expected)
 
 
-def test_only_an_import_holds_the_stores_password() -> None:
+def test_only_what_runs_no_model_holds_the_stores_password() -> None:
     holding = [build.__name__ for build in BUILDERS if "store-push" in str(build())]
-    assert holding == ["import_job"]
+    assert holding == ["import_job", "environment_job"]
     pod = import_job()["spec"]["template"]["spec"]
     (volume,) = [one for one in pod["volumes"] if one["name"] == "push"]
     assert [item["key"] for item in volume["secret"]["items"]] == ["username", "password"]

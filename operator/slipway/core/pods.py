@@ -13,7 +13,7 @@ Object = Mapping[str, Any]
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
-_BELIEVED = {"import", "fetch", "judge"}  # programs that run no model code
+_BELIEVED = {"import", "environment", "fetch", "judge"}  # programs that run no model code
 # Exit codes of the score program (it runs model code, so nothing else that it says is believed).
 _SCORE = {10: Reason.ModelDoesNotLoad, 11: Reason.PredictionFailed, 12: Reason.PredictionsInvalid}
 

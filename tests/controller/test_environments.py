@@ -1,0 +1,135 @@
+"""Versions that need other packages than the image has: brought first, then proven, and served in what was proven."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from slipway.api import names, tasks
+from slipway.resources.platform import EnvironmentSettings, IndexSettings
+
+from tests.declared import GATED, model, version
+from tests.simulation import Simulation
+from tests.worlds import digest
+
+INDEX = IndexSettings(name="team", url="https://packages.example.com/simple")
+OLD = digest("e")
+
+
+@pytest.fixture
+def of() -> Simulation:
+    """A platform with a package index; version 1 needs other packages, and version 2 those of the image."""
+    found = Simulation()
+    found.platform = found.platform.model_copy(update={"environments": EnvironmentSettings(indexes=(INDEX,))})
+    found.packages[1] = OLD
+    found.start()
+    found.cluster.put(model(validation=GATED))
+    return found
+
+
+def rests(of: Simulation) -> None:
+    """Everything has been done that is to be done."""
+    of.settle()
+    of.advance(10)
+
+
+def job(of: Simulation, number: int, purpose: str) -> Mapping[str, Any]:
+    """The Job of a version; {} if there is none."""
+    labels = {names.MODEL_VERSION: str(number), names.PURPOSE: purpose}
+    found = (one for (kind, _, _), one in of.cluster.objects.items() if kind == "Job")
+    return next((one for one in found if labels.items() <= one["metadata"]["labels"].items()), {})
+
+
+def task(container: Mapping[str, Any]) -> dict[str, Any]:
+    """What a container is asked to do."""
+    return dict(json.loads(next(one["value"] for one in container["env"] if one["name"] == tasks.VARIABLE)))
+
+
+def steps(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The containers of a Job, by name."""
+    spec = found["spec"]["template"]["spec"]
+    return {one["name"]: one for one in (*spec.get("initContainers", []), *spec["containers"])}
+
+
+def serving(of: Simulation, number: int) -> Mapping[str, Any]:
+    """The pods of a version."""
+    return of.cluster.objects[("Deployment", "ml", f"flights-v{number}")]["spec"]["template"]
+
+
+def test_it_is_proven_and_served_in_its_own_packages(of: Simulation) -> None:
+    of.cluster.put(version(1))
+    rests(of)
+    assert of.route() == "1"
+    asked = task(steps(job(of, 1, "environment"))["environment"])
+    assert (asked["digest"], asked["indexes"]) == (digest("a"), [{"name": "team", "url": INDEX.url}])
+    chain = steps(job(of, 1, "validate"))
+    assert task(chain["fetch"])["candidateEnvironment"] == OLD
+    assert chain["score-candidate"]["command"][-2:] == [tasks.ENVIRONMENT, "score.py"]
+    assert "environment" not in {one["name"] for one in chain["judge"]["volumeMounts"]}
+    template = serving(of, 1)
+    assert template["metadata"]["annotations"][names.ENVIRONMENT] == OLD
+    assert task(template["spec"]["initContainers"][0])["candidateEnvironment"] == OLD
+
+
+def test_what_the_image_can_run_is_not_moved(of: Simulation) -> None:
+    of.cluster.put(version(2))
+    rests(of)
+    assert of.route() == "2"
+    assert names.ENVIRONMENT not in serving(of, 2)["metadata"]["annotations"]
+    assert steps(job(of, 2, "validate"))["score-candidate"]["command"][-1] == "slipway.runner.score"
+
+
+def test_candidate_and_champion_are_scored_each_in_its_own(of: Simulation) -> None:
+    of.cluster.put(version(1))
+    rests(of)
+    of.cluster.put(version(2))
+    rests(of)
+    asked = task(steps(job(of, 2, "validate"))["fetch"])
+    assert (asked["championEnvironment"], asked.get("candidateEnvironment")) == (OLD, None)
+
+
+def test_a_champion_whose_status_was_lost_is_scored_in_what_its_pods_run(of: Simulation) -> None:
+    of.cluster.put(version(1))
+    rests(of)
+    of.edit("RegisteredModel", "flights", suspend=True)
+    rests(of)
+    found = of.cluster.objects[("ModelVersion", "ml", "flights-v1")]
+    of.cluster.put({key: value for key, value in found.items() if key != "status"})
+    of.edit("RegisteredModel", "flights", suspend=False)
+    of.packages.clear()
+    of.cluster.put(version(2))
+    rests(of)
+    assert task(steps(job(of, 2, "validate"))["fetch"])["championEnvironment"] == OLD
+    assert serving(of, 1)["metadata"]["annotations"][names.ENVIRONMENT] == OLD
+
+
+def test_other_packages_are_proven_anew(of: Simulation) -> None:
+    of.cluster.put(version(1, stage="Staging"))
+    rests(of)
+    before = of.cluster.objects[("ModelVersion", "ml", "flights-v1")]["status"]["validation"]["revision"]
+    of.packages[1] = digest("f")
+    of.edit("ModelVersion", "flights-v1", annotations={"retry": "again"})
+    rests(of)
+    status = of.cluster.objects[("ModelVersion", "ml", "flights-v1")]["status"]
+    assert status["environment"]["digest"] == digest("f")
+    assert status["validation"]["revision"] != before
+
+
+def test_new_settings_are_answered_in_the_same_packages(of: Simulation) -> None:
+    of.cluster.put(version(1))
+    rests(of)
+    of.packages.clear()
+    of.edit("RegisteredModel", "flights", serving={"resources": {"limits": {"memory": "2Gi"}}})
+    rests(of)
+    template = serving(of, 1)
+    assert template["spec"]["containers"][0]["resources"]["limits"] == {"memory": "2Gi"}
+    assert template["metadata"]["annotations"][names.ENVIRONMENT] == OLD
+
+
+def test_without_an_index_nobody_looks(of: Simulation) -> None:
+    of.platform = of.platform.model_copy(update={"environments": EnvironmentSettings()})
+    of.start()
+    of.cluster.put(version(1))
+    rests(of)
+    assert not job(of, 1, "environment")
+    assert task(steps(job(of, 1, "validate"))["fetch"])["checkEnvironment"] is True

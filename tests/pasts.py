@@ -1,0 +1,87 @@
+"""Models as teams logged them years ago: with the MLflow and the scikit-learn of that time, really installed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas
+
+OPERATOR = Path(__file__).parents[1] / "operator"
+# Trains on two columns and writes the model, the rows, its own predictions of them, and the versions that did it.
+TRAINING = """
+import json, sys
+import mlflow, numpy, pandas, sklearn
+from mlflow.models import infer_signature
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+folder, requirements, rows = sys.argv[1], sys.argv[2].split(","), pandas.read_parquet(sys.argv[3])
+columns, target = rows[["distance", "hour"]], rows["minutes"]
+model = make_pipeline(StandardScaler(), RandomForestRegressor(20, random_state=1)).fit(columns, target)
+mlflow.sklearn.save_model(
+    model, folder, signature=infer_signature(columns, model.predict(columns)), input_example=columns[:2],
+    pip_requirements=requirements,
+)
+json.dump([[mlflow.__version__, sklearn.__version__], model.predict(columns).tolist()], open(folder + ".json", "w"))
+"""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a team had installed."""
+
+    mlflow: str
+    sklearn: str
+    more: tuple[str, ...]
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """As its models state it."""
+        return (f"mlflow=={self.mlflow}", f"scikit-learn=={self.sklearn}", *self.more)
+
+
+OF_2023 = Past("2.9.2", "1.3.2", ("numpy<2", "pandas<2.2", "pyarrow<19", "setuptools<80"))
+OF_2022 = Past("1.30.1", "1.2.2", ("numpy<2", "pandas<2", "pyarrow<11", "setuptools<80"))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model in a folder, and what it predicts of the rows, in the packages of its time."""
+
+    folder: Path
+    versions: list[str]
+    predictions: list[float]
+
+
+def wheels(past: Past) -> Path:
+    """A folder with wheels of all that is needed, from wherever this machine's pip gets its packages."""
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(os.environ.get("SLIPWAY_CACHE") or Path(caches, "slipway")) / "wheels" / f"mlflow-{past.mlflow}"
+    if not (folder / "complete").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", str(folder)]
+        subprocess.run([*command, *past.requirements], check=True)
+        (folder / "complete").touch()
+    return folder
+
+
+def trained(past: Past, rows: pandas.DataFrame, scratch: Path) -> Trained:
+    """Train in the packages of that time."""
+    packages, script, model, data = (scratch / name for name in ("packages", "training.py", "model", "rows.parquet"))
+    offline = ["--offline", "--no-index", "--find-links", str(wheels(past)), "--cache-dir", str(scratch / "uv")]
+    install = [str(Path(sys.executable).with_name("uv")), "pip", "install", "-q", "--python", sys.executable, *offline]
+    subprocess.run([*install, "--target", str(packages), *past.requirements], check=True)
+    script.write_text(TRAINING)
+    rows.to_parquet(data)
+    command = [sys.executable, "-m", "slipway.runner.inside", str(packages), str(script)]
+    arguments = [str(model), ",".join(past.requirements), str(data)]
+    environment = {**os.environ, "PYTHONPATH": str(OPERATOR)}
+    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    versions, predictions = json.loads((scratch / "model.json").read_text())
+    assert versions == [past.mlflow, past.sklearn]
+    return Trained(model, versions, predictions)
