@@ -15,13 +15,16 @@ from slipway.core import claims
 from slipway.core.ledger import route
 from slipway.core.registry import CLOCKS_APART_MS
 from slipway.core.statuses import LIMIT_BYTES as STATUS_BYTES
+from slipway.resources.platform import EnvironmentSettings, IndexSettings
 
 from tests.declared import GATED, deployed, model, version
 from tests.simulation import NO_LABELS, Backup, Simulation, digest_of, routed
+from tests.worlds import digest
 
 EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
 SWEEPS_SECONDS = 70.0  # two of them, and more
 MOMENT_SECONDS = 11.0  # what may pass in a moment is told, if it lasts so long
+INDEXED = EnvironmentSettings(indexes=(IndexSettings(name="team", url="https://packages.example.com/simple"),))
 NUMBERS = st.integers(1, 5)
 STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Production", "Archived"])
 REFUSED = ["Deployment", "ControllerRevision", "Job", "Secret", "PodDisruptionBudget", "Service", "ModelLedger"]
@@ -81,6 +84,7 @@ class Friday(RuleBasedStateMachine):
         adopted=st.sampled_from([None, None, {}, {"version": 2}]),
         discovers=st.sampled_from([False, False, True]),
         order=st.integers(0, 999),
+        packages=st.sampled_from([(), (), (1, 3), (2, 4)]),
         promotion=st.fixed_dictionaries(
             {
                 "source": st.sampled_from(["Cluster", "Registry"]),
@@ -96,9 +100,14 @@ class Friday(RuleBasedStateMachine):
         adopted: dict[str, int] | None,
         discovers: bool,
         order: int,
+        packages: tuple[int, ...],
         promotion: dict[str, Any],
     ) -> None:
         self.of.random.seed(order)
+        if packages:  # of which the image has others
+            self.of.packages = {number: digest(f"{number}") for number in packages}
+            self.of.platform = self.of.platform.model_copy(update={"environments": INDEXED})
+            self.of.start()
         if discovers:
             self.of.registry.discovers()
         self.of.bad = bad if gates else set()
