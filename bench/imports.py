@@ -113,9 +113,9 @@ def _compare(
 ) -> Found:
     ours, theirs, found = list[Ran](), list[Ran](), Found()
     for number in range(1, amounts.rounds + 1):
-        with _empty(mlflow.directory.parent, programs) as (store, place):
+        with empty(mlflow.directory.parent, programs) as (store, place):
             ours.append(_by_slipway(mlflow, source, store, place))
-        with _empty(mlflow.directory.parent, programs) as (store, place):
+        with empty(mlflow.directory.parent, programs) as (store, place):
             theirs.append(_by_hand(mlflow, artifacts, store, place))
         console.say(f"round {number}: Slipway {ours[-1].seconds:.1f} s, by hand {theirs[-1].seconds:.1f} s")
     ratios = [mine.seconds / other.seconds for mine, other in zip(ours, theirs, strict=True)]
@@ -133,7 +133,7 @@ def _compare(
 
 
 @contextmanager
-def _empty(folder: Path, programs: Path) -> Iterator[tuple[StoreOnDisk, Path]]:
+def empty(folder: Path, programs: Path) -> Iterator[tuple[StoreOnDisk, Path]]:
     """A store and a folder to work in, both empty, and gone afterwards."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         place, files = Path(name, "work"), Path(name, "store")
@@ -147,7 +147,7 @@ def _empty(folder: Path, programs: Path) -> Iterator[tuple[StoreOnDisk, Path]]:
 def _by_slipway(mlflow: MLflowServer, source: str, store: StoreOnDisk, place: Path) -> Ran:
     task = ImportTask(registry_uri=mlflow.uri, source=source, model_name="large", version=1, store=store.store)
     command = [sys.executable, "-c", IMPORT.format(root=str(place))]
-    ran = _run(command, place, {"PYTHONPATH": str(OPERATOR), VARIABLE: json.dumps(task.wire())})
+    ran = run(command, place, {"PYTHONPATH": str(OPERATOR), VARIABLE: json.dumps(task.wire())})
     digest = json.loads((place / "termination-log").read_text())["digest"]
     if StoreClient(store.store).manifest(MODELS, tag(digest)) is None:
         raise SystemExit(f"nothing in the store is called {digest}, though the import ended well")
@@ -157,7 +157,7 @@ def _by_slipway(mlflow: MLflowServer, source: str, store: StoreOnDisk, place: Pa
 def _by_hand(mlflow: MLflowServer, artifacts: str, store: StoreOnDisk, place: Path) -> Ran:
     variables = {"MLFLOW_TRACKING_URI": mlflow.uri, "ARTIFACTS": artifacts, "PYTHON": sys.executable}
     variables |= {"STORE": f"{store.store.url}/v2", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    ran = _run(["bash", "-o", "pipefail", "-c", BY_HAND], place, variables)
+    ran = run(["bash", "-o", "pipefail", "-c", BY_HAND], place, variables)
     pushed = sum(one.stat().st_size for one in store.folder.rglob("data"))
     wanted = sum(one.stat().st_size for one in (place / "model").rglob("*") if one.is_file())
     if not wanted or pushed < wanted:
@@ -165,7 +165,7 @@ def _by_hand(mlflow: MLflowServer, artifacts: str, store: StoreOnDisk, place: Pa
     return ran
 
 
-def _run(command: list[str], place: Path, variables: Mapping[str, str]) -> Ran:
+def run(command: list[str], place: Path, variables: Mapping[str, str]) -> Ran:
     """Run it to its end, and look at its processes meanwhile; SystemExit with its log if it fails."""
     began, log, most = time.monotonic(), list[tuple[float, str]](), 0.0
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")} | dict(variables)

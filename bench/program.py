@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import footprint, imports, labels, promotion, scale, serving
+from bench import environments, footprint, imports, labels, promotion, scale, serving
 from bench.cluster import reader
 from bench.figures import Figure, figure
 from bench.simulation import build
@@ -36,6 +36,8 @@ def main() -> int:
         figures += _labels(options, stamp)
     if options.which in ("import", "all"):
         figures += _imports(options, stamp)
+    if options.which in ("environments", "all"):
+        figures += _environments(stamp)
     if options.which in ("serving", "all"):
         figures += _serving(options, stamp)
     print()
@@ -46,7 +48,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parts = ("all", "promotion", "scale", "labels", "import", "serving")
+    parts = ("all", "promotion", "scale", "labels", "import", "environments", "serving")
     parser.add_argument("which", nargs="?", choices=parts, default="all")
     parser.add_argument("--promotions", type=int, default=3, help="promotions on each side (default: 3)")
     parser.add_argument("--idle-minutes", type=float, default=10.0, help="how long the operator rests (default: 10)")
@@ -117,6 +119,14 @@ def _imports(options: argparse.Namespace, stamp: str) -> list[Figure]:
     told = {"when": time.strftime("%Y-%m-%d"), "conditions": imports.conditions(amounts), "details": found.details}
     told["figures"] = {one.what: one.told() for one in found.figures}
     _write(f"{stamp}-import.json", json.dumps(told, indent=2))
+    return found.figures
+
+
+def _environments(stamp: str) -> list[Figure]:
+    found = environments.measure(environments.Amounts(), build("registry"))
+    told = {"when": time.strftime("%Y-%m-%d"), "details": found.details}
+    told["figures"] = {one.what: one.told() for one in found.figures}
+    _write(f"{stamp}-environments.json", json.dumps(told, indent=2))
     return found.figures
 
 

@@ -42,7 +42,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path: Path) 
 
 def test_a_program_that_fails_ends_the_measurement_with_its_log(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="ended with 3:\nthe store is away"):
-        imports._run([sys.executable, "-c", "import sys; print('the store is away', file=sys.stderr); sys.exit(3)"],
+        imports.run([sys.executable, "-c", "import sys; print('the store is away', file=sys.stderr); sys.exit(3)"],
                      tmp_path, {})  # fmt: skip
 
 

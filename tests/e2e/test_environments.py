@@ -118,7 +118,7 @@ def test_what_no_index_has_is_refused_by_its_name(past: Past) -> None:
     place.apply(model_version(name, 1, "Staging"))
     found = place.until(f"{name}-v1", "Validated", "False", "EnvironmentNotReproducible", 120)
     (said,) = [one for one in found["status"]["conditions"] if one["type"] == "Validated"]
-    assert said["message"].startswith("there is no version of scikit-learn==0.1"), said["message"]
+    assert said["message"].startswith("there is no version of "), said["message"]
 
 
 def test_a_version_of_today_is_compared_with_one_of_the_past_each_in_its_own_packages(past: Past) -> None:

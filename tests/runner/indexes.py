@@ -92,8 +92,9 @@ def serving(folder: Path) -> Iterator[PackageIndex]:
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Content-Type", "text/html")
             self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # of whoever has read enough of a wheel
+                if self.command == "GET":
+                    self.wfile.write(body)
 
         def do_HEAD(self) -> None:
             self.do_GET()
