@@ -133,3 +133,17 @@ def test_without_an_index_nobody_looks(of: Simulation) -> None:
     rests(of)
     assert not job(of, 1, "environment")
     assert task(steps(job(of, 1, "validate"))["fetch"])["checkEnvironment"] is True
+
+
+@pytest.mark.parametrize(("now", "reason"), [(OLD, "Imported"), (digest("f"), "DigestMismatch")])
+def test_a_retry_brings_the_packages_of_a_released_version_again(of: Simulation, now: str, reason: str) -> None:
+    of.cluster.put(version(1))
+    rests(of)
+    before = job(of, 1, "environment")["metadata"]["name"]
+    of.packages[1] = now
+    of.edit("ModelVersion", "flights-v1", annotations={"retry": "the store has lost them"})
+    rests(of)
+    names_of = {one["metadata"]["name"] for (kind, _, _), one in of.cluster.objects.items() if kind == "Job"}
+    assert [one for one in names_of - {before} if "-environment-" in one], "they were asked for again"
+    assert of.condition("ModelVersion", "flights-v1", "Imported")["reason"] == reason
+    assert (of.route(), serving(of, 1)["metadata"]["annotations"][names.ENVIRONMENT]) == ("1", OLD)

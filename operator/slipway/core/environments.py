@@ -11,6 +11,7 @@ from ..resources import jobs as builders
 from ..resources import naming, serving
 from . import attempts
 from .attempts import Progress
+from .conditions import failed
 from .decision import Act, Apply
 from .imports import PENDING_SECONDS, QUEUE
 from .jobs import Persistence
@@ -45,6 +46,21 @@ def step(seen: VersionSeen) -> Step | None:
         again_seconds=progress.again_seconds,
         queue=QUEUE if progress.outcome == "Running" else "",
     )
+
+
+def again(seen: VersionSeen, digest: str) -> Step | None:
+    """A retry asks for the packages of a released version, too: a store may lose them. None once they are there."""
+    family, version = seen.family, seen.version
+    if family is None or version.retry is None or not seen.platform.environments.indexes:
+        return None
+    wanted = of_version(family, seen.release, version.spec.version, digest)
+    if wanted is None:
+        return None
+    if under_way := step(seen):
+        return under_way
+    found = of_candidate(seen)
+    said = f"Its packages have the digest {found or 'of none: the image has them'} now, and {wanted} was released."
+    return None if found == wanted else Step(failed(Reason.DigestMismatch, said))
 
 
 def of_candidate(seen: VersionSeen) -> str | None:

@@ -148,7 +148,7 @@ def imported(seen: VersionSeen) -> Step:
     if before and _has_the_files(seen, before) and not imports.asked_again(seen):
         # What its own import says stays the same, whatever the ledger remembers of it.
         said = imports.said(seen.version, before) or passed(Reason.Imported, f"{before} was released before.")
-        return Step(said, {"digest": before})
+        return environments.again(seen, before) or Step(said, {"digest": before})
     step = imports.decide(seen)
     if step.verdict.holds and seen.version.status.digest and _asked(seen) == COMPARED_WITH:
         return environments.step(seen) or step  # it is never validated, and others are compared with it
