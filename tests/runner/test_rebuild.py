@@ -15,6 +15,7 @@ from slipway.api.tasks import CANDIDATE, ENVIRONMENT, INDEX, EnvironmentTask, Fe
 from slipway.runner import tree
 from slipway.runner.outcome import Refused
 from slipway.runner.rebuild import rebuild
+from slipway.runner.store import ENVIRONMENTS, StoreClient, tag
 
 from tests.ports import free_port
 from tests.runner.indexes import PackageIndex, serving, wheel
@@ -246,3 +247,19 @@ def test_more_than_is_allowed_is_told_with_its_size(world: World) -> None:
     ended = world.rebuild(world.model(requirements="airline-features\nflights==2.0\n"), max_bytes=1000)
     assert ended.reason == "ArtifactTooLarge", ended.stderr
     assert "3 packages" in ended.message
+
+
+def test_packages_that_were_swapped_in_the_store_are_noticed(world: World) -> None:
+    digest = world.model(requirements="airline-features\n")
+    packages = world.rebuild(digest).termination["digest"]
+    task = FetchTask(store=world.store.store, candidate_digest=digest, candidate_environment=packages)
+    blob = world.store.blob(packages)
+    content = blob.read_bytes()
+    blob.write_bytes(content.replace(b"VERSION", b"REVISED"))
+    ended = world.pod.run("fetch", task)
+    assert (ended.code, ended.reason) == (1, "DigestMismatch"), ended.stderr
+    blob.write_bytes(content)
+    other = world.rebuild(world.model(requirements="torch==2.0\n")).termination["digest"]
+    StoreClient(world.store.store).name(ENVIRONMENTS, tag(other), tag(packages))
+    ended = world.pod.run("fetch", task)
+    assert (ended.code, ended.reason) == (1, "DigestMismatch"), ended.stderr

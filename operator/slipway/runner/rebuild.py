@@ -130,15 +130,15 @@ def _compile(folder: Path) -> None:
 
 
 def _push(store: StoreClient, folder: Path, packages: int, max_bytes: int) -> EnvironmentResult:
-    files = tree.scan(folder)
-    size, digest = sum(file.size for file in files), tree.digest(files)
+    files = tree.scan(folder, hashed=False)
+    size = sum(file.size for file in files)
     if size > max_bytes:
         said = f"its {packages} packages are {size} bytes, with their byte code; at most {max_bytes} are allowed"
         raise Refused("ArtifactTooLarge", said)
     layer = blob_of(lambda: tree.pack(folder, files))
-    notes = {TITLE: "environment.tar", _DIGEST: digest, _PACKAGES: str(packages), _SIZE: str(size)}
-    store.push(ENVIRONMENTS, tag(digest), layer, notes, image=True)
-    return EnvironmentResult(digest=digest, packages=packages, size_bytes=size)
+    notes = {TITLE: "environment.tar", _DIGEST: layer.digest, _PACKAGES: str(packages), _SIZE: str(size)}
+    store.push(ENVIRONMENTS, tag(layer.digest), layer, notes, image=True)
+    return EnvironmentResult(digest=layer.digest, packages=packages, size_bytes=size)
 
 
 def _known(store: StoreClient, reference: str) -> EnvironmentResult | None:

@@ -49,13 +49,15 @@ def safe_path(path: str) -> str:
     return path
 
 
-def scan(folder: Path) -> tuple[File, ...]:
-    """All files below a folder, sorted; anything but regular files and folders is refused."""
+def scan(folder: Path, hashed: bool = True) -> tuple[File, ...]:
+    """All files below a folder, sorted; anything but regular files and folders is refused.
+
+    Where nobody asks for their digest, they need not be read.
+    """
     found = []
     for path in _walk(folder, folder):
         content = folder / path
-        size, hexdigest = content.stat().st_size, sha256_of(content)
-        found.append(File(path, size, hexdigest))
+        found.append(File(path, content.stat().st_size, sha256_of(content) if hashed else ""))
     return tuple(sorted(found, key=lambda file: file.path.encode()))
 
 
