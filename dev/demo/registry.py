@@ -18,12 +18,6 @@ TAGS = f"slipway.dev/{manifests.CLUSTER}/{MODELS}"
 Ask = Callable[..., dict[str, Any]]
 
 
-def _serves(said: dict[str, Any]) -> bool:
-    """Whether Slipway has written that a version serves."""
-    tags = {one["key"]: one["value"] for one in said.get("tags", [])}
-    return str(tags.get(f"{TAGS}/state", "")).startswith("Serving")
-
-
 @dataclass(frozen=True)
 class Registry:
     """The registered model of the story."""
@@ -42,19 +36,19 @@ class Registry:
             Kube(environment).run(sys.executable, "-c", "\n".join(lines))
 
     def forget(self, *versions: int) -> None:
-        """No label asks for anything that an earlier demo, which was ended in its middle, has asked for."""
+        """No label of an earlier demo asks for any of these versions: it may have been ended in its middle."""
         with self._asked() as ask:
-            found = {one: ask("model-versions/get", version=str(one)) for one in versions}
+            stages = {one: ask("model-versions/get", version=str(one)).get("current_stage") for one in versions}
             named = str(ask("registered-models/alias", alias="champion").get("version", ""))
         calls = [
             f'client.transition_model_version_stage(name, "{one}", "None")'
-            for one, said in found.items()
-            if said.get("current_stage") == "Production" and not _serves(said)
+            for one, stage in stages.items()
+            if stage == "Production"
         ]
-        if named and not _serves(found.get(int(named), {})):
+        if named in map(str, versions):
             calls.append('client.delete_registered_model_alias(name, "champion")')
         if calls:
-            self.console.say("an earlier demo was ended before its request was answered; it is taken back")
+            self.console.say("an earlier demo has left labels; they are taken back")
             self.move(*calls)
 
     def serves(self, champion: int, archived: int | None = None) -> None:

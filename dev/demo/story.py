@@ -89,7 +89,7 @@ def reset(kube: Kube, console: Console) -> None:
 def promote_first(play: Play) -> str:
     """The good version goes into production; returns the URL that it is served at."""
     story = play.story
-    play.registry.forget(story.good, story.bad, story.better)
+    play.registry.forget(story.bad, story.better)
     play.apply("registry.yaml", manifests.model_registry())
     play.apply("model.yaml", manifests.registered_model(story.model_name, **story.data))
     play.apply(f"version-{story.good}.yaml", manifests.model_version(story.good))
