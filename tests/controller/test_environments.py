@@ -147,3 +147,31 @@ def test_a_retry_brings_the_packages_of_a_released_version_again(of: Simulation,
     assert [one for one in names_of - {before} if "-environment-" in one], "they were asked for again"
     assert of.condition("ModelVersion", "flights-v1", "Imported")["reason"] == reason
     assert (of.route(), serving(of, 1)["metadata"]["annotations"][names.ENVIRONMENT]) == ("1", OLD)
+
+
+def test_what_an_image_has_says_nothing_of_another_one(of: Simulation) -> None:
+    of.cluster.put(version(2, stage="Staging"))
+    rests(of)
+    before = job(of, 2, "environment")["metadata"]["name"]
+    of.platform = of.platform.model_copy(update={"runner_image": "runner:2"})
+    of.start()
+    rests(of)
+    made = [name for (kind, _, name) in of.cluster.objects if kind == "Job" and "-v2-environment-" in name]
+    assert made == [before], "an upgrade starts no Job"
+    of.packages[2] = OLD
+    of.edit("RegisteredModel", "flights", validation={**GATED, "evaluation": 2})
+    rests(of)
+    status = of.cluster.objects[("ModelVersion", "ml", "flights-v2")]["status"]
+    assert (status["environment"]["digest"], status["validation"]["outcome"]) == (OLD, "Passed")
+
+
+def test_without_an_index_what_was_brought_once_is_proven_and_served(of: Simulation) -> None:
+    of.cluster.put(version(1, stage="Staging"))
+    rests(of)
+    of.platform = of.platform.model_copy(update={"environments": EnvironmentSettings()})
+    of.start()
+    of.edit("ModelVersion", "flights-v1", annotations={"retry": "again"}, stage="Production")
+    rests(of)
+    chain = [one for (kind, _, name), one in of.cluster.objects.items() if kind == "Job" and "-validate-" in name]
+    assert {task(steps(one)["fetch"])["candidateEnvironment"] for one in chain} == {OLD} and len(chain) == 2
+    assert serving(of, 1)["metadata"]["annotations"][names.ENVIRONMENT] == OLD

@@ -61,7 +61,7 @@ def worst(letter: str, failed: int) -> dict[str, Any]:
     return {
         **worst_facts(letter),
         "observedGeneration": 2**31, "conditions": conditions, "resolved": resolved, "stage": "Production", "digest": digest("a"),
-        "environment": attempt | {"sizeBytes": 2**53, "packages": 2**31, "notes": long(1000, letter)},
+        "environment": attempt | {"sizeBytes": 2**53, "packages": 2**31, "image": "i" * 512, "notes": long(1000, letter)},
         "serving": True, "imported": attempt | {"sizeBytes": 2**53}, "data": attempt, "validation": validation,
         "url": "u" * 512, "lastHandledRetry": long(256, letter), "refusedAt": STAMP,
     }  # fmt: skip

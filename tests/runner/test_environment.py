@@ -1,12 +1,13 @@
 """Whether an image has what a model needs: by name and version, importing nothing."""
 
+import json
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from slipway.runner import environment
+from slipway.runner import environment, stated
 from slipway.runner.outcome import Refused
 
 HAVE = version("scikit-learn")
@@ -78,3 +79,64 @@ def test_many_differences_are_counted_not_listed(tmp_path: Path) -> None:
 
 def test_a_model_without_requirements_fits(tmp_path: Path) -> None:
     environment.check(tmp_path)
+
+
+CONDA = [
+    ("numpy", "numpy"),
+    ("numpy=1.21", "numpy==1.21.*"),
+    ("numpy 1.21", "numpy==1.21.*"),
+    ("numpy=1.*", "numpy==1.*"),
+    ("numpy=1.21.2", "numpy==1.21.2"),
+    ("numpy==1.21.2", "numpy==1.21.2"),
+    ("numpy=1.21.2=py39h1_0", "numpy==1.21.2"),
+    ("numpy==1.21.2=py39", "numpy==1.21.2"),
+    ("numpy 1.21.2 py39_0", "numpy==1.21.2"),
+    ("numpy=1.21,<2", "numpy<2,==1.21.*"),
+    ("numpy>=1.21,<2", "numpy<2,>=1.21"),
+    ("conda-forge::numpy=1.21.2", "numpy==1.21.2"),
+    ("numpy *", "numpy"),
+]
+
+
+@pytest.mark.parametrize(("conda", "want"), CONDA)
+def test_versions_as_conda_writes_them(tmp_path: Path, conda: str, want: str) -> None:
+    (tmp_path / "conda.yaml").write_text(json.dumps({"dependencies": [conda, "pip<=24"]}))
+    found = stated.read(tmp_path)
+    assert ([str(one) for one in found.requirements], found.unusable) == ([want], ())
+
+
+@pytest.mark.parametrize(
+    "python", ["3", MINOR, f"{MINOR}.1", ">=3.9", ">=3.9,<3.99", f"={MINOR}", f" {MINOR}.4", f"={MINOR}.*"]
+)
+def test_a_python_that_the_image_has_is_no_difference(tmp_path: Path, python: str) -> None:
+    (tmp_path / "conda.yaml").write_text(
+        json.dumps({"dependencies": [f"python{'' if python[0] in '=> ' else '='}{python}"]})
+    )
+    environment.check(tmp_path)
+
+
+@pytest.mark.parametrize("python", ["2", "3.6", ">=3.99", "<3", "four"])
+def test_a_python_that_it_has_not_is_one(tmp_path: Path, python: str) -> None:
+    (tmp_path / "python_env.yaml").write_text(f"python: '{python}'\n")
+    with pytest.raises(Refused, match="wanted"):
+        environment.check(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "scikit-learn>=0.1\t# of the run\n",
+        "scikit-learn>=0.1 \\\n\t--hash=sha256:0\n",
+        "\ufeffscikit-learn>=0.1\n",
+        "scikit-learn>=0.1\r\n",
+    ],
+)
+def test_lines_that_pip_takes(tmp_path: Path, text: str) -> None:
+    (tmp_path / "requirements.txt").write_bytes(text.encode())
+    assert [str(one) for one in stated.read(tmp_path).requirements] == ["scikit-learn>=0.1"]
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_bytes("scikit-learn>=0.1\n".encode("utf-16"))
+    with pytest.raises(Refused, match=r"requirements\.txt is not UTF-8"):
+        stated.read(tmp_path)

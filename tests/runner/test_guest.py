@@ -1,16 +1,26 @@
 """A model behind a socket answers as one in the front's own process does: the same packages, asked both ways."""
 
+import asyncio
+import contextlib
 import json
+import os
+import subprocess
+import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import requests
 from slipway.api.tasks import ENVIRONMENT
+from slipway.runner.guest import Answer, Ask, Server, with_words_of_two
+from slipway.runner.serving.guests import CONNECTIONS, Guest
 
+from tests.runner.pods import OPERATOR, wait_until
 from tests.runner.test_serve import JSON, ROW, Serving, serving
 
 CSV = {"Content-Type": "text/csv"}
@@ -70,6 +80,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, flights: Path) -> Iterator[Bo
         ("GET", "/nowhere/%C3%BC%2Fx", {}, b""),
         ("POST", "/nowhere", JSON, b"{}"),
         ("DELETE", "/ping", {}, b""),
+        ("PUT", "/ping", {}, bytes(80 * 2**20)),
         ("GET", "/v2/models/flights", {}, b""),
         ("GET", "/v2/health/ready", {}, b""),
         ("POST", "/v2/models/flights/infer", JSON, b'{"inputs": [{"name": "distance", "datatype": "FP64", "shape": [1], '
@@ -94,3 +105,86 @@ def test_connections_to_the_model_are_used_again_by_many_callers(both: Both) -> 
 
     with ThreadPoolExecutor(24) as pool:
         assert all(pool.map(ask, range(120)))
+
+
+@contextlib.contextmanager
+def asked_by(ask: Ask, folder: Path, seconds: float) -> Iterator[Guest]:
+    """A guest that is a thread of this process."""
+    server = Server(str(folder / "socket"), ask)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield Guest(cast(Any, None), folder / "socket", seconds)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+async def test_who_is_not_waited_for_any_more_keeps_a_place_until_it_has_answered(tmp_path: Path) -> None:
+    working, most, go_on = 0, 0, threading.Event()
+
+    def ask(head: dict[str, Any], body: bytes) -> Answer:
+        nonlocal working, most
+        working += 1
+        most = max(most, working)
+        go_on.wait(30)
+        working -= 1
+        return 200, [], body
+
+    with asked_by(ask, tmp_path, 0.5) as guest:
+        for _ in range(3):
+            replies = await asyncio.gather(*(guest.take(b"x") for _ in range(100)))
+            assert {one.status for one in replies} == {504}
+        assert most == CONNECTIONS
+        go_on.set()
+        patient = Guest(cast(Any, None), guest.socket, 30)
+        assert (await patient.take(b"y")).body == b"y"
+
+
+@pytest.mark.parametrize(
+    "answer", [(200, [["x", "y" * 2**21]], b""), (200, "none", b""), ("fine", [], b"")], ids=["large", "none", "words"]
+)
+async def test_an_answer_that_cannot_be_read_is_said_so(tmp_path: Path, answer: Any) -> None:
+    with asked_by(lambda *_: answer, tmp_path, 5) as guest:
+        reply = await guest.take(b"x")
+        assert (reply.status, b"cannot be read" in reply.body) == (502, True)
+
+
+def test_a_process_that_does_not_want_to_end_is_ended(tmp_path: Path) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
+    assert process.stdout and process.stdout.readline()
+    guest = Guest(cast(Any, process), tmp_path, 1)
+    with guest.watched(lambda: None):
+        pass
+    assert (process.returncode, guest.code) == (-9, 0)
+
+
+EXITS = """
+import sys
+from slipway.runner.guest import Server, asker
+class App:
+    async def __call__(self, scope, receive, send):
+        sys.exit(7)
+def wsgi(environ, start):
+    sys.exit(7)
+Server(sys.argv[1], asker(App() if sys.argv[2] == "asgi" else wsgi)).serve_forever()
+"""
+
+
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+def test_a_model_that_exits_ends_its_process_with_that_code(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "socket"
+    command = [sys.executable, "-c", EXITS, str(place), kind]
+    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(OPERATOR)}, stderr=subprocess.DEVNULL)
+    wait_until(place.is_socket, "the socket")
+    assert asyncio.run(Guest(process, place, 20).take(b"x")).status == 502
+    assert process.wait(20) == 7
+
+
+def test_mlflow_1_is_told_that_it_knows_no_params() -> None:
+    head = {"method": "POST", "path": "/invocations", "headers": [["Content-Type", "application/json"]]}
+    asked = with_words_of_two(lambda *_: (200, [["Content-Length", "3"]], b"[1]"))
+    assert asked(head, b'{"dataframe_split": {}}') == (200, [], b'{"predictions": [1]}')
+    status, _, said = asked(head, b'{"dataframe_split": {}, "params": {"a": 1}}')
+    assert (status, b"knows no params" in said) == (400, True)
+    assert asked(head, b"[" * 100_000)[0] == 200, "its own MLflow says what is wrong with it"

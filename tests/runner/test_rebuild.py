@@ -15,7 +15,7 @@ from slipway.api.tasks import CANDIDATE, ENVIRONMENT, INDEX, EnvironmentTask, Fe
 from slipway.runner import tree
 from slipway.runner.outcome import Refused
 from slipway.runner.rebuild import rebuild
-from slipway.runner.store import ENVIRONMENTS, StoreClient, tag
+from slipway.runner.store import ENVIRONMENTS, PYTHON, TITLE, StoreClient, blob_of, tag
 
 from tests.ports import free_port
 from tests.runner.indexes import PackageIndex, serving, wheel
@@ -116,15 +116,15 @@ def test_a_program_runs_in_these_packages_and_in_none_of_the_image(world: World)
     asked.write_text(
         "import json, flights, sys, subprocess\n"
         "try:\n    import numpy\nexcept ImportError as error:\n    numpy = None\n"
-        "child = subprocess.run([sys.executable, '-c', 'import flights; print(flights.__file__)'], capture_output=True)\n"
+        "ask = 'import flights, importlib.util as found; print(flights.__file__, found.find_spec(\\'numpy\\'))'\n"
+        "child = subprocess.run([sys.executable, '-c', ask], capture_output=True)\n"
         "print(json.dumps([flights.VERSION, flights.__file__, numpy is None, child.stdout.decode().strip(), sys.argv]))\n"
     )
     command = [sys.executable, "-m", "slipway.runner.inside", str(folder), str(asked), "more"]
     said = subprocess.run(command, env=world.pod.environment(), capture_output=True, text=True, check=True, cwd="/")
     version, place, alone, of_child, arguments = json.loads(said.stdout)
     assert (version, place, alone) == ("2.0", str(folder / "flights.py"), True)
-    assert (of_child, arguments) == (place, [str(asked), "more"])
-    (Path(sys.prefix) / "it-ran").unlink(missing_ok=True)  # there, its .pth files are read, as they would be anywhere
+    assert (of_child, arguments) == (f"{place} None", [str(asked), "more"]), "nor do the processes that it starts"
 
 
 def test_an_image_that_has_what_is_needed_is_used_and_no_index_is_asked(world: World) -> None:
@@ -173,7 +173,7 @@ def test_what_the_files_say_of_where_packages_come_from_decides_nothing(world: W
         ("flights==3.0\n", "absent-lib was not found"),
         ("needs-old==1.0\nshared-lib==1.0\n", "all versions of needs-old depend on shared-lib<1"),
         ("flights @ https://example.com/flights.whl\n", "'flights from a URL': no name and version"),
-        ("-e git+https://example.com/mine\n", "'-e git+https://example.com/mine': no name and version"),
+        ("-e git+https://example.com/mine\n", "'-e git+https://…': no name and version"),
         ("-r more.txt\n", "'-r more.txt': no name"),
     ],
 )
@@ -263,3 +263,71 @@ def test_packages_that_were_swapped_in_the_store_are_noticed(world: World) -> No
     StoreClient(world.store.store).name(ENVIRONMENTS, tag(other), tag(packages))
     ended = world.pod.run("fetch", task)
     assert (ended.code, ended.reason) == (1, "DigestMismatch"), ended.stderr
+
+
+DATES = "dependencies:\n- x: 2020-13-45\n"
+ALIASES = "a: &a [x, x]\nb: &b [*a, *a]\ndependencies: [*b, {pip: [*b]}]\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"requirements": "flights; python_version ~= 'abc'\n"}, "\"flights; python_version ~= 'abc'\": no name"),
+        ({"requirements": "flights; python_version > '3\"\\n--extra-index-url http://evil\\n#'\n"}, "'flights; python"),
+        ({"requirements": "=== 3\nflights==2.0\n"}, "'=== 3': no name"),
+        ({"conda": "dependencies: [{pip: 5}, flights=1.2|1.3]\n"}, "'conda: flights=1.2|1.3'"),
+        ({"conda": ALIASES}, "'conda: what is no package'"),
+        ({"conda": DATES}, "conda.yaml is not YAML"),
+        ({"requirements": "flights==2.0\n", "python": "{"}, "python_env.yaml is not YAML"),
+    ],
+)
+def test_files_of_nonsense_are_refused_by_what_is_wrong_with_them(
+    world: World, files: dict[str, str], says: str
+) -> None:
+    ended = world.rebuild(world.model(**files))
+    assert (ended.code, ended.reason) == (1, "EnvironmentNotReproducible"), ended.stderr
+    assert ended.message.startswith(says), ended.message
+
+
+def test_notes_hold_no_address_and_fit_into_a_termination_message(world: World) -> None:
+    options = "".join(f"--{number}\x01\u00fc --{number}\n" for number in range(200))
+    digest = world.model(requirements=f"--index-url=https://u:p@ss/w@h/simple?token=secret\n{options}flights==2.0\n")
+    indexes = (Index(name="public", url=world.public.url),)
+    ended = world.pod.run(
+        "rebuild", EnvironmentTask(digest=digest, indexes=indexes, max_bytes=LIMIT, store=world.store.store)
+    )
+    assert ended.code == 0, ended.stderr
+    assert ended.termination["notes"].startswith("--index-url; --0"), ended.termination["notes"]
+    assert "secret" not in ended.stderr + json.dumps(ended.termination)
+
+
+def test_programs_among_packages_can_be_run(world: World) -> None:
+    folder = world.folder / "packages"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "tool").write_text("#!/bin/sh\n")
+    (folder / "bin" / "tool").chmod(0o755)
+    (folder / "data").write_text("no program")
+    tar = io.BytesIO(b"".join(tree.pack(folder, tree.packages(folder))))
+    (world.folder / "there").mkdir()
+    tree.unpack(tar, world.folder / "there", 10**6, programs=True)
+    modes = {one.name: one.stat().st_mode & 0o777 for one in (world.folder / "there").rglob("*") if one.is_file()}
+    assert modes["tool"] == 0o755 and not modes["data"] & 0o111
+
+
+def test_what_is_known_is_measured_by_the_limit_of_now(world: World) -> None:
+    digest = world.model(requirements="airline-features\n")
+    assert world.rebuild(digest).code == 0
+    assert world.rebuild(digest, max_bytes=1000).reason == "ArtifactTooLarge"
+
+
+def test_packages_of_another_python_are_not_unpacked(world: World) -> None:
+    digest = world.model(requirements="airline-features\n")
+    packages = world.rebuild(digest).termination["digest"]
+    client = StoreClient(world.store.store)
+    layer = world.store.blob(packages).read_bytes()
+    notes = {TITLE: "environment.tar", PYTHON: "3.6"}
+    client.push(ENVIRONMENTS, tag(packages), blob_of(lambda: iter([layer])), notes, image=True)
+    task = FetchTask(store=world.store.store, candidate_digest=digest, candidate_environment=packages)
+    ended = world.pod.run("fetch", task)
+    assert (ended.code, ended.reason) == (1, "EnvironmentNotReproducible"), ended.stderr
+    assert ended.message.startswith("its packages are for Python 3.6")

@@ -88,6 +88,7 @@ class EnvironmentRecord(Attempt):
     digest: Annotated[
         str | None, Field(max_length=71, description="Digest of the packages; absent: the runner image has them.")
     ] = None
+    image: Annotated[str | None, Field(max_length=512, description="The runner image that has them.")] = None
     packages: Annotated[int | None, Field(ge=0, description="How many they are.")] = None
     size_bytes: Annotated[int | None, Field(description="Their size, with their byte code.")] = None
     notes: Annotated[

@@ -18,6 +18,7 @@ from .jobs import Persistence
 from .ledger import stamp
 from .observed import ModelSeen, VersionSeen
 from .reasons import LASTING_REASONS, Reason
+from .revisions import packages_key, packages_of
 from .step import Step
 
 PURPOSE = "environment"
@@ -26,17 +27,19 @@ PURPOSE = "environment"
 def step(seen: VersionSeen) -> Step | None:
     """Its packages on their way to the store; None once they are there, or if nobody is to look for them."""
     record, key = seen.version.status.environment, _key(seen)
-    if not seen.platform.environments.indexes or (record is not None and _is_done(record, key)):
+    if not seen.platform.environments.indexes or _is_done(seen, record, key):
         return None
     name, namespace = seen.version.metadata.name, seen.platform.namespace
+    in_image = naming.short_hash([key, seen.platform.runner_image])
+    known = None if record is not None and record.outcome == "Passed" else record  # what passed is asked for anew
     progress = attempts.advance(
-        record, key, lambda number: naming.job(name, PURPOSE, key, number), seen.jobs, seen.now, PENDING_SECONDS,
+        known, key, lambda number: naming.job(name, PURPOSE, in_image, number), seen.jobs, seen.now, PENDING_SECONDS,
         Persistence(LASTING_REASONS),
     )  # fmt: skip
     stale = attempts.leftovers(progress, seen.jobs, PURPOSE, namespace)
     if progress.job and progress.job.phase == "Succeeded":
         running = attempts.verdict(progress, Reason.EnvironmentBuilding)
-        return Step(running, {"environment": _ended(progress, stamp(seen.now))}, stale, again_seconds=1)
+        return Step(running, {"environment": _ended(seen, progress)}, stale, again_seconds=1)
     held = attempts.held_up(progress, seen, QUEUE, namespace)
     acts = () if held and held.reason is Reason.Queued else _started(seen, progress)
     return Step(
@@ -58,15 +61,9 @@ def again(seen: VersionSeen, digest: str) -> Step | None:
         return None
     if under_way := step(seen):
         return under_way
-    found = of_candidate(seen)
+    found = packages_of(version)
     said = f"Its packages have the digest {found or 'of none: the image has them'} now, and {wanted} was released."
     return None if found == wanted else Step(failed(Reason.DigestMismatch, said))
-
-
-def of_candidate(seen: VersionSeen) -> str | None:
-    """Digest of the packages in which a version is proven; None: those of the image."""
-    record = seen.version.status.environment
-    return record.digest if record is not None and _is_done(record, _key(seen)) else None
 
 
 def of_version(seen: ModelSeen, release: Release | None, number: int, digest: str) -> str | None:
@@ -74,27 +71,30 @@ def of_version(seen: ModelSeen, release: Release | None, number: int, digest: st
     version = seen.version(number)
     if release is not None and release.digest == digest and (number, release.record) in seen.records:
         return serving.environment_of(seen.records[(number, release.record)].template)
-    record = version.status.environment if version is not None and version.status.digest == digest else None
-    return record.digest if record is not None and record.outcome == "Passed" else None
+    return packages_of(version) if version is not None and version.status.digest == digest else None
 
 
 def _key(seen: VersionSeen) -> str:
-    return naming.short_hash([seen.version.metadata.uid, seen.version.status.digest, seen.version.retry or ""])
+    return f"{packages_key(seen.version)}-{naming.short_hash(seen.version.retry or '')}"
 
 
-def _is_done(record: EnvironmentRecord, key: str) -> bool:
-    return record.key == key and record.outcome == "Passed"
+def _is_done(seen: VersionSeen, record: EnvironmentRecord | None, key: str) -> bool:
+    """Whether it is known what the version runs in. What an image has says nothing of another one."""
+    if record is None or record.key != key or record.outcome != "Passed":
+        return False
+    return record.digest is not None or record.image == seen.platform.runner_image
 
 
-def _ended(progress: Progress, now: str) -> EnvironmentRecord:
+def _ended(seen: VersionSeen, progress: Progress) -> EnvironmentRecord:
     try:
         result = tasks.EnvironmentResult.model_validate_json(progress.job.result if progress.job else "")
     except ValueError:
         said = "The step that brings the packages ended without a result."
-        return EnvironmentRecord(**progress.ended(now, "Failed", Reason.ReportMissing, said).fields())
+        return EnvironmentRecord(**progress.ended(stamp(seen.now), "Failed", Reason.ReportMissing, said).fields())
     return EnvironmentRecord(
-        **progress.ended(now, "Passed").fields(),
+        **progress.ended(stamp(seen.now), "Passed").fields(),
         digest=result.digest,
+        image=None if result.digest else seen.platform.runner_image,
         packages=result.packages if result.digest else None,
         size_bytes=result.size_bytes if result.digest else None,
         notes=result.notes or None,

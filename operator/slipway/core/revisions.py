@@ -27,6 +27,18 @@ def import_key(version: ModelVersion) -> str:
     )
 
 
+def packages_key(version: ModelVersion) -> str:
+    """Hash of the files whose packages a record of this object tells of."""
+    return naming.short_hash([version.metadata.uid, version.status.digest])
+
+
+def packages_of(version: ModelVersion) -> str | None:
+    """Digest of the packages in which a version is proven and served; None: those of the image, or not known yet."""
+    record = version.status.environment
+    known = record is not None and record.outcome == "Passed" and record.key.startswith(packages_key(version))
+    return record.digest if known and record else None
+
+
 def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate, ...]) -> str:
     """Hash of what invalidates evidence: what the user set and the files; never an image, never a default."""
     policy = model.spec.validation
@@ -41,7 +53,6 @@ def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate
         "pool": [pool.name if pool else None for pool in (policy.pool, own.pool if own else None)],
         "evaluation": policy.evaluation,
     }
-    packages = version.status.environment
-    if packages is not None and packages.digest:
-        chosen["environment"] = packages.digest
+    if packages := packages_of(version):
+        chosen["environment"] = packages
     return naming.short_hash(chosen)

@@ -20,7 +20,7 @@ from .description import report_path
 from .election import elect
 from .observed import VersionSeen
 from .reasons import Reason
-from .revisions import revision_of
+from .revisions import packages_of, revision_of
 from .step import Step
 
 PURPOSE = "validate"
@@ -35,8 +35,6 @@ def decide(seen: VersionSeen) -> Step:
         return Step(policy)
     if data := imports.data_step(seen):
         return data
-    if packages := environments.step(seen):
-        return packages
     pool, asked = policy
     status, model = seen.version.status, seen.model
     assert model is not None and status.digest is not None
@@ -52,6 +50,8 @@ def decide(seen: VersionSeen) -> Step:
         before, key, lambda n: naming.job(seen.version.metadata.name, PURPOSE, key, n),
         seen.jobs, seen.now, seconds(model.spec.validation.pending_timeout),
     )  # fmt: skip
+    if not progress.recorded and (packages := environments.step(seen)):
+        return packages  # a validation is to begin
     leftovers = attempts.leftovers(progress, seen.jobs, PURPOSE, seen.version.metadata.namespace)
     if progress.recorded and progress.outcome == "Passed" and before:
         return Step(proven(before), acts=leftovers)
@@ -141,7 +141,7 @@ def _comparison(
         store=tasks.Store(url=seen.platform.store.url),
         candidate_digest=status.digest,
         champion_digest=champion,
-        candidate_environment=environments.of_candidate(seen),
+        candidate_environment=packages_of(seen.version),
         champion_environment=_of_champion(seen, facts),
         data=_data(seen, policy.data) if policy.data else None,
     )

@@ -9,10 +9,12 @@ A requirement that is no name and version (a URL, a path, an editable) cannot be
 """
 
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -33,7 +35,8 @@ def check(model: Path) -> None:
 def differences(wanted: stated.Stated) -> list[str]:
     """What this image has otherwise than a model states it; empty: it runs the model as it was trained."""
     unusable = [f"{line!r} cannot be checked" for line in wanted.unusable]
-    return [*_python(wanted.python), *unusable, *(one for each in wanted.requirements for one in _package(each))]
+    python = other_python(wanted.python)
+    return [*([python] if python else []), *unusable, *(one for each in wanted.requirements for one in _package(each))]
 
 
 def listed(found: list[str]) -> str:
@@ -42,16 +45,23 @@ def listed(found: list[str]) -> str:
     return "; ".join(found[:_SHOWN]) + more
 
 
-def minor(python: str) -> str:
-    """The minor version of a Python version, such as 3.11."""
-    return ".".join(python.split(".")[:2])
+def minor() -> str:
+    """The minor version of this image's Python, such as 3.11."""
+    return ".".join(platform.python_version_tuple()[:2])
 
 
-def _python(wanted: str) -> list[str]:
+def other_python(wanted: str) -> str:
+    """What this image has instead of the Python that is wanted; "" if it has that minor version."""
     present = platform.python_version()
-    if wanted and minor(wanted) != minor(present):
-        return [f"python {wanted[:40]} wanted, {present} present"]
-    return []
+    if re.fullmatch(r"\d+(\.\d+)*", wanted):
+        parts = wanted.split(".")[:2]
+        fits = present.split(".")[: len(parts)] == parts
+    else:
+        try:
+            fits = SpecifierSet(wanted).contains(present)
+        except InvalidSpecifier:
+            fits = False
+    return "" if fits else f"python {wanted[:40]} wanted, {present} present"
 
 
 def _package(wanted: Requirement) -> list[str]:

@@ -11,7 +11,7 @@ from slipway.api.tasks import CANDIDATE, CHAMPION, CHAMPION_ENVIRONMENT, ENVIRON
 from . import environment, tree
 from .outcome import Refused, run, say
 from .pod import THIS_POD, Pod
-from .store import ENVIRONMENTS, MODELS, StoreClient, tag
+from .store import ENVIRONMENTS, MODELS, PYTHON, StoreClient, tag
 
 
 def fetch(task: FetchTask, pod: Pod) -> None:
@@ -36,7 +36,8 @@ def fetch(task: FetchTask, pod: Pod) -> None:
 
 
 def _model(store: StoreClient, digest: str, folder: Path) -> None:
-    _unpacked(store, _layer(store, MODELS, digest), MODELS, folder)
+    manifest = _manifest(store, MODELS, digest)
+    _unpacked(store, manifest["layers"][0], MODELS, folder)
     files = tree.scan(folder)
     found = tree.digest(files)
     if found != digest:
@@ -46,23 +47,27 @@ def _model(store: StoreClient, digest: str, folder: Path) -> None:
 
 def _packages(store: StoreClient, digest: str, folder: Path) -> None:
     # Their digest is that of the layer, which is compared as it comes: thousands of files need not be read once more.
-    began, layer = time.monotonic(), _layer(store, ENVIRONMENTS, digest)
+    began, manifest = time.monotonic(), _manifest(store, ENVIRONMENTS, digest)
+    layer, python = manifest["layers"][0], str(manifest.get("annotations", {}).get(PYTHON))
     if layer["digest"] != digest:
         raise Refused("DigestMismatch", f"the store's packages are {layer['digest']}, but {digest} was expected")
+    if python != environment.minor():
+        said = f"its packages are for Python {python}, and this image has {environment.minor()}"
+        raise Refused("EnvironmentNotReproducible", said)
     _unpacked(store, layer, ENVIRONMENTS, folder)
     say(f"{folder.name}: {layer['size'] / 1e6:.1f} MB, {time.monotonic() - began:.1f} s, {digest}")
 
 
-def _layer(store: StoreClient, repository: str, digest: str) -> Mapping[str, Any]:
+def _manifest(store: StoreClient, repository: str, digest: str) -> Mapping[str, Any]:
     manifest = store.manifest(repository, tag(digest))
     if manifest is None:
         raise Refused("ArtifactMissing", f"the artifact store has no {repository.removesuffix('s')} {digest}")
-    return dict(manifest["layers"][0])
+    return manifest
 
 
 def _unpacked(store: StoreClient, layer: Mapping[str, Any], repository: str, folder: Path) -> None:
     def take(stream: IO[bytes]) -> None:
-        tree.unpack(stream, _emptied(folder), max_bytes=layer["size"])
+        tree.unpack(stream, _emptied(folder), max_bytes=layer["size"], programs=repository == ENVIRONMENTS)
 
     store.pull(repository, layer, take)
 

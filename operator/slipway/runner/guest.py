@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import unquote
 
 _OF_TWO = {"dataframe_split": "pandas-split", "dataframe_records": "pandas-records"}
+_NO_PARAMS = b'{"error_code": "BAD_REQUEST", "message": "MLflow 1, which this model needs, knows no params"}'
 _LENGTH = "content-length"  # of what was answered before it was put into other words
 
 Answer = tuple[int, list[list[str]], bytes]
@@ -39,8 +40,23 @@ def asker(app: Any) -> Ask:
     if not asyncio.iscoroutinefunction(type(app).__call__):
         return lambda asked, body: _by_wsgi(app, asked, body)
     loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, daemon=True).start()
+    threading.Thread(target=_forever, args=(loop,), daemon=True).start()
     return lambda asked, body: asyncio.run_coroutine_threadsafe(_by_asgi(app, asked, body), loop).result()
+
+
+def _forever(loop: asyncio.AbstractEventLoop) -> None:
+    """The loop ends where a model calls `sys.exit`: then the process does, as it was told to."""
+    try:
+        loop.run_forever()
+    except SystemExit as end:
+        _leave(end)
+    finally:
+        os._exit(1)
+
+
+def _leave(end: SystemExit) -> None:
+    print("the model has called sys.exit", file=sys.stderr, flush=True)
+    os._exit(end.code if isinstance(end.code, int) else 1)
 
 
 def with_words_of_two(ask: Ask) -> Ask:
@@ -52,8 +68,10 @@ def with_words_of_two(ask: Ask) -> Ask:
             return ask(head, body)
         try:
             said = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             said = None
+        if isinstance(said, dict) and "params" in said:
+            return 400, [["content-type", "application/json"]], _NO_PARAMS
         for word, form in _OF_TWO.items():
             if isinstance(said, dict) and word in said:
                 headers = [["content-type", "application/json; format=" + form]]
@@ -152,6 +170,9 @@ class Connection(socketserver.StreamRequestHandler):
             body = self.rfile.read(asked["size"])
             try:
                 status, headers, content = self.server.ask(asked, body)
+            except SystemExit as end:
+                _leave(end)
+                raise
             except Exception:  # noqa: BLE001 - whatever the application lets out
                 traceback.print_exc()
                 status, headers, content = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO, TypeVar
 
 from slipway.api.base import Value
-from slipway.api.tasks import AUTHORITIES, VARIABLE, ImportResult, Problem
+from slipway.api.tasks import AUTHORITIES, VARIABLE, EnvironmentResult, ImportResult, Problem
 
 from .pod import Pod
 
@@ -70,9 +70,11 @@ def _ending(program: Callable[[Task, Pod], Value | None], kind: type[Task], pod:
 def _fit(ending: Value | None, secrets: tuple[str, ...]) -> Value | None:
     """The ending as a termination message may tell it: no secret in its words, and not too many of them."""
     if isinstance(ending, Problem):
-        return Problem(reason=ending.reason, message=_bounded(scrubbed(ending.message, secrets)))
+        return Problem(reason=ending.reason, message=bounded(scrubbed(ending.message, secrets)))
     if isinstance(ending, ImportResult) and ending.data_problem is not None:
         return ending.model_copy(update={"data_problem": _fit(ending.data_problem, secrets)})
+    if isinstance(ending, EnvironmentResult):
+        return ending.model_copy(update={"notes": scrubbed(ending.notes, secrets)})
     return ending
 
 
@@ -116,9 +118,10 @@ class _Scrubbed(io.TextIOBase):
         self._log.flush()
 
 
-def _bounded(message: str) -> str:
+def bounded(message: str, limit: int = MESSAGE_BYTES) -> str:
+    """As much of the text as fits into so many bytes, with blanks for what cannot be shown."""
     readable = "".join(char if char.isprintable() else " " for char in message)
-    return readable.encode(errors="replace")[:MESSAGE_BYTES].decode(errors="ignore")
+    return readable.encode(errors="replace")[:limit].decode(errors="ignore")
 
 
 def _write_termination_message(value: Value, pod: Pod) -> None:

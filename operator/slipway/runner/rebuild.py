@@ -8,6 +8,7 @@ same packages. In the store, an environment has a tag for its digest, for its lo
 import compileall
 import hashlib
 import json
+import os
 import platform
 import py_compile
 import shutil
@@ -20,14 +21,15 @@ from packaging.utils import canonicalize_name
 from slipway.api.tasks import ENVIRONMENT, IMPORT, EnvironmentResult, EnvironmentTask
 
 from . import environment, stated, tree
-from .outcome import Refused, run, say
+from .outcome import Refused, bounded, run, say
 from .pod import THIS_POD, Pod
 from .stated import Stated
-from .store import ENVIRONMENTS, MODELS, TITLE, StoreClient, blob_of, tag
+from .store import ENVIRONMENTS, MODELS, PYTHON, TITLE, StoreClient, blob_of, tag
 from .uv import Uv
 
 _DIGEST, _PACKAGES, _SIZE = "dev.slipway.digest", "dev.slipway.packages", "dev.slipway.size"
-_NOTES = 900
+_NOTES = 900  # bytes
+_COMPILERS = 4  # at most: each holds a module, and the node may have many cores
 # Packages that a CPU does without, and those that load them nevertheless.
 _LEFT_OUT = {"nvidia-nccl-cu12": ("torch", "jax", "tensorflow", "cupy-cuda12x")}
 
@@ -48,8 +50,10 @@ def rebuild(task: EnvironmentTask, pod: Pod) -> EnvironmentResult:
     if found is None:
         uv = Uv(task.indexes, task.proxy, _emptied(scratch / "uv"), pod)
         found = _made(store, uv, requirements, scratch, task.max_bytes, asked)
+    if found.size_bytes > task.max_bytes:
+        raise _too_large(found.packages, found.size_bytes, task.max_bytes)
     notes = "; ".join((*wanted.notes, found.notes) if found.notes else wanted.notes)
-    return found.model_copy(update={"notes": notes[:_NOTES]})
+    return found.model_copy(update={"notes": bounded(notes, _NOTES)})
 
 
 def _stated(store: StoreClient, digest: str, folder: Path) -> Stated:
@@ -67,10 +71,8 @@ def _stated(store: StoreClient, digest: str, folder: Path) -> Stated:
 
 
 def _refuse_what_cannot_be(wanted: Stated) -> None:
-    present = platform.python_version()
-    if wanted.python and environment.minor(wanted.python) != environment.minor(present):
-        said = f"python {wanted.python[:40]} wanted, {present} present: there is no image with another one"
-        raise Refused("EnvironmentNotReproducible", said)
+    if other := environment.other_python(wanted.python):
+        raise Refused("EnvironmentNotReproducible", f"{other}: there is no image with another one")
     if wanted.unusable:
         listed = environment.listed([repr(one) for one in wanted.unusable])
         said = f"{listed}: no name and version that a package index could answer; log the model with released packages"
@@ -125,20 +127,34 @@ def _compile(folder: Path) -> None:
     """
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     compileall.compile_dir(
-        folder, quiet=2, workers=0, invalidation_mode=mode, stripdir=folder, prependdir=ENVIRONMENT, maxlevels=50
+        folder,
+        quiet=2,
+        workers=min(_COMPILERS, len(os.sched_getaffinity(0))),
+        invalidation_mode=mode,
+        stripdir=folder,
+        prependdir=ENVIRONMENT,
+        maxlevels=50,
     )
 
 
 def _push(store: StoreClient, folder: Path, packages: int, max_bytes: int) -> EnvironmentResult:
-    files = tree.scan(folder, hashed=False)
+    files = tree.packages(folder)
     size = sum(file.size for file in files)
     if size > max_bytes:
-        said = f"its {packages} packages are {size} bytes, with their byte code; at most {max_bytes} are allowed"
+        raise _too_large(packages, size, max_bytes)
+    if len(files) > tree.PACKAGED_LIMIT:
+        said = f"its {packages} packages are {len(files)} files; at most {tree.PACKAGED_LIMIT} are allowed"
         raise Refused("ArtifactTooLarge", said)
     layer = blob_of(lambda: tree.pack(folder, files))
     notes = {TITLE: "environment.tar", _DIGEST: layer.digest, _PACKAGES: str(packages), _SIZE: str(size)}
+    notes[PYTHON] = environment.minor()
     store.push(ENVIRONMENTS, tag(layer.digest), layer, notes, image=True)
     return EnvironmentResult(digest=layer.digest, packages=packages, size_bytes=size)
+
+
+def _too_large(packages: int, size: int, max_bytes: int) -> Refused:
+    said = f"its {packages} packages are {size} bytes, with their byte code; at most {max_bytes} are allowed"
+    return Refused("ArtifactTooLarge", said)
 
 
 def _known(store: StoreClient, reference: str) -> EnvironmentResult | None:
@@ -155,7 +171,7 @@ def _known(store: StoreClient, reference: str) -> EnvironmentResult | None:
 
 def _hash(*parts: str) -> str:
     """What is the same for the same words on the same kind of machine and the same Python."""
-    here = [platform.machine(), environment.minor(platform.python_version())]
+    here = [platform.machine(), environment.minor()]
     return hashlib.sha256(json.dumps([*here, *parts]).encode()).hexdigest()[:40]
 
 

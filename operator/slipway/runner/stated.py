@@ -1,8 +1,8 @@
 """What a model's files say of the environment that it was trained in: its Python, and the packages that it needs.
 
-Read, in this order, are `requirements.txt` and `python_env.yaml`; where the first is absent, `conda.yaml` with its pip
-part. What they say of where packages come from (an index, a URL, a path, another file) decides nothing: options are
-left out, and a requirement that is no name with versions cannot be had.
+Read are `requirements.txt` and `python_env.yaml`; where the first is absent, `conda.yaml` with its pip part. What they
+say of where packages come from (an index, a URL, a path, another file) decides nothing: options are left out, and a
+requirement that is no name with versions cannot be had.
 """
 
 import re
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
 from .outcome import Refused
@@ -19,8 +20,11 @@ FILES = ("requirements.txt", "conda.yaml", "python_env.yaml")  # of a model, at 
 _FILE_LIMIT = 1024 * 1024
 # Options of a requirements file that say what is needed, and not only where it comes from.
 _NEEDED_TOO = ("-r", "--requirement", "-c", "--constraint", "-e", "--editable")
-_CONDA = re.compile(r"(?:[\w.-]+::)?(?P<name>[A-Za-z0-9_.-]+)\s*(?P<versions>[<>=!~].*)?")
-_OF_CONDA = ("python", "pip", "setuptools", "wheel")  # of the environment itself
+_CONDA = re.compile(r"(?:[\w./-]+::)?(?P<name>[A-Za-z0-9_.-]+)\s*(?P<versions>.*)")
+_EXACTLY = re.compile(r"==\s*(?P<version>[^=\s|]+)(?:\s*=?\s*\S+)?")  # and a build
+_ABOUT = re.compile(r"=?\s*(?P<version>\d[^=\s|,<>!~]*)(?:[\s=]+(?P<build>[^=\s|,<>!~]+))?(?P<more>,[^=\s|]+)?")
+_BETWEEN = re.compile(r"[<>!~][^\s|]*")
+_OF_CONDA = ("pip", "setuptools", "wheel")  # of the environment itself
 
 
 @dataclass(frozen=True)
@@ -28,23 +32,19 @@ class Stated:
     """The environment of a model, as its files state it."""
 
     requirements: tuple[Requirement, ...] = ()
-    python: str = ""  # as it was written; "": nothing was said
+    python: str = ""  # a version, or a range of them; "": nothing was said
     unusable: tuple[str, ...] = ()  # lines that no package index can answer
     notes: tuple[str, ...] = ()  # what was left out, or taken for something else
-    anything: bool = False  # whether a file of the model says what it needs
 
 
 def read(model: Path) -> Stated:
     """What the files of a model state. EnvironmentNotReproducible if one of them cannot be read."""
-    python = _python(model / "python_env.yaml")
-    plain, conda = model / FILES[0], model / FILES[1]
-    if plain.is_file():
-        lines = _text(plain).replace("\\\n", " ").splitlines()
-        return _of(lines, python or (_conda(conda)[0] if conda.is_file() else ""), ())
-    if conda.is_file():
-        version, lines, notes = _conda(conda)
-        return _of(lines, python or version, notes)
-    return Stated(python=python)
+    requirements, conda, env = (model / name for name in FILES)
+    python = _python(env) if env.is_file() else ""
+    version, listed, notes = _conda(conda) if conda.is_file() else ("", [], ())
+    if requirements.is_file():
+        listed, notes = _text(requirements).replace("\\\n", " ").splitlines(), ()
+    return _of(listed, python or version, notes)
 
 
 def _of(lines: list[str], python: str, notes: tuple[str, ...]) -> Stated:
@@ -56,31 +56,41 @@ def _of(lines: list[str], python: str, notes: tuple[str, ...]) -> Stated:
             (unusable if line.startswith(_NEEDED_TOO) else left_out).append(_shown(line))
             continue
         try:
-            wanted = Requirement(line)
-        except InvalidRequirement:
+            found = _requirement(line)
+        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName, ValueError):
             unusable.append(_shown(line))
             continue
-        if wanted.url:
-            unusable.append(f"{wanted.name} from a URL")
+        if found.url:
+            unusable.append(f"{found.name} from a URL")
         else:
-            requirements.append(wanted)
-    return Stated(tuple(requirements), python, tuple(unusable), tuple(left_out), anything=True)
+            requirements.append(found)
+    return Stated(tuple(requirements), python, tuple(unusable), tuple(left_out))
+
+
+def _requirement(line: str) -> Requirement:
+    """A name with versions, or a URL. ValueError if it cannot be said in one line, or never be answered."""
+    found = Requirement(line)
+    if not str(found).isprintable():
+        raise ValueError(line)
+    if found.marker:
+        found.marker.evaluate()  # some can be read and not be answered
+    return found
 
 
 def _bare(line: str) -> str:
     """A line without its comment and without the options behind a requirement, such as its hashes."""
-    line = line.split(" #", maxsplit=1)[0].strip()
-    return line if line.startswith("-") else line.split(" --", maxsplit=1)[0].strip()
+    line = re.split(r"\s#", line.strip(), maxsplit=1)[0].strip()
+    return line if line.startswith("-") else re.split(r"\s--", line, maxsplit=1)[0].strip()
 
 
 def _shown(line: str) -> str:
-    """A line as a message tells it: an index may have a password in its address."""
-    return re.sub(r"//[^/@\s]+@", "//***@", line)[:80]
+    """A line as a message tells it: of an option, its name and no address, since that may hold a password."""
+    words = re.sub(r"://.*", "://…", line)[:80]
+    return words if not line.startswith("--") or "://" not in words else re.split(r"[\s=]", line, maxsplit=1)[0]
 
 
 def _python(file: Path) -> str:
-    found = _yaml(file) if file.is_file() else {}
-    return str(found.get("python") or "")
+    return str(_yaml(file).get("python") or "")
 
 
 def _conda(file: Path) -> tuple[str, list[str], tuple[str, ...]]:
@@ -89,33 +99,42 @@ def _conda(file: Path) -> tuple[str, list[str], tuple[str, ...]]:
     dependencies = _yaml(file).get("dependencies")
     for one in dependencies if isinstance(dependencies, list) else ():
         if isinstance(one, dict):
-            lines += [str(each) for each in one.get("pip") or ()]
+            listed = one.get("pip")
+            lines += [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
             continue
-        match = _CONDA.fullmatch(str(one).strip())
-        if match is None:
-            lines.append(str(one))  # which is then no requirement
-            continue
-        name, versions = match["name"], _versions(match["versions"] or "")
-        if name == "python":
-            python = versions.lstrip("=")
-        elif name not in _OF_CONDA:
-            lines.append(f"{name}{versions}")
-            notes.append(f"{name}{versions} of conda was taken from the package index")
+        match = _CONDA.fullmatch(one.strip()) if isinstance(one, str) else None
+        versions = _versions(match["versions"]) if match else None
+        if match is None or versions is None:
+            lines.append(f"conda: {one}" if isinstance(one, str) else "conda: what is no package")  # no requirement
+        elif match["name"] == "python":
+            python = versions.removeprefix("==").removesuffix(".*") if "," not in versions else versions
+        elif match["name"] not in _OF_CONDA:
+            lines.append(f"{match['name']}{versions}")
+            notes.append(f"{match['name']}{versions} of conda was taken from the package index")
     return python, lines, tuple(notes)
 
 
-def _versions(conda: str) -> str:
-    """Versions as conda writes them, in pip's words: `=1.2` is any 1.2, and a build is behind another `=`."""
-    if not conda.startswith("=") or conda.startswith("=="):
-        return conda.replace(" ", "")
-    version, _, build = conda[1:].partition("=")
-    return f"=={version}" if build or version.count(".") > 1 else f"=={version}.*"
+def _versions(conda: str) -> str | None:
+    """Versions as conda writes them, in pip's words; None if they cannot be said so.
+
+    `=1.2` and `1.2` are any 1.2, behind another `=` or a blank stands a build, and with a build the version is exact.
+    """
+    conda = conda.strip()
+    if not conda or conda == "*":
+        return ""
+    if exact := _EXACTLY.fullmatch(conda):
+        return f"=={exact['version']}"
+    if about := _ABOUT.fullmatch(conda):
+        version, more = about["version"].removesuffix(".*"), about["more"] or ""
+        exactly = about["build"] or version.count(".") > 1
+        return f"=={version}{more}" if exactly else f"=={version}.*{more}"
+    return conda if _BETWEEN.fullmatch(conda) else None
 
 
 def _yaml(file: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(_text(file))
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Refused("EnvironmentNotReproducible", f"{file.name} is not YAML") from error
     return found if isinstance(found, dict) else {}
 
@@ -123,4 +142,7 @@ def _yaml(file: Path) -> dict[str, Any]:
 def _text(file: Path) -> str:
     if file.stat().st_size > _FILE_LIMIT:
         raise Refused("EnvironmentNotReproducible", f"{file.name} is larger than {_FILE_LIMIT} bytes")
-    return file.read_text(errors="replace")
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Refused("EnvironmentNotReproducible", f"{file.name} is not UTF-8") from error

@@ -24,6 +24,7 @@ MODELS, DATA, ENVIRONMENTS = "models", "data", "environments"
 LAYER_TAR = "application/vnd.oci.image.layer.v1.tar"
 LAYER_FILE = "application/octet-stream"
 TITLE = "org.opencontainers.image.title"
+PYTHON = "dev.slipway.python"  # minor version that packages are for
 EXTENSION = "dev.slipway.data.extension"
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"

@@ -22,6 +22,7 @@ from .outcome import Refused
 
 CHUNK = 1024 * 1024
 FILES_LIMIT = 100_000
+PACKAGED_LIMIT = 300_000  # files of an environment: each module has its byte code
 _BLOCK = tarfile.BLOCKSIZE
 
 
@@ -32,6 +33,7 @@ class File:
     path: str
     size: int
     sha256: str
+    program: bool = False  # of packages: it can be run
 
 
 def safe_path(path: str) -> str:
@@ -49,15 +51,22 @@ def safe_path(path: str) -> str:
     return path
 
 
-def scan(folder: Path, hashed: bool = True) -> tuple[File, ...]:
-    """All files below a folder, sorted; anything but regular files and folders is refused.
-
-    Where nobody asks for their digest, they need not be read.
-    """
+def scan(folder: Path) -> tuple[File, ...]:
+    """All files below a folder, sorted; anything but regular files and folders is refused."""
     found = []
     for path in _walk(folder, folder):
         content = folder / path
-        found.append(File(path, content.stat().st_size, sha256_of(content) if hashed else ""))
+        size, hexdigest = content.stat().st_size, sha256_of(content)
+        found.append(File(path, size, hexdigest))
+    return tuple(sorted(found, key=lambda file: file.path.encode()))
+
+
+def packages(folder: Path) -> tuple[File, ...]:
+    """The same of packages: their layer's digest counts, so that none is read; programs among them can be run."""
+    found = []
+    for path in _walk(folder, folder):
+        status = (folder / path).stat()
+        found.append(File(path, status.st_size, "", bool(status.st_mode & stat.S_IXUSR)))
     return tuple(sorted(found, key=lambda file: file.path.encode()))
 
 
@@ -107,31 +116,34 @@ def _header(path: str, file: File | None) -> bytes:
     if file is None:
         info.type, info.mode = tarfile.DIRTYPE, 0o755
     else:
-        info.size, info.mode = file.size, 0o644
+        info.size, info.mode = file.size, 0o755 if file.program else 0o644
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
-def unpack(tar: IO[bytes], folder: Path, max_bytes: int, only: Collection[str] | None = None) -> None:
+def unpack(
+    tar: IO[bytes], folder: Path, max_bytes: int, only: Collection[str] | None = None, programs: bool = False
+) -> None:
     """Write the regular files of a tar below an empty folder; refuse whatever is not a plain file or folder.
 
-    With `only`, files of these paths are written, and no other.
+    With `only`, files of these paths are written, and no other. With `programs`, there may be more files, and some can
+    be run.
     """
-    written = 0
+    written, limit = 0, 2 * PACKAGED_LIMIT if programs else FILES_LIMIT
     try:
         with tarfile.open(fileobj=tar, mode="r|", bufsize=CHUNK, encoding="utf-8") as archive:
             for count, member in enumerate(archive):
-                if count > FILES_LIMIT:
-                    raise Refused("UnsafeArtifact", f"the layer holds more than {FILES_LIMIT} entries")
+                if count > limit:
+                    raise Refused("UnsafeArtifact", f"the layer holds more than {limit} entries")
                 written += member.size
                 if written > max_bytes:
                     raise Refused("ArtifactTooLarge", f"the layer unpacks to more than {max_bytes} bytes")
                 if only is None or member.name in only:
-                    _place(archive, member, folder)
+                    _place(archive, member, folder, programs)
     except tarfile.TarError as error:
         raise Refused("DigestMismatch", f"the layer in the store is not a tar of a model: {error}") from error
 
 
-def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, programs: bool) -> None:
     # tarfile strips a folder's trailing slash; no link is ever made, so no parent can lead elsewhere.
     target = folder / safe_path(member.name)
     if member.type == tarfile.DIRTYPE:
@@ -145,5 +157,7 @@ def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> N
         with target.open("xb") as file:
             for chunk in iter(lambda: content.read(CHUNK), b""):
                 file.write(chunk)
+            if programs and member.mode & stat.S_IXUSR:
+                os.fchmod(file.fileno(), 0o755)
     except FileExistsError as error:
         raise Refused("UnsafeArtifact", f"{member.name!a} is in the layer twice") from error

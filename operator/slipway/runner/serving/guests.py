@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..outcome import say
-from .bodies import Message, Receive
+from .bodies import Receive
 from .mlflows import LATE
 from .replies import JSON, TEXT, Reply
 
@@ -22,6 +22,11 @@ _HOP = (b"connection", b"content-length", b"transfer-encoding", b"keep-alive")  
 _LINE = 1024 * 1024  # of headers
 _POLL_SECONDS = 0.05
 
+CONNECTIONS = 32  # requests at a time in the model's process: as many as MLflow's application has threads
+PROBES = 8  # besides: whether the process lives is answered however busy it is
+ENDING_SECONDS = 3  # for a process that was told to end
+
+Answer = tuple[int, list[list[str]], bytes]  # status, headers, body
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -42,6 +47,9 @@ class Guest:
     timeout_seconds: float
     code: int = field(default=0, init=False)  # what this process ends with, where the model's ended by itself
     _free: list[Streams] = field(default_factory=list, init=False)
+    _at_work: set[asyncio.Future[Answer]] = field(default_factory=set, init=False)
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS), init=False)
+    _probes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PROBES), init=False)
 
     async def take(self, body: bytes, content_type: str = JSON) -> Reply:
         """The model's answer to an invocation."""
@@ -54,14 +62,10 @@ class Guest:
         """An ASGI application: every other path is that of the model's own application."""
         if scope["type"] != "http":
             return
-        body = b""
-        message: Message = {"more_body": True}
-        while message.get("more_body"):
-            message = await receive()
-            body += message.get("body", b"")
-        headers = [
-            [name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"] if name not in _HOP
-        ]
+        # The front has read and bounded the body of a POST; nothing else that MLflow answers has one.
+        body = (await receive()).get("body", b"") if scope["method"] == "POST" else b""
+        kept = [one for one in scope["headers"] if one[0] not in _HOP]
+        headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in kept]
         raw, query = scope.get("raw_path") or scope["path"].encode(), scope["query_string"]
         asked = {"method": scope["method"], "path": raw.decode("latin-1"), "query": query.decode("latin-1")}
         status, found, content = await self._ask({**asked, "headers": headers}, body)
@@ -69,6 +73,42 @@ class Guest:
         given = [one for one in given if one[0] not in _HOP] + [(b"content-length", str(len(content)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": given})
         await send({"type": "http.response.body", "body": content})
+
+    async def _ask(self, asked: dict[str, Any], body: bytes) -> Answer:
+        """The answer; 504 if it takes too long. The model works on, and keeps its place until it has answered."""
+        work = asyncio.ensure_future(self._in_turn({**asked, "size": len(body)}, body))
+        self._at_work.add(work)
+        work.add_done_callback(self._at_work.discard)
+        try:
+            return await asyncio.wait_for(asyncio.shield(work), self.timeout_seconds)
+        except TimeoutError:
+            work.add_done_callback(asyncio.Future.exception)  # whatever becomes of it, nobody waits for it
+            return 504, [["content-type", JSON]], LATE
+
+    async def _in_turn(self, head: dict[str, Any], body: bytes) -> Answer:
+        async with self._turns if head["method"] == "POST" else self._probes:
+            try:
+                return await self._exchange(head, body)
+            except (OSError, asyncio.IncompleteReadError):
+                return _broken(b"The model's process has ended, or closed the connection")
+            except (asyncio.LimitOverrunError, ValueError, KeyError, TypeError):
+                return _broken(b"The model's process gave an answer that cannot be read")
+
+    async def _exchange(self, head: dict[str, Any], body: bytes) -> Answer:
+        streams = self._free.pop() if self._free else await asyncio.open_unix_connection(self.socket, limit=_LINE)
+        reader, writer = streams
+        try:
+            writer.write(json.dumps(head).encode() + b"\n")
+            writer.write(body)
+            await writer.drain()
+            said = json.loads(await reader.readuntil(b"\n"))
+            content = await reader.readexactly(said["size"])
+            status, headers = int(said["status"]), [[str(name), str(value)] for name, value in said["headers"]]
+        except BaseException:
+            writer.close()  # what is on its way would answer the next request
+            raise
+        self._free.append(streams)
+        return status, headers, content
 
     @contextlib.contextmanager
     def watched(self, ended: Callable[[], None]) -> Iterator[None]:
@@ -89,29 +129,13 @@ class Guest:
         finally:
             over.set()
             self.process.terminate()
+            watcher.join(ENDING_SECONDS)
+            self.process.kill()
             watcher.join()
 
-    async def _ask(self, asked: dict[str, Any], body: bytes) -> tuple[int, list[list[str]], bytes]:
-        try:
-            return await asyncio.wait_for(self._exchange({**asked, "size": len(body)}, body), self.timeout_seconds)
-        except TimeoutError:
-            return 504, [["content-type", JSON]], LATE
-        except (OSError, asyncio.IncompleteReadError):
-            return 500, [["content-type", TEXT]], b"The model's process has ended"
 
-    async def _exchange(self, head: dict[str, Any], body: bytes) -> tuple[int, list[list[str]], bytes]:
-        streams = self._free.pop() if self._free else await asyncio.open_unix_connection(self.socket, limit=_LINE)
-        reader, writer = streams
-        try:
-            writer.write(json.dumps(head).encode() + b"\n" + body)
-            await writer.drain()
-            said = json.loads(await reader.readuntil(b"\n"))
-            content = await reader.readexactly(said["size"])
-        except BaseException:
-            writer.close()  # what is on its way would answer the next request
-            raise
-        self._free.append(streams)
-        return said["status"], said["headers"], content
+def _broken(why: bytes) -> Answer:
+    return 502, [["content-type", TEXT]], why
 
 
 def started(folder: Path, environment: Path, socket: Path, timeout_seconds: float) -> Guest:
