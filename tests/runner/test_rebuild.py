@@ -65,6 +65,11 @@ class World:
         """How it ended for a model with this requirements.txt."""
         return self.rebuild(self.model(requirements=requirements))
 
+    def tags(self) -> list[str]:
+        """Tags of locks, and of what was asked for."""
+        folder = self.store.folder / "docker/registry/v2/repositories/slipway/environments/_manifests/tags"
+        return [one.name for one in folder.iterdir() if one.name.startswith(("lock-", "asked-"))]
+
     def fetched(self, digest: str, environment: str) -> Path:
         """The environment in a pod, beside its model."""
         task = FetchTask(store=self.store.store, candidate_digest=digest, candidate_environment=environment)
@@ -331,3 +336,20 @@ def test_packages_of_another_python_are_not_unpacked(world: World) -> None:
     ended = world.pod.run("fetch", task)
     assert (ended.code, ended.reason) == (1, "EnvironmentNotReproducible"), ended.stderr
     assert ended.message.startswith("its packages are for Python 3.6")
+
+
+def test_what_no_pod_would_take_is_made_anew(world: World) -> None:
+    digest = world.model(requirements="airline-features\n")
+    packages = world.rebuild(digest).termination["digest"]
+    client = StoreClient(world.store.store)
+    manifest = client.manifest(ENVIRONMENTS, tag(packages))
+    assert manifest is not None
+    layer = world.store.blob(packages).read_bytes()
+    for wrong in ({PYTHON: "3.6"}, {"dev.slipway.digest": "sha256:" + "0" * 64}):
+        notes = manifest["annotations"] | wrong
+        client.push(ENVIRONMENTS, tag(packages), blob_of(lambda: iter([layer])), notes, image=True)
+        for name in world.tags():
+            client.name(ENVIRONMENTS, tag(packages), name)
+        again = world.rebuild(digest)
+        assert (again.termination["digest"], "unpacked" in again.stderr) == (packages, True), again.stderr
+        assert world.fetched(digest, packages)

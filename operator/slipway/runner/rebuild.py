@@ -158,12 +158,14 @@ def _too_large(packages: int, size: int, max_bytes: int) -> Refused:
 
 
 def _known(store: StoreClient, reference: str) -> EnvironmentResult | None:
-    """What lies in the store under this tag; None if nothing does."""
+    """What lies in the store under this tag; None if nothing does that a pod of this image would take."""
     manifest = store.manifest(ENVIRONMENTS, reference)
     if manifest is None:
         return None
     try:
         notes = manifest["annotations"]
+        if (notes[_DIGEST], notes.get(PYTHON)) != (manifest["layers"][0]["digest"], environment.minor()):
+            return None
         return EnvironmentResult(digest=notes[_DIGEST], packages=int(notes[_PACKAGES]), size_bytes=int(notes[_SIZE]))
     except (KeyError, TypeError, ValueError) as error:
         raise Refused("StoreRejected", f"{reference} in the store is no environment that Slipway pushed") from error
