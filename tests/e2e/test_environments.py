@@ -20,6 +20,8 @@ from .making import COLUMNS, TARGET
 from .place import Place, model_version, poll, registered_model
 from .pods import server, service
 
+# Four minutes. In each run, tests/runner/test_old_environment.py has the programs, beside the nodes.
+pytestmark = pytest.mark.long
 MODEL, PORT = "past", 8000
 LOG_ANSWERED = "the fast way is off: the model runs in packages of its own"
 

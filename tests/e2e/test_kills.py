@@ -1,8 +1,10 @@
 """The operator dies again and again while versions are promoted: nothing is made twice, nothing unproven serves.
 
-Fifteen times at random, and thirty times in `make test-long`. SLIPWAY_KILLS_SEED repeats a run: each test's name says which seed it had.
+Eight times at random, and thirty times in `make test-long`. SLIPWAY_KILLS_SEED repeats a run: each test's name says
+which seed it had.
 """
 
+import itertools
 import os
 import random
 import signal
@@ -30,7 +32,7 @@ MODEL = "minutes"
 ROLES = {1: "fair", 2: "worse", 3: "good", 4: "fine", 5: "better"}
 REFUSED = 2
 SERVED = [number for number in ROLES if number != REFUSED]
-KILLS_PER_LEG = {"fifteen": 1, "thirty": 2}  # of three legs of five versions
+KILLS = {"eight": (1, 0), "thirty": (2, 2)}  # on each leg of five versions' three, in turns
 # Most die young: a new operator does all the work that waits at once, an old one waits.
 USUAL_SECONDS, OLDEST_SECONDS = 2.0, 6.0
 SEED = drawn("SLIPWAY_KILLS_SEED")
@@ -57,7 +59,7 @@ class Ordeal:
     scope="module",
     params=[
         pytest.param(each, id=f"{total}-seed-{SEED}", marks=pytest.mark.long if total == "thirty" else ())
-        for total, each in KILLS_PER_LEG.items()
+        for total, each in KILLS.items()
     ],
 )
 def ordeal(world: World, request: pytest.FixtureRequest) -> Iterator[Ordeal]:
@@ -67,12 +69,13 @@ def ordeal(world: World, request: pytest.FixtureRequest) -> Iterator[Ordeal]:
     with places_of(world.kube) as make, ExitStack() as stack:
         place = make("kills")
         registered = world.model(place, MODEL, *ROLES.values(), rollout={"keepWarm": "5s"})
+        turns = itertools.cycle(request.param)
         killer, load = Killer(place, file, random.Random(SEED)), None
         for number in ROLES:
             place.apply(model_version(MODEL, number))
             for what, begun in LEGS.items():
                 poll(f"version {number} {what}", 180, lambda n=number, begun=begun: begun(place, n), place.told)
-                for _ in range(request.param):
+                for _ in range(next(turns)):
                     killer.kill(number, what)
             poll(f"version {number} has come to rest", 120, lambda n=number: at_rest(place, n), place.told)
             if load is None:

@@ -107,6 +107,7 @@ def test_a_public_bucket_is_read_without_a_credential(pod: Pod, store: StoreOnDi
     assert ended.termination.get("digest") == digest, ended.stderr
 
 
+@pytest.mark.long
 def test_it_goes_on_where_it_broke_off(tmp_path: Path, store: StoreOnDisk, kind: Kind, digest: str) -> None:
     pod = Pod(tmp_path, patience_seconds=60)
     with Line(kind.port).open() as line, ThreadPoolExecutor(1) as pool:
