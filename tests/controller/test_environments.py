@@ -88,15 +88,18 @@ def test_candidate_and_champion_are_scored_each_in_its_own(of: Simulation) -> No
     assert (asked["championEnvironment"], asked.get("candidateEnvironment")) == (OLD, None)
 
 
-def test_a_champion_whose_status_was_lost_is_scored_in_what_its_pods_run(of: Simulation) -> None:
+@pytest.mark.parametrize("retry", [None, "again"])
+def test_a_champion_whose_status_was_lost_is_scored_in_what_its_pods_run(of: Simulation, retry: str | None) -> None:
     of.cluster.put(version(1))
     rests(of)
     of.edit("RegisteredModel", "flights", suspend=True)
     rests(of)
     found = of.cluster.objects[("ModelVersion", "ml", "flights-v1")]
     of.cluster.put({key: value for key, value in found.items() if key != "status"})
+    of.edit("ModelVersion", "flights-v1", annotations={"retry": retry})
     of.edit("RegisteredModel", "flights", suspend=False)
-    of.packages.clear()
+    if retry is None:
+        of.packages.clear()
     of.cluster.put(version(2))
     rests(of)
     assert task(steps(job(of, 2, "validate"))["fetch"])["championEnvironment"] == OLD

@@ -56,6 +56,8 @@ def again(seen: VersionSeen, digest: str) -> Step | None:
     family, version = seen.family, seen.version
     if family is None or version.retry is None or not seen.platform.environments.indexes:
         return None
+    if version.status.digest != digest:
+        return None  # a status that was lost learns of its files first
     wanted = of_version(family, seen.release, version.spec.version, digest)
     if wanted is None:
         return None
