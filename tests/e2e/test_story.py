@@ -206,7 +206,7 @@ def test_asked_for_anew_the_version_comes_back_and_its_predecessor_goes_when_its
     place = told.place
     place.kubectl("patch", "rmodel", MODEL, "--type=merge", '-p={"spec": {"rollout": {"keepWarm": "5s"}}}')
     place.annotate("mv", f"{MODEL}-v3", retry="try-it-again")
-    place.until(f"{MODEL}-v3", "Released", "False", "Held", 30)
+    place.until(f"{MODEL}-v3", "Released", "False", "Held", 120)  # judged anew before: its status was lost
     place.annotate("rmodel", MODEL, resume="by=admin, reason=it was the network")
     place.until_serving(f"{MODEL}-v3")
     with told.world.entrance(place, MODEL) as way:
