@@ -253,19 +253,31 @@ class _Checked:
 
     def __init__(self, chunks: Iterator[bytes], advanced: Callable[[], None]) -> None:
         self._chunks, self._advanced = chunks, advanced
-        self._sha256, self._rest = hashlib.sha256(), b""
+        self._sha256, self._chunk, self._at = hashlib.sha256(), b"", 0
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes; b"" at the end."""
-        while 0 <= len(self._rest) < size or size < 0:
-            chunk = next(self._chunks, None)
-            if chunk is None:
+        parts, wanted = list[bytes](), size
+        while wanted:
+            if self._at == len(self._chunk) and not self._next():
                 break
-            self._advanced()
-            self._sha256.update(chunk)
-            self._rest += chunk
-        found, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
-        return found
+            end = len(self._chunk) if size < 0 else min(self._at + wanted, len(self._chunk))
+            parts.append(self._chunk[self._at : end])  # what is left stays where it is: many small reads copy little
+            wanted -= end - self._at if size >= 0 else 0
+            self._at = end
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _next(self) -> bool:
+        """Whether there is a chunk more."""
+        chunk = next(self._chunks, None)
+        while chunk == b"":
+            chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        self._advanced()
+        self._sha256.update(chunk)
+        self._chunk, self._at = chunk, 0
+        return True
 
     def finish(self, digest: str) -> None:
         """Read on to the end and compare."""

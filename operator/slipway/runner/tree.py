@@ -14,7 +14,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,7 @@ CHUNK = 1024 * 1024
 FILES_LIMIT = 100_000
 PACKAGED_LIMIT = 300_000  # files of an environment: each module has its byte code
 _BLOCK = tarfile.BLOCKSIZE
+_BUFFER = 64 * 1024  # of a tar's stream, which copies what is left of it at each header
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,10 @@ def unpack(
     With `only`, files of these paths are written, and no other. With `programs`, there may be more files, and some can
     be run.
     """
+    ground = _Ground(folder, programs)
     written, limit = 0, 2 * PACKAGED_LIMIT if programs else FILES_LIMIT
     try:
-        with tarfile.open(fileobj=tar, mode="r|", bufsize=CHUNK, encoding="utf-8") as archive:
+        with tarfile.open(fileobj=tar, mode="r|", bufsize=_BUFFER, encoding="utf-8") as archive:
             for count, member in enumerate(archive):
                 if count > limit:
                     raise Refused("UnsafeArtifact", f"the layer holds more than {limit} entries")
@@ -138,26 +140,46 @@ def unpack(
                 if written > max_bytes:
                     raise Refused("ArtifactTooLarge", f"the layer unpacks to more than {max_bytes} bytes")
                 if only is None or member.name in only:
-                    _place(archive, member, folder, programs)
+                    ground.place(archive, member)
     except tarfile.TarError as error:
         raise Refused("DigestMismatch", f"the layer in the store is not a tar of a model: {error}") from error
 
 
-def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, programs: bool) -> None:
-    # tarfile strips a folder's trailing slash; no link is ever made, so no parent can lead elsewhere.
-    target = folder / safe_path(member.name)
-    if member.type == tarfile.DIRTYPE:
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
-        raise Refused("UnsafeArtifact", f"{member.name!a} in the layer is a link or a device")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    content = archive.extractfile(member) or io.BytesIO()
-    try:
-        with target.open("xb") as file:
-            for chunk in iter(lambda: content.read(CHUNK), b""):
-                file.write(chunk)
-            if programs and member.mode & stat.S_IXUSR:
-                os.fchmod(file.fileno(), 0o755)
-    except FileExistsError as error:
-        raise Refused("UnsafeArtifact", f"{member.name!a} is in the layer twice") from error
+@dataclass(frozen=True)
+class _Ground:
+    """Where the files of a tar are written, and the folders that are there."""
+
+    folder: Path
+    programs: bool
+    made: set[Path] = field(default_factory=set)
+
+    def place(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        """Write one file or folder."""
+        # tarfile strips a folder's trailing slash; no link is ever made, so no parent can lead elsewhere.
+        target = self.folder / safe_path(member.name)
+        if member.type == tarfile.DIRTYPE:
+            return self._folder(target)
+        if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
+            raise Refused("UnsafeArtifact", f"{member.name!a} in the layer is a link or a device")
+        self._folder(target.parent)
+        content = archive.extractfile(member) or io.BytesIO()
+        try:
+            with target.open("xb", buffering=0) as file:
+                for chunk in iter(lambda: content.read(CHUNK), b""):
+                    _write(file, chunk)
+                if self.programs and member.mode & stat.S_IXUSR:
+                    os.fchmod(file.fileno(), 0o755)
+        except FileExistsError as error:
+            raise Refused("UnsafeArtifact", f"{member.name!a} is in the layer twice") from error
+        return None
+
+    def _folder(self, path: Path) -> None:
+        if path not in self.made:
+            path.mkdir(parents=True, exist_ok=True)
+            self.made.add(path)
+
+
+def _write(file: io.FileIO, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
