@@ -8,7 +8,7 @@ import pytest
 from slipway.api import names, tasks
 from slipway.resources.platform import EnvironmentSettings, IndexSettings
 
-from tests.declared import GATED, model, version
+from tests.declared import GATED, deployed, model, version
 from tests.simulation import Simulation
 from tests.worlds import digest
 
@@ -178,3 +178,18 @@ def test_without_an_index_what_was_brought_once_is_proven_and_served(of: Simulat
     chain = [one for (kind, _, name), one in of.cluster.objects.items() if kind == "Job" and "-validate-" in name]
     assert {task(steps(one)["fetch"])["candidateEnvironment"] for one in chain} == {OLD} and len(chain) == 2
     assert serving(of, 1)["metadata"]["annotations"][names.ENVIRONMENT] == OLD
+
+
+def test_what_an_adopted_deployment_runs_is_brought_once_to_compare_with(of: Simulation) -> None:
+    of.cluster.put(deployed())
+    of.edit("RegisteredModel", "flights", adopt={"deployment": "old-flights", "port": 5001, "version": 1})
+    of.cluster.put(version(1, stage="None"))
+    of.cluster.put(version(2))
+    rests(of)
+    asked = task(steps(job(of, 2, "validate"))["fetch"])
+    assert (asked["championDigest"], asked["championEnvironment"]) == (digest("a"), OLD)
+    before = {name for (kind, _, name) in of.cluster.objects if kind == "Job"}
+    of.platform = of.platform.model_copy(update={"runner_image": "runner:2"})
+    of.start()
+    rests(of)
+    assert {name for (kind, _, name) in of.cluster.objects if kind == "Job"} == before, "an upgrade starts no Job"

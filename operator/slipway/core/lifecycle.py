@@ -150,9 +150,18 @@ def imported(seen: VersionSeen) -> Step:
         said = imports.said(seen.version, before) or passed(Reason.Imported, f"{before} was released before.")
         return environments.again(seen, before) or Step(said, {"digest": before})
     step = imports.decide(seen)
-    if step.verdict.holds and seen.version.status.digest and _asked(seen) == COMPARED_WITH:
-        return environments.step(seen) or step  # it is never validated, and others are compared with it
-    return step
+    return _to_compare_with(seen, step) if step.verdict.holds and _asked(seen) == COMPARED_WITH else step
+
+
+def _to_compare_with(seen: VersionSeen, step: Step) -> Step:
+    """A version that others are compared with, and that is never validated, needs its packages to count as imported."""
+    known = step.remember or {}
+    status = seen.version.status.model_copy(update=known)
+    here = replace(seen, version=seen.version.model_copy(update={"status": status}))
+    packages = environments.to_compare_with(here)
+    if packages is None:
+        return step
+    return replace(packages, remember={**known, **(packages.remember or {})}, acts=(*step.acts, *packages.acts))
 
 
 def _has_the_files(seen: VersionSeen, released: str) -> bool:

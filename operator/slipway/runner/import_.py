@@ -1,6 +1,5 @@
 """Copies a version's files from the registry into the artifact store, and computes its digest. Runs no model code."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,9 +23,9 @@ def import_version(task: ImportTask, pod: Pod) -> ImportResult:
     mlflow, store = MLflow(task.registry_uri, pod, task.registry_access), StoreClient(task.store, pod)
     scratch = pod.at(IMPORT)
     if task.source is None:
-        return ImportResult(data_digest=_data(mlflow, store, task, _emptied(scratch / "data")))
+        return ImportResult(data_digest=_data(mlflow, store, task, tree.emptied(scratch / "data")))
     place = _place(mlflow, task, task.source, pod)
-    files = _model(place, task, task.source, _emptied(scratch / "model"))
+    files = _model(place, task, task.source, tree.emptied(scratch / "model"))
     digest = tree.digest(files)
     _same("the model's files have", digest, task.expected_digest)
     _push_model(store, scratch / "model", files, digest)
@@ -34,7 +33,7 @@ def import_version(task: ImportTask, pod: Pod) -> ImportResult:
     if not task.data_uri:
         return result
     try:
-        data_digest = _data(mlflow, store, task, _emptied(scratch / "data"))
+        data_digest = _data(mlflow, store, task, tree.emptied(scratch / "data"))
     except Refused as refused:
         say(f"the data was not imported: {refused.reason}: {refused}")
         problem = Problem.model_construct(reason=refused.reason, message=str(refused))  # bounded as it ends
@@ -144,13 +143,6 @@ def _read(file: Path) -> Iterator[bytes]:
 def _same(what: str, found: str, wanted: str | None) -> None:
     if wanted and found != wanted:
         raise Refused("DigestMismatch", f"{what} the digest {found}, but {wanted} was expected")
-
-
-def _emptied(folder: Path) -> Path:
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
 
 
 def main(pod: Pod = THIS_POD) -> NoReturn:

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import py_compile
-import shutil
 import time
 from pathlib import Path
 from typing import IO, NoReturn
@@ -37,7 +36,7 @@ _LEFT_OUT = {"nvidia-nccl-cu12": ("torch", "jax", "tensorflow", "cupy-cuda12x")}
 def rebuild(task: EnvironmentTask, pod: Pod) -> EnvironmentResult:
     """The whole program."""
     store, scratch = StoreClient(task.store, pod), pod.at(IMPORT)
-    wanted = _stated(store, task.digest, _emptied(scratch / "stated"))
+    wanted = _stated(store, task.digest, tree.emptied(scratch / "stated"))
     differences = environment.differences(wanted)
     if not differences:
         say("this image has what the model needs")
@@ -48,7 +47,7 @@ def rebuild(task: EnvironmentTask, pod: Pod) -> EnvironmentResult:
     asked = f"asked-{_hash(*(one.url for one in task.indexes), *requirements)}"
     found = _known(store, asked)
     if found is None:
-        uv = Uv(task.indexes, task.proxy, _emptied(scratch / "uv"), pod)
+        uv = Uv(task.indexes, task.proxy, tree.emptied(scratch / "uv"), pod)
         found = _made(store, uv, requirements, scratch, task.max_bytes, asked)
     if found.size_bytes > task.max_bytes:
         raise _too_large(found.packages, found.size_bytes, task.max_bytes)
@@ -64,7 +63,7 @@ def _stated(store: StoreClient, digest: str, folder: Path) -> Stated:
     layer = manifest["layers"][0]
 
     def take(stream: IO[bytes]) -> None:
-        tree.unpack(stream, _emptied(folder), max_bytes=layer["size"], only=stated.FILES)
+        tree.unpack(stream, tree.emptied(folder), max_bytes=layer["size"], only=stated.FILES)
 
     store.pull(MODELS, layer, take)
     return stated.read(folder)
@@ -94,7 +93,7 @@ def _made(
         store.name(ENVIRONMENTS, locked, asked)
         done(f"{found.digest} has the same lock")
         return found.model_copy(update={"notes": notes})
-    folder = _emptied(scratch / "environment")
+    folder = tree.emptied(scratch / "environment")
     uv.unpack(lock, folder)
     done("unpacked them")
     _compile(folder)
@@ -175,13 +174,6 @@ def _hash(*parts: str) -> str:
     """What is the same for the same words on the same kind of machine and the same Python."""
     here = [platform.machine(), environment.minor()]
     return hashlib.sha256(json.dumps([*here, *parts]).encode()).hexdigest()[:40]
-
-
-def _emptied(folder: Path) -> Path:
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
 
 
 def main(pod: Pod = THIS_POD) -> NoReturn:

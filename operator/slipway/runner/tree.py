@@ -11,6 +11,7 @@ owners, modes and times do not count.
 import hashlib
 import io
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Collection, Iterator
@@ -82,6 +83,14 @@ def _walk(folder: Path, top: Path) -> Iterator[str]:
                 yield path
             else:
                 raise Refused("UnsafeArtifact", f"{path} is a link or a device: only regular files are taken")
+
+
+def emptied(folder: Path) -> Path:
+    """The folder, there and with nothing in it."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def sha256_of(path: Path) -> str:
