@@ -75,6 +75,8 @@ OF_REGISTRY: dict[str, Any] = {
 
 METRIC = {"name": "root_mean_squared_error", "threshold": 12.0, "greaterIsBetter": False}
 GATE: dict[str, Any] = {"name": "error", "metric": METRIC}
+DATA = {"uri": "s3://months/holdout.parquet", "target": "air_time", "secretRef": {"name": "bucket"}}
+CLASSIFIER = {"modelType": "classifier", "data": DATA}
 MODEL: Manifest = {
     "apiVersion": "slipway.dev/v1alpha1",
     "kind": "RegisteredModel",
@@ -84,7 +86,7 @@ MODEL: Manifest = {
         "validation": {
             "pool": {"name": "cpu"},
             "modelType": "regressor",
-            "data": {"uri": "s3://months/holdout.parquet", "target": "air_time", "secretRef": {"name": "bucket"}},
+            "data": DATA,
             "gates": [GATE],
         },
         "serving": {"pool": {"name": "cpu"}},
@@ -99,6 +101,14 @@ def gate(**change: Any) -> Around:
 
 def metric(**change: Any) -> Around:
     return gate(metric=METRIC | change)
+
+
+def predictions(**one: str) -> Around:
+    return "validation.outputs", {"predictions": [one]}
+
+
+def probabilities(**one: str) -> Around:
+    return "validation", CLASSIFIER | {"outputs": {"probabilities": [one]}}
 
 
 OF_MODEL: dict[str, Any] = {
@@ -117,6 +127,7 @@ OF_MODEL: dict[str, Any] = {
     "validation.data.uri": "s3://months/easy.parquet",
     "validation.data.digest": "sha256:" + "a" * 64,
     "validation.data.target": "distance",
+    "validation.data.targets": ("validation.data", DATA | {"target": None, "targets": ["air_time", "delay"]}),
     "validation.data.secretRef.name": "other",
     "validation.data.endpoint": "https://collector.example.com",
     "validation.gates.name": gate(name="other"),
@@ -126,6 +137,12 @@ OF_MODEL: dict[str, Any] = {
     "validation.gates.metric.minAbsoluteChange": metric(minAbsoluteChange=1.0),
     "validation.gates.metric.minRelativeChange": metric(minRelativeChange=0.1),
     "validation.gates.metric.greaterIsBetter": metric(greaterIsBetter=True),
+    "validation.gates.metric.target": metric(target="air_time"),
+    "validation.positiveLabel": ("validation", CLASSIFIER | {"positiveLabel": "late"}),
+    "validation.outputs.predictions.target": predictions(target="air_time", output="label"),
+    "validation.outputs.predictions.output": predictions(target="air_time", output="1"),
+    "validation.outputs.probabilities.label": probabilities(label="late"),
+    "validation.outputs.probabilities.output": probabilities(label="late", output="p"),
     "validation.evaluation": 2,
     "serving.pool.name": "gpu",
     "serving.scaling.fixed.replicas": 3,

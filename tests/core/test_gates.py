@@ -57,6 +57,33 @@ def test_a_metric_gate(case: Case) -> None:
     assert result.result == case.want, case.because
 
 
+def test_a_gate_on_one_of_several_targets_reads_its_metric_and_no_other() -> None:
+    metric = MetricGate(name="rmse", target="east", threshold=2.0, greater_is_better=False)
+    gate = Gate(name="error", metric=metric)
+    assert gates.metrics([gate]) == ("east/rmse",)
+    (result,) = gates.evaluate([gate], report({"east/rmse": 1.0, "north/rmse": 9.0}, None))
+    assert (result.result, result.metric, result.message) == ("Passed", "east/rmse", "east/rmse is 1")
+    (result,) = gates.evaluate([gate], report({"rmse": 1.0, "north/rmse": 1.0}, None))
+    assert (result.result, result.message) == ("Failed", "east/rmse was not measured")
+
+
+@pytest.mark.parametrize(
+    ("target", "targets", "says"),
+    [
+        ("east", ("east", "north"), ""),
+        (None, (), ""),
+        (None, ("east", "north"), "Gate 'error' names no target of spec.validation.data.targets: east, north."),
+        ("west", ("east", "north"), "Gate 'error' names no target of spec.validation.data.targets: east, north."),
+        ("east", (), "Gate 'error' names the target 'east': that is for spec.validation.data.targets."),
+    ],
+)
+def test_a_gate_says_which_of_several_targets_it_is_about(
+    target: str | None, targets: tuple[str, ...], says: str
+) -> None:
+    metric = MetricGate(name="rmse", target=target, threshold=2.0, greater_is_better=False)
+    assert gates.of_no_target([Gate(name="error", metric=metric)], targets) == says
+
+
 def test_anything_but_passed_or_skipped_refuses_and_so_does_a_gate_without_a_result() -> None:
     asked = [Gate(name=name) for name in ("passed", "skipped", "failed", "of-tomorrow", "forgotten")]
     results = [

@@ -41,10 +41,10 @@ def task(store: StoreOnDisk, flights: Path) -> FetchTask:
 def at(url: str, kind: str, pod: Pod) -> DataSource:
     """The data by the web or from S3."""
     if kind == "https":
-        return DataSource(uri=f"{url}/d.csv", target="air_time", access=HERE)
+        return DataSource(uri=f"{url}/d.csv", targets=("air_time",), access=HERE)
     for name, value in {"AWS_ACCESS_KEY_ID": "AKIAX", "AWS_SECRET_ACCESS_KEY": "key"}.items():
         (pod.at(DATA_CREDENTIALS) / name).write_text(value)
-    return DataSource(uri="s3://bucket/d.csv", endpoint=url, target="air_time", access=HERE)
+    return DataSource(uri="s3://bucket/d.csv", endpoint=url, targets=("air_time",), access=HERE)
 
 
 @pytest.mark.parametrize("kind", ["https", "s3"])

@@ -6,6 +6,8 @@ import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +146,7 @@ class Web:
     @contextlib.contextmanager
     def source(self, kind: str) -> Iterator[DataSource]:
         digest = blob_of(lambda: iter([self.content])).digest
-        given: dict[str, Any] = {"target": "air_time", "digest": digest, "access": HERE}
+        given: dict[str, Any] = {"targets": ("air_time",), "digest": digest, "access": HERE}
         if kind == "store":
             notes = {TITLE: self.name, EXTENSION: Path(self.name).suffix}
             StoreClient(self.store.store).push(
@@ -187,12 +189,45 @@ def test_data_is_parted_into_features_and_truth(pod: Pod, store: StoreOnDisk, ki
     pod.at(FEATURES), pod.at(TRUTH)
     with web.source(kind) as source:
         data.bring(source, StoreClient(store.store), pod.inside)
-    features = pandas.read_parquet(pod.at(FEATURES) / "data.parquet")
+    (file,) = pod.at(FEATURES).iterdir()
+    features = pandas.read_parquet(file) if file.name == "data.parquet" else pandas.read_csv(file)
     pandas.testing.assert_frame_equal(features, FRAME[["distance", "hour"]])
     assert pandas.read_parquet(pod.at(TRUTH) / "target.parquet")["air_time"].tolist() == [10.0, 20.0, 30.0]
     assert json.loads((pod.at(TRUTH) / "facts.json").read_text()) == {"data_digest": source.digest, "rows": 3}
     assert sorted(path.name for path in pod.at(TRUTH).iterdir()) == ["facts.json", "target.parquet"]
-    assert b"air_time" not in (pod.at(FEATURES) / "data.parquet").read_bytes(), "not even its name"
+    assert b"air_time" not in file.read_bytes(), "not even its name"
+
+
+def test_a_csv_stays_as_it_was_written_but_for_the_targets(pod: Pod, store: StoreOnDisk) -> None:
+    written = b'zip,east,note,north\n00123,0.1,"a, b",1\n,2e3,NA,0\n'
+    (pod.at(CLAIM) / "d.csv").write_bytes(written)
+    pod.at(FEATURES), pod.at(TRUTH)
+    source = DataSource(uri="pvc://claim/d.csv", targets=("north", "east"), access=HERE)
+    data.bring(source, StoreClient(store.store), pod.inside)
+    assert (pod.at(FEATURES) / "data.csv").read_bytes() == b'zip,note\n00123,"a, b"\n,NA\n'
+    targets = pandas.read_parquet(pod.at(TRUTH) / "target.parquet")
+    assert targets.to_dict("list") == {"north": [1, 0], "east": [0.1, 2000.0]}
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        ([Decimal("0.5"), Decimal("2")], [0.5, 2.0]),
+        (pandas.Categorical(["b", "a"]), ["b", "a"]),
+        (pandas.Categorical([2, 1]), [2, 1]),
+        (pandas.array([True, False], dtype="boolean"), [True, False]),
+        (pandas.array([1, 2], dtype="Int64"), [1, 2]),
+        ([True, False], [True, False]),
+    ],
+)
+def test_a_target_of_any_kind_is_numbers_truth_values_or_text(
+    pod: Pod, store: StoreOnDisk, values: Any, wanted: list[Any]
+) -> None:
+    pandas.DataFrame({"x": [1, 2], "air_time": values}).to_parquet(pod.at(CLAIM) / "d.parquet")
+    pod.at(FEATURES), pod.at(TRUTH)
+    source = DataSource(uri="pvc://claim/d.parquet", targets=("air_time",), access=HERE)
+    data.bring(source, StoreClient(store.store), pod.inside)
+    assert pandas.read_parquet(pod.at(TRUTH) / "target.parquet")["air_time"].tolist() == wanted
 
 
 @dataclass(frozen=True)
@@ -220,6 +255,8 @@ CASES = [
     Case("null", "DataInvalid", parquet(with_target(1.0, None)), says="1 rows"),
     Case("infinity", "DataInvalid", parquet(with_target(1.0, float("inf")))),
     Case("missing label", "DataInvalid", parquet(with_target("a", None))),
+    Case("dates", "DataInvalid", parquet(with_target(date(2026, 1, 1), date(2026, 1, 2))), says="of the type date"),
+    Case("longer rows", "DataUnreadable", b"x,air_time\n1,2,3\n", file="d.csv"),
     Case("missing label in csv", "DataInvalid", csv(with_target("a", None)), file="d.csv"),
 ]
 
@@ -237,7 +274,7 @@ def refusal(pod: Pod, max_bytes: int = 10**6, **source: Any) -> Refused:
     pod.at(FEATURES), pod.at(TRUTH)
     with pytest.raises(Refused) as refused:
         data.bring(
-            DataSource(target="air_time", access=HERE, **source),
+            DataSource(targets=("air_time",), access=HERE, **source),
             StoreClient(Store(url="http://127.0.0.1:1")),
             pod.inside,
             max_bytes,
@@ -265,7 +302,7 @@ def test_a_server_that_refuses_and_one_that_is_away_are_told_apart(pod: Pod, sto
     task = FetchTask(
         store=store.store,
         candidate_digest=pushed(store, other),
-        data=DataSource(uri=f"http://127.0.0.1:{free_port()}/d.csv?sig=s3cr3t", target="y", access=HERE),
+        data=DataSource(uri=f"http://127.0.0.1:{free_port()}/d.csv?sig=s3cr3t", targets=("y",), access=HERE),
     )
     ended = pod.run("fetch", task)
     assert ended.reason == "DataUnreachable"

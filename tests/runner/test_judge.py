@@ -4,15 +4,17 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
-from sklearn.metrics import mean_squared_error
+from sklearn.metrics import log_loss, mean_squared_error
 from slipway.api.report import PREFIX, Report
 from slipway.api.tasks import CANDIDATE_PREDICTIONS, CHAMPION_PREDICTIONS, TRUTH, JudgeTask
+from slipway.api.validation import Outputs
 from slipway.runner.judge import judge
 from slipway.runner.outcome import Refused
 
@@ -24,12 +26,16 @@ TASK = JudgeTask(revision="r1", candidate_digest=CANDIDATE, model_type="regresso
 
 
 def truth(pod: Pod, values: list[object]) -> None:
-    pandas.DataFrame({"y": values}).to_parquet(pod.at(TRUTH) / "target.parquet")
-    facts = {"data_digest": "sha256:" + "d" * 64, "rows": len(values)}
+    truth_of(pod, {"y": values})
+
+
+def truth_of(pod: Pod, columns: Mapping[str, list[Any]]) -> None:
+    pandas.DataFrame(columns).to_parquet(pod.at(TRUTH) / "target.parquet")
+    facts = {"data_digest": "sha256:" + "d" * 64, "rows": len(next(iter(columns.values())))}
     (pod.at(TRUTH) / "facts.json").write_text(json.dumps(facts))
 
 
-def predicted(pod: Pod, values: list[object], folder: str = CANDIDATE_PREDICTIONS) -> None:
+def predicted(pod: Pod, values: Sequence[object], folder: str = CANDIDATE_PREDICTIONS) -> None:
     (pod.at(folder) / "predictions.json").write_text(json.dumps({"predictions": values, "seconds": 0.5}))
 
 
@@ -67,17 +73,6 @@ def test_the_same_predictions_give_the_same_bytes(pod: Pod, capsys: pytest.Captu
     assert first == second
 
 
-def test_an_experiment_that_the_environment_names_is_of_no_concern(
-    pod: Pod, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "2")
-    truth(pod, list(TRUE))
-    predicted(pod, [1.1, 2.1, 2.9, 4.2])
-    judge(TASK, pod.inside)
-    report, _ = report_of(capsys.readouterr().out)
-    assert report.rows == len(TRUE)
-
-
 @pytest.mark.parametrize(
     ("labels", "guesses"),
     [
@@ -93,8 +88,143 @@ def test_labels_of_a_classifier_may_be_strings_numbers_or_truth_values(
 ) -> None:
     truth(pod, labels)
     predicted(pod, guesses)
-    judge(TASK.model_copy(update={"model_type": "classifier", "metrics": ("accuracy_score", "f1_score")}), pod.inside)
+    judge(TASK.model_copy(update={"model_type": "classifier", "metrics": ("accuracy_score",)}), pod.inside)
     assert report_of(capsys.readouterr().out)[0].candidate.metrics["accuracy_score"] == 0.75
+
+
+CLASSIFIER = TASK.model_copy(update={"model_type": "classifier"})
+
+
+def outputs(**chosen: object) -> Outputs:
+    return Outputs.model_validate(chosen)
+
+
+def test_each_target_of_several_is_measured_by_its_name(pod: Pod, capsys: pytest.CaptureFixture[str]) -> None:
+    truth_of(pod, {"east": TRUE, "north": [0.0, 0.0, 0.0, 1.0]})
+    asked = ("east/mean_absolute_error", "north/max_error")
+    by_name = [{"north": 0.0, "more": "x", "east": value + 1} for value in TRUE]
+    by_place = [[value + 1, 0.0] for value in TRUE]
+    named = [{"e": value + 1, "n": 0.0} for value in TRUE]
+    said = outputs(predictions=[{"target": "east", "output": "e"}, {"target": "north", "output": "n"}])
+    for rows, chosen in ((by_name, None), (by_place, None), (named, said)):
+        predicted(pod, rows)
+        judge(TASK.model_copy(update={"metrics": asked, "outputs": chosen}), pod.inside)
+        found = report_of(capsys.readouterr().out)[0].candidate.metrics
+        assert [found[name] for name in asked] == [1.0, 1.0]
+
+
+PROBABLE = [0.1, 0.6, 0.8, 0.4]  # of the second class, where the truth is "no", "yes", "yes", "yes"
+TABLE = [{"label": "yes" if p > 0.5 else "no", "n": 1 - p, "y": p} for p in PROBABLE]
+BOTH = [{"label": "no", "output": "n"}, {"label": "yes", "output": "y"}]
+ONE = [{"label": "yes"}]
+
+
+@pytest.mark.parametrize(
+    ("rows", "chosen"),
+    [
+        (TABLE, outputs(probabilities=BOTH, predictions=[{"target": "y", "output": "label"}])),
+        (TABLE, outputs(probabilities=BOTH)),
+        (TABLE, outputs(probabilities=BOTH[1:])),
+        ([[1 - p, p] for p in PROBABLE], outputs(probabilities=[{"label": "yes", "output": "1"}])),
+        (PROBABLE, outputs(probabilities=ONE)),
+    ],
+    ids=["label beside probabilities", "the most probable one", "one of two", "by place", "one number"],
+)
+def test_probabilities_are_judged_where_they_are_named(
+    pod: Pod, capsys: pytest.CaptureFixture[str], rows: list[object], chosen: Outputs
+) -> None:
+    truth(pod, ["no", "yes", "yes", "yes"])
+    predicted(pod, rows)
+    judge(CLASSIFIER.model_copy(update={"outputs": chosen}), pod.inside)
+    found = report_of(capsys.readouterr().out)[0].candidate.metrics
+    assert found["accuracy_score"] == 0.75
+    assert found["roc_auc"] == 1.0
+    assert found["brier_score_loss"] == pytest.approx((0.01 + 0.16 + 0.04 + 0.36) / 4)
+    assert found["log_loss"] == pytest.approx(log_loss([0, 1, 1, 1], PROBABLE))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            [[0, 1], [1, 0], [1, 0], [1, 0]],
+            r"row 0 has 2 outputs \(0, 1\): say in spec.validation.outputs which one is",
+        ),
+        ([{"a": 1, "b": 0}] * 4, r"row 0 has 2 outputs \(a, b\)"),
+        ([0.2, 0.4, 0.6, 0.9], r"no prediction is a class of the target 'y' \(0, 1\): they are 0.2, 0.4, 0.6, 0.9"),
+    ],
+)
+def test_what_is_no_class_says_what_to_do(pod: Pod, values: list[object], said: str) -> None:
+    truth(pod, [0, 1, 1, 0])
+    predicted(pod, values)
+    with pytest.raises(Refused, match=said) as refused:
+        judge(CLASSIFIER, pod.inside)
+    assert refused.value.reason == "PredictionsInvalid"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rows", "said"),
+    [
+        (outputs(probabilities=BOTH[:1]), [{"y": 1}] * 4, "row 0 has no output 'n': it has y"),
+        (outputs(probabilities=ONE), [1.5] * 4, "the probability of 'yes' in row 0 is '1.5', not from 0 to 1"),
+        (outputs(probabilities=ONE), [None] * 4, "the probability of 'yes' in row 0 is 'None', not from 0 to 1"),
+        (
+            outputs(probabilities=[{"label": "maybe"}]),
+            [1] * 4,
+            "there is no class 'maybe' in the target: it has no, yes",
+        ),
+        (
+            outputs(predictions=[{"target": "y", "output": "c"}]),
+            [{"a": 1, "b": 2}] * 4,
+            "row 0 has no output 'c': it has a, b",
+        ),
+    ],
+)
+def test_outputs_that_are_not_there_are_named(pod: Pod, chosen: Outputs, rows: list[object], said: str) -> None:
+    truth(pod, ["no", "yes", "yes", "yes"])
+    predicted(pod, rows)
+    with pytest.raises(Refused) as refused:
+        judge(CLASSIFIER.model_copy(update={"outputs": chosen}), pod.inside)
+    assert (refused.value.reason, said in str(refused.value)) == ("PredictionsInvalid", True), str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "guesses"), [([True, False, True, True], [1, 0, 0, 1]), ([1, 0, 1, 1], [True, False, False, True])]
+)
+def test_truth_values_and_0_and_1_are_the_same(
+    pod: Pod, capsys: pytest.CaptureFixture[str], labels: list[object], guesses: list[object]
+) -> None:
+    truth(pod, labels)
+    predicted(pod, guesses)
+    judge(CLASSIFIER, pod.inside)
+    assert report_of(capsys.readouterr().out)[0].candidate.metrics["accuracy_score"] == 0.75
+
+
+def test_which_class_is_positive_is_said_or_a_gate_on_it_is_refused(
+    pod: Pod, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth(pod, ["late", "on time", "on time", "on time"])
+    predicted(pod, ["late", "late", "on time", "on time"])
+    task = CLASSIFIER.model_copy(update={"metrics": ("precision_score",)})
+    with pytest.raises(
+        Refused, match="is the positive one, 'late' or 'on time', decides precision_score: set "
+    ) as refused:
+        judge(task, pod.inside)
+    assert refused.value.reason == "PositiveLabelMissing"
+    for label, precision in (("late", 0.5), ("on time", 1.0)):
+        judge(task.model_copy(update={"positive_label": label}), pod.inside)
+        assert report_of(capsys.readouterr().out)[0].candidate.metrics["precision_score"] == precision
+    with pytest.raises(Refused, match="there is no class 'early' in the target: late, on time"):
+        judge(task.model_copy(update={"positive_label": "early"}), pod.inside)
+
+
+@pytest.mark.parametrize("labels", [[1, 1, 1, 1], ["a", "a", "a", "a"], [True, True, True, True]])
+def test_data_of_one_class_is_the_datas_fault(pod: Pod, labels: list[object]) -> None:
+    truth(pod, labels)
+    predicted(pod, [labels[0], labels[0], labels[0], 0])
+    with pytest.raises(Refused, match="the target 'y' holds one class only") as refused:
+        judge(CLASSIFIER, pod.inside)
+    assert refused.value.reason == "DataInvalid"
 
 
 def test_a_metric_that_was_not_computed_is_a_reason_of_its_own_and_names_those_that_were(pod: Pod) -> None:
@@ -155,6 +285,7 @@ HOSTILE = [
     Case("strings", "a regressor predicts numbers", values('1, 2, "3", 4')),
     Case("truth values", "True is an int in Python", values("1, 2, true, 4")),
     Case("nested", "", values("[1], [2], [3], [4]")),
+    Case("names", "an output is no number", values('{"a": 1}, {"a": 2}, {"a": 3}, {"a": 4}')),
     Case("second list", "the last of two keys would win", text('{"predictions": [], "predictions": [1,2,3,4]}')),
     Case("more keys", "", text('{"predictions": [1, 2, 3, 4], "seconds": 1, "metrics": {"r2_score": 1}}')),
     Case("time", "latency is evidence too", text('{"predictions": [1, 2, 3, 4], "seconds": -1}')),

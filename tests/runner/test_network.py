@@ -227,7 +227,7 @@ def test_no_proxy_of_the_surroundings_carries_data(monkeypatch: pytest.MonkeyPat
 def test_the_endpoint_of_an_s3_store_is_checked_like_any_other_address(pod: Pod, endpoint: str, keys: bool) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY") if keys else ():
         (pod.at(DATA_CREDENTIALS) / name).write_text("x")
-    source = DataSource(uri="s3://bucket/d.csv", endpoint=endpoint, target="y")
+    source = DataSource(uri="s3://bucket/d.csv", endpoint=endpoint, targets=("y",))
     with pytest.raises(Refused) as refused:
         s3.read(source, Network(HERE), pod.inside, lambda chunks: None)
     assert refused.value.reason == "DataAddressDenied"
@@ -239,6 +239,6 @@ def test_an_s3_store_sends_nobody_elsewhere(pod: Pod) -> None:
         answering(lambda *_: (307, {"Location": "http://169.254.169.254/bucket/d.csv"}, b"")) as url,
         pytest.raises(Refused) as refused,
     ):
-        source = DataSource(uri="s3://bucket/d.csv", endpoint=url, target="y")
+        source = DataSource(uri="s3://bucket/d.csv", endpoint=url, targets=("y",))
         s3.read(source, Network(HERE), pod.inside, lambda chunks: None)
     assert refused.value.reason == "DataUnreadable"

@@ -48,7 +48,7 @@ class Fetch:
         """`given` is the Secret that the pod mounts; None where none is named."""
         for name, value in (given or {}).items():
             (self.pod.at(DATA_CREDENTIALS) / name).write_text(value)
-        source = DataSource(uri=uri, endpoint=endpoint, target="air_time", access=HERE)
+        source = DataSource(uri=uri, endpoint=endpoint, targets=("air_time",), access=HERE)
         digest = pushed(self.store, self.model)
         task = FetchTask(store=self.store.store, candidate_digest=digest, data=source, check_environment=False)
         return self.pod.run("fetch", task)

@@ -3,12 +3,14 @@
 import json
 import math
 import uuid
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pandas
 import pytest
+import scipy.sparse
 import yaml
 from slipway.api.tasks import CANDIDATE_PREDICTIONS, FEATURES, ScoreTask
 from slipway.runner import score
@@ -123,10 +125,11 @@ def test_a_kill_is_the_programs_own_end(pod: Pod, tmp_path: Path) -> None:
 
 
 def test_it_needs_nothing_of_slipway() -> None:
-    source = Path(score.__file__).read_text()
-    assert "from slipway" not in source
-    assert "import slipway" not in source
-    assert "from ." not in source
+    for file in (score.__file__, score.typed.__file__):
+        source = Path(file).read_text()
+        assert "from slipway" not in source
+        assert "import slipway" not in source
+        assert "from ." not in source
 
 
 @pytest.mark.parametrize(
@@ -138,25 +141,73 @@ def test_it_needs_nothing_of_slipway() -> None:
         (pandas.DataFrame({"prediction": ["jfk", "lga"]}), ["jfk", "lga"]),
         ([numpy.float32(1), True], [1.0, True]),
         (numpy.array([math.nan, math.inf]), [None, None]),
+        ([Decimal("0.5"), pandas.NA], [0.5, None]),
+        (pandas.to_datetime(pandas.Series(["2026-01-02", None])), ["2026-01-02T00:00:00", None]),
+        ([b"a", b"b"], ["YQ==\n", "Yg==\n"]),
+        (numpy.array([[1.0, 2.0], [3.0, math.nan]]), [[1.0, 2.0], [3.0, None]]),
+        ([[1], [2]], [1, 2]),
+        (
+            pandas.DataFrame({"label": ["a", "b"], 1: [0.25, 0.75]}),
+            [{"label": "a", "1": 0.25}, {"label": "b", "1": 0.75}],
+        ),
+        (
+            {"a": numpy.array([1, 2]), "b": [[3.0, 4.0], [5.0, 6.0]]},
+            [{"a": 1, "b": [3.0, 4.0]}, {"a": 2, "b": [5.0, 6.0]}],
+        ),
+        ({"a": numpy.array([1, 2])}, [1, 2]),
+        ([{"label": "a"}, {"label": "b"}], ["a", "b"]),
+        (scipy.sparse.csr_matrix([[1, 0], [0, 1]]), [[1, 0], [0, 1]]),
+        (numpy.array([1, "a"], dtype=object), [1, "a"]),
     ],
 )
-def test_predictions_of_any_kind_become_one_plain_value_per_row(predicted: Any, wanted: list[Any]) -> None:
-    assert score.flat(predicted, 2) == wanted
+def test_predictions_of_any_kind_become_what_json_has_for_each_row(predicted: Any, wanted: list[Any]) -> None:
+    assert score.by_row(predicted, 2) == wanted
 
 
 @pytest.mark.parametrize(
     "predicted",
     [
         numpy.array([1.0]),
-        numpy.array([[1.0, 2.0], [3.0, 4.0]]),
-        [[1], [2]],
         {"a": 1, "b": 2},
+        {"a": [1, 2], "b": [1]},
+        pandas.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]),
         "ab",
         None,
         [object(), 1],
     ],
-    ids=["too few", "two columns", "nested", "mapping", "string", "nothing", "objects"],
+    ids=["too few", "mapping of values", "mapping of other lengths", "one name", "string", "nothing", "objects"],
 )
 def test_anything_else_is_the_wrong_shape(predicted: Any) -> None:
     with pytest.raises(score.WrongShape):
-        score.flat(predicted, 2)
+        score.by_row(predicted, 2)
+
+
+def test_each_row_of_a_csv_is_read_as_the_signature_has_it(
+    pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(tmp_path / "model", predict="return (data['zip'] + '/' + data['x'].map(repr)).tolist()")
+    signed = yaml.safe_load((model / "MLmodel").read_text())
+    inputs = [{"name": "zip", "type": "string"}, {"name": "x", "type": "double"}]
+    (model / "MLmodel").write_text(yaml.safe_dump(signed | {"signature": {"inputs": json.dumps(inputs)}}))
+    (pod.at(FEATURES) / "data.csv").write_text(
+        "x,zip,more\n0.30000000000000004,00123,1\n1.7976931348623157e+308,NA1,2\n"
+    )
+    assert ending(task_of(pod, model, None).model_copy(update={"features": str(pod.at(FEATURES))}), monkeypatch) == 0
+    found = json.loads((pod.at(CANDIDATE_PREDICTIONS) / "predictions.json").read_text())["predictions"]
+    assert found == ["00123/0.30000000000000004", "NA1/1.7976931348623157e+308"]
+
+
+def test_what_does_not_fit_the_signature_is_refused_by_column_with_a_value(
+    pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = model_of(tmp_path / "model")
+    signed = yaml.safe_load((model / "MLmodel").read_text())
+    (model / "MLmodel").write_text(
+        yaml.safe_dump(signed | {"signature": {"inputs": json.dumps([{"name": "x", "type": "long"}])}})
+    )
+    task = task_of(pod, model, pandas.DataFrame({"x": [1.0, 1.5]}))
+    assert ending(task, monkeypatch) == score.DATA_DIFFERS
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == (
+        "slipway-error: DoesNotFit: column 'x' cannot be long, as the signature states it: 1.5 in row 1 is not whole"
+    )

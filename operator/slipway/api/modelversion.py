@@ -49,7 +49,7 @@ class GateResult(Value):
 
     name: Annotated[str, Field(max_length=63, description="Name of the gate.")]
     result: Annotated[Literal["Passed", "Failed", "Skipped"], Field(description="Passed, Failed or Skipped.")]
-    metric: Annotated[str, Field(max_length=128, description="The metric that was compared.")] = ""
+    metric: Annotated[str, Field(max_length=400, description="The metric that was compared.")] = ""
     candidate: Annotated[float | None, Field(description="Value of the candidate.")] = None
     champion: Annotated[float | None, Field(description="Value of the champion, if there was one.")] = None
     message: Annotated[str, Field(max_length=512, description="The comparison, in words.")] = ""

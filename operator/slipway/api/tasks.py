@@ -9,13 +9,14 @@ from typing import Annotated, Literal
 from pydantic import Field, IPvAnyNetwork
 
 from .base import Value
+from .validation import Outputs
 
 VARIABLE = "SLIPWAY_TASK"
 
 # Where the programs of a validation or serving pod find each other's files.
 CANDIDATE = "/work/candidate"  # the model's files; also the model of a serving pod
 CHAMPION = "/work/champion"
-FEATURES = "/work/features"  # data.parquet, without the target column
+FEATURES = "/work/features"  # data.parquet or data.csv, without the targets
 TRUTH = "/work/truth"  # target.parquet and facts.json; only fetch and judge see it
 CANDIDATE_PREDICTIONS = "/work/candidate-predictions"  # predictions.json
 CHAMPION_PREDICTIONS = "/work/champion-predictions"
@@ -60,7 +61,7 @@ class DataSource(Value):
 
     uri: str  # http(s), s3, pvc as in the API; store: data that the import put into the artifact store
     digest: str | None = None  # sha256:… of the file
-    target: str
+    targets: tuple[str, ...]  # columns that are predicted
     endpoint: str | None = None  # of an S3 store other than AWS
     access: DataAccess = DataAccess()
 
@@ -155,7 +156,7 @@ class ScoreTask(Value):
     """Load one model and write its predictions."""
 
     model: str  # folder of the model
-    features: str | None  # folder with data.parquet; None: use the model's own input example
+    features: str | None  # folder with data.parquet or data.csv; None: use the model's own input example
     predictions: str  # folder for predictions.json
 
 
@@ -166,5 +167,7 @@ class JudgeTask(Value):
     candidate_digest: str
     champion_digest: str | None = None
     model_type: Literal["regressor", "classifier"] | None = None
+    positive_label: str | None = None
+    outputs: Outputs | None = None
     with_data: bool = False
-    metrics: tuple[str, ...] = ()  # the metrics that gates will ask for
+    metrics: tuple[str, ...] = ()  # that gates will ask for; of one of several targets, <target>/<metric>

@@ -25,10 +25,14 @@ class LocalSecretRef(Value):
     name: Annotated[ResourceName, Field(description="Name of the Secret.")]
 
 
+Column = Annotated[str, Field(min_length=1, max_length=256)]
+
+
 class Data(Value):
     """The evaluation data: one parquet or CSV file with the target in a column."""
 
     model_config = rules(
+        exactly_one("target", "targets"),
         ("!has(self.secretRef) || self.uri.startsWith('s3://')", "secretRef is read for s3:// data only; remove it"),
         ("!has(self.endpoint) || self.uri.startsWith('s3://')", "endpoint is read for s3:// data only; remove it"),
     )
@@ -46,7 +50,15 @@ class Data(Value):
     digest: Annotated[
         Digest | None, Field(description="sha256 of the file; other content is refused (DigestMismatch).")
     ] = None
-    target: Annotated[str, Field(min_length=1, max_length=256, description="Column that the model predicts.")]
+    target: Annotated[Column | None, Field(description="Column that the model predicts.")] = None
+    targets: Annotated[
+        tuple[Column, ...],
+        Field(
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+            description="Columns that a model with several outputs predicts; a gate names the one that it is about.",
+        ),
+    ] = ()
     secret_ref: Annotated[
         LocalSecretRef | None,
         Field(
@@ -58,6 +70,53 @@ class Data(Value):
         str | None,
         Field(max_length=2048, pattern=r"^https?://[^\s]+$", description="For s3: URL of an S3 store other than AWS."),
     ] = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are predicted."""
+        return (self.target,) if self.target else self.targets
+
+
+Output = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class PredictionOutput(Value):
+    """Which of a model's outputs is the prediction of a target."""
+
+    target: Annotated[Column, Field(description="Column of the data.")]
+    output: Annotated[Output, Field(description="Name of the output, or its position from 0.")]
+
+
+class ProbabilityOutput(Value):
+    """Which of a model's outputs is the probability of a class."""
+
+    label: Annotated[str, Field(min_length=1, max_length=256, description="The class, as in the data: `1`, `true`.")]
+    output: Annotated[
+        Output | None, Field(description="Name of the output, or its position from 0; default: the only one.")
+    ] = None
+
+
+class Outputs(Value):
+    """What a model's outputs mean, where it has several for each row, or probabilities."""
+
+    predictions: Annotated[
+        tuple[PredictionOutput, ...],
+        Field(
+            max_length=16,
+            json_schema_extra=keyed_by("target"),
+            description="Outputs that are predictions. Default: the only one, the one with the target's name, or of as "
+            "many as there are targets the one in its place; with `probabilities`, the most probable class.",
+        ),
+    ] = ()
+    probabilities: Annotated[
+        tuple[ProbabilityOutput, ...],
+        Field(
+            max_length=64,
+            json_schema_extra=keyed_by("label"),
+            description="Outputs that are probabilities of classes: of each class, or of one of two. With them there "
+            "are `roc_auc`, `log_loss` and `brier_score_loss`.",
+        ),
+    ] = ()
 
 
 class MetricGate(Value):
@@ -73,6 +132,9 @@ class MetricGate(Value):
     name: Annotated[
         str, Field(min_length=1, max_length=128, description="MLflow's metric name, such as root_mean_squared_error.")
     ]
+    target: Annotated[
+        Column | None, Field(description="Of `data.targets`, the one whose predictions are measured.")
+    ] = None
     threshold: Annotated[float | None, Field(description="The candidate must be at least (or at most) this good.")] = (
         None
     )
@@ -107,6 +169,15 @@ class Validation(Value):
     model_config = rules(
         ("!has(self.gates) || self.gates.size() == 0 || has(self.data)", "gates need 'data' to be judged on"),
         ("!has(self.data) || has(self.modelType)", "'data' needs 'modelType': regressor or classifier"),
+        (
+            "!has(self.positiveLabel) || (has(self.modelType) && self.modelType == 'classifier')",
+            "'positiveLabel' is for the modelType classifier",
+        ),
+        (
+            "!has(self.outputs) || !has(self.outputs.probabilities) || (has(self.data) && has(self.data.target) && "
+            "has(self.modelType) && self.modelType == 'classifier')",
+            "'outputs.probabilities' is for a classifier with one 'data.target'",
+        ),
     )
 
     pool: Annotated[PolicyPool | None, Field(description="Where it runs; default: the operator's default pool.")] = None
@@ -116,6 +187,16 @@ class Validation(Value):
         Literal["regressor", "classifier"] | None, Field(description="Which of MLflow's metrics apply.")
     ] = None
     data: Annotated[Data | None, Field(description="The evaluation data.")] = None
+    positive_label: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=256,
+            description="Which of two classes precision, recall and the like are about, as in the data: `1`, `yes`. "
+            "Default: 1 or true, where the other one is 0, -1 or false.",
+        ),
+    ] = None
+    outputs: Annotated[Outputs | None, Field(description="What the model's outputs mean.")] = None
     gates: Gates = ()
     evaluation: Annotated[
         int | None,

@@ -48,32 +48,48 @@ def _result(gate: Gate, report: Report) -> GateResult:
 
 
 def metrics(gates: Sequence[Gate]) -> tuple[str, ...]:
-    """The metrics that the gates ask for."""
-    return tuple(sorted({gate.metric.name for gate in gates if gate.metric}))
+    """The metrics that the gates ask for, as a report names them."""
+    return tuple(sorted({_measured(gate.metric) for gate in gates if gate.metric}))
+
+
+def of_no_target(gates: Sequence[Gate], targets: Sequence[str]) -> str:
+    """A sentence about a gate that does not say which of several targets it is about, or another one; "" if all do."""
+    for gate in gates:
+        target = gate.metric.target if gate.metric else None
+        if targets and target not in targets:
+            return f"Gate '{gate.name}' names no target of spec.validation.data.targets: {', '.join(targets)}."
+        if target and not targets:
+            return f"Gate '{gate.name}' names the target '{target}': that is for spec.validation.data.targets."
+    return ""
+
+
+def _measured(gate: MetricGate) -> str:
+    return f"{gate.target}/{gate.name}" if gate.target else gate.name
 
 
 def _metric(name: str, gate: MetricGate, report: Report) -> GateResult:
-    candidate = report.candidate.metrics.get(gate.name)
-    champion = report.champion.metrics.get(gate.name) if report.champion else None
+    measured = _measured(gate)
+    candidate = report.candidate.metrics.get(measured)
+    champion = report.champion.metrics.get(measured) if report.champion else None
 
     def result(word: str, message: str) -> GateResult:
         return GateResult.model_validate(
-            {"name": name, "result": word, "metric": gate.name, "candidate": candidate, "champion": champion,
+            {"name": name, "result": word, "metric": measured, "candidate": candidate, "champion": champion,
              "message": clipped(message, 512)}
         )  # fmt: skip
 
     if candidate is None or not math.isfinite(candidate):
-        return result("Failed", f"{gate.name} was not measured")
+        return result("Failed", f"{measured} was not measured")
     relative = gate.min_absolute_change is not None or gate.min_relative_change is not None
     if relative and report.champion is not None and (champion is None or not math.isfinite(champion)):
-        return result("Failed", f"{gate.name} of the champion was not measured")
+        return result("Failed", f"{measured} of the champion was not measured")
     missed = [*_threshold(gate, candidate), *(_change(gate, candidate, champion) if champion is not None else [])]
     if missed:
         return result("Failed", "; ".join(missed))
     if relative and champion is None and gate.threshold is None:
-        return result("Skipped", f"{gate.name} is {candidate:.6g}; there is no champion to compare with")
+        return result("Skipped", f"{measured} is {candidate:.6g}; there is no champion to compare with")
     against = f", the champion's is {champion:.6g}" if champion is not None else ""
-    return result("Passed", f"{gate.name} is {candidate:.6g}{against}")
+    return result("Passed", f"{measured} is {candidate:.6g}{against}")
 
 
 def _threshold(gate: MetricGate, candidate: float) -> list[str]:
@@ -81,12 +97,12 @@ def _threshold(gate: MetricGate, candidate: float) -> list[str]:
         return []
     good = candidate >= gate.threshold if gate.greater_is_better else candidate <= gate.threshold
     bound = "at least" if gate.greater_is_better else "at most"
-    return [] if good else [f"{gate.name} is {candidate:.6g}, must be {bound} {gate.threshold:.6g}"]
+    return [] if good else [f"{_measured(gate)} is {candidate:.6g}, must be {bound} {gate.threshold:.6g}"]
 
 
 def _change(gate: MetricGate, candidate: float, champion: float) -> list[str]:
     better = "higher" if gate.greater_is_better else "lower"
-    both = f"{gate.name} is {candidate:.6g}, the champion's is {champion:.6g}"
+    both = f"{_measured(gate)} is {candidate:.6g}, the champion's is {champion:.6g}"
     missed = []
     if gate.min_absolute_change is not None and not _beats(gate, candidate, champion, gate.min_absolute_change):
         missed.append(f"{both}: must be {better} by at least {gate.min_absolute_change:.6g}")

@@ -15,7 +15,12 @@ _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverP
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 _BELIEVED = {"import", "environment", "fetch", "judge"}  # programs that run no model code
 # Exit codes of the score program (it runs model code, so nothing else that it says is believed).
-_SCORE = {10: Reason.ModelDoesNotLoad, 11: Reason.PredictionFailed, 12: Reason.PredictionsInvalid}
+_SCORE = {
+    10: Reason.ModelDoesNotLoad,
+    11: Reason.PredictionFailed,
+    12: Reason.PredictionsInvalid,
+    13: Reason.DataDoesNotFit,
+}
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,10 @@ def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate
         "pool": [pool.name if pool else None for pool in (policy.pool, own.pool if own else None)],
         "evaluation": policy.evaluation,
     }
+    if policy.positive_label:
+        chosen["positiveLabel"] = policy.positive_label
+    if policy.outputs:
+        chosen["outputs"] = policy.outputs.model_dump(mode="json", exclude_defaults=True)
     if packages := packages_of(version):
         chosen["environment"] = packages
     return naming.short_hash(chosen)

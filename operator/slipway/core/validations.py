@@ -88,6 +88,8 @@ def plan(seen: VersionSeen) -> tuple[PoolSettings, tuple[Gate, ...]] | Verdict:
         return failed(Reason.GateNotOverridable, merged)
     if merged and policy.data is None:
         return failed(Reason.InvalidSpec, "Gates need spec.validation.data in the RegisteredModel to be judged on.")
+    if policy.data and (wrong := gates.of_no_target(merged, policy.data.targets)):
+        return failed(Reason.InvalidSpec, wrong)
     name = policy.pool.name if policy.pool else None
     if own and own.pool and own.pool.name != name:
         if policy.pool is None or not policy.pool.overridable:
@@ -150,6 +152,8 @@ def _comparison(
         candidate_digest=status.digest,
         champion_digest=champion,
         model_type=policy.model_type,
+        positive_label=policy.positive_label,
+        outputs=policy.outputs,
         with_data=policy.data is not None,
         metrics=gates.metrics(asked),
     )
@@ -168,11 +172,11 @@ def _data(seen: VersionSeen, data: Data) -> tasks.DataSource:
     """Data of the registry came into the store with the import; other data is fetched where it is."""
     if not imports.comes_from_registry(data):
         return tasks.DataSource(
-            uri=data.uri, digest=data.digest, target=data.target, endpoint=data.endpoint, access=seen.platform.data
+            uri=data.uri, digest=data.digest, targets=data.columns, endpoint=data.endpoint, access=seen.platform.data
         )
     record = seen.version.status.data
     return tasks.DataSource(
-        uri="store:" + data.uri, digest=record.digest if record else data.digest, target=data.target
+        uri="store:" + data.uri, digest=record.digest if record else data.digest, targets=data.columns
     )
 
 

@@ -1,7 +1,10 @@
-"""Checks the evaluation data, and parts the target from the features."""
+"""Checks the evaluation data, and parts the targets from the features."""
 
+import decimal
 import json
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pandas
@@ -24,44 +27,78 @@ def bring(source: DataSource, store: StoreClient, pod: Pod, max_bytes: int = DAT
     digest = "sha256:" + tree.sha256_of(file)
     if source.digest and digest != source.digest:
         raise Refused("DigestMismatch", f"the data has the digest {digest}, but {source.digest} was expected")
-    frame = _read(file, extension, source)
-    _check(frame, source)
-    frame.drop(columns=[source.target]).to_parquet(pod.at(FEATURES) / "data.parquet")
-    frame[[source.target]].reset_index(drop=True).to_parquet(truth / "target.parquet")
-    (truth / "facts.json").write_text(json.dumps({"data_digest": digest, "rows": len(frame)}))
+    features, targets = _parted(file, extension.lower(), source)
+    if extension.lower() == ".csv":  # as text: what it means is for each model's signature to say
+        features.to_csv(pod.at(FEATURES) / "data.csv", index=False)
+    else:
+        features.to_parquet(pod.at(FEATURES) / "data.parquet")
+    targets.to_parquet(truth / "target.parquet")
+    (truth / "facts.json").write_text(json.dumps({"data_digest": digest, "rows": len(targets)}))
     file.unlink()
-    say(f"data: {len(frame)} rows, {len(frame.columns) - 1} features, {digest}")
+    say(f"data: {len(targets)} rows, {len(features.columns)} features, {digest}")
 
 
-def _read(file: Path, extension: str, source: DataSource) -> pandas.DataFrame:
-    reader = {".parquet": pandas.read_parquet, ".csv": pandas.read_csv}.get(extension.lower())
+def _parted(file: Path, extension: str, source: DataSource) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    reader = {".parquet": _parquet, ".csv": _csv}.get(extension)
     if reader is None:
         raise Refused("DataUnreadable", f"data ends in .parquet or .csv, not in {extension[:20]!r}")
     try:
-        return reader(file)
+        frame, targets = reader(file, source)
     except pandas.errors.EmptyDataError as error:
         raise Refused("DataEmpty", "the data has no rows") from error
-    except (ValueError, TypeError, OSError, KeyError) as error:  # pyarrow's and pandas' errors are ValueErrors
+    except (ValueError, TypeError, OSError, KeyError, Warning) as error:  # pyarrow's and pandas' are ValueErrors
         why = f"its {file.stat().st_size} bytes are something else" if sources.is_page(source) else str(error)
         raise Refused("DataUnreadable", f"the data is not readable as {extension[1:]}: {why}") from error
-
-
-def _check(frame: pandas.DataFrame, source: DataSource) -> None:
     names = [str(name) for name in frame.columns]
-    if names.count(source.target) != 1:
-        raise Refused("DataColumnMissing", _no_target(names, source))
+    for target in source.targets:
+        if names.count(target) != 1:
+            raise Refused("DataColumnMissing", _no_target(names, target, source))
     if frame.empty:
         raise Refused("DataEmpty", "the data has no rows")
-    values = frame[source.target]
-    wrong = values.isna()
+    found = {target: _target(targets[target], target) for target in source.targets}
+    return frame.drop(columns=list(source.targets)), pandas.DataFrame(found)
+
+
+def _parquet(file: Path, source: DataSource) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    frame = pandas.read_parquet(file).reset_index(drop=True)
+    return frame, frame
+
+
+def _csv(file: Path, source: DataSource) -> tuple[pandas.DataFrame, pandas.DataFrame]:
+    """All as text, and the targets as what they are, to the last bit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pandas.errors.ParserWarning)  # of rows that are longer than the header
+        frame = pandas.read_csv(file, dtype=str, na_filter=False, index_col=False)
+        there = [name for name in source.targets if name in frame.columns]
+        return frame, pandas.read_csv(file, usecols=there, index_col=False, float_precision="round_trip")
+
+
+def _target(values: "pandas.Series[Any]", name: str) -> "pandas.Series[Any]":
+    """The target as numbers, truth values or text, whatever kind of column it was; every row has one."""
+    missing = values.isna()
     if pandas.api.types.is_float_dtype(values.dtype):
-        wrong = wrong | ~numpy.isfinite(values.fillna(0))
-    if wrong.any():
-        raise Refused("DataInvalid", f"{int(wrong.sum())} rows have no finite value in the target {source.target!r}")
+        missing = missing | ~numpy.isfinite(values.astype(float).fillna(0))
+    if missing.any():
+        raise Refused("DataInvalid", f"{int(missing.sum())} rows have no finite value in the target {name!r}")
+    found = values.tolist()
+    if any(isinstance(value, decimal.Decimal) for value in found):
+        found = [float(value) if isinstance(value, decimal.Decimal) else value for value in found]
+    kinds = {_kind(value) for value in found}
+    if len(kinds) > 1 or not kinds <= {"numbers", "truth values", "text"}:
+        raise Refused("DataInvalid", f"the target {name!r} holds {' and '.join(sorted(kinds))}")
+    return pandas.Series(found, name=name)
 
 
-def _no_target(names: list[str], source: DataSource) -> str:
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "truth values"
+    if isinstance(value, int | float):
+        return "numbers"
+    return "text" if isinstance(value, str) else f"values of the type {type(value).__name__}"
+
+
+def _no_target(names: list[str], target: str, source: DataSource) -> str:
     if sources.is_page(source):
-        return f"the data has {len(names)} columns, and not one that is named {source.target!r}"
+        return f"the data has {len(names)} columns, and not one that is named {target!r}"
     present = ", ".join(names[:_COLUMNS_SHOWN]) + (", …" if len(names) > _COLUMNS_SHOWN else "")
-    return f"the data has no one column {source.target!r}; it has: {present}"
+    return f"the data has no one column {target!r}; it has: {present}"

@@ -1,7 +1,6 @@
 """Reads predictions.json, which a model's own code may have written: nothing about it is taken on trust."""
 
 import json
-import math
 import os
 import stat
 from dataclasses import dataclass
@@ -9,25 +8,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .outcome import Refused
+from .outputs import kind_of
 
 CANDIDATE_REASON = "PredictionsInvalid"
 CHAMPION_REASON = "ChampionPredictionsInvalid"
-_BYTES_PER_ROW, _BYTES_BESIDE = 512, 64 * 1024
+_BYTES_PER_ROW, _BYTES_BESIDE = 4096, 64 * 1024
 _SECONDS_LIMIT = 30 * 24 * 3600.0
-
-Scalar = float | str | bool
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One value per row, finite where it is a number."""
+    """What a model said of each row, as JSON: a value, a list of outputs, or a mapping of their names."""
 
-    values: tuple[Scalar, ...]
+    rows: tuple[Any, ...]
     seconds: float
 
 
-def read(folder: Path, rows: int, kind: type, reason: str) -> Predictions:
-    """The predictions in a folder: `rows` values of a kind (float, str or bool); Refused(reason) otherwise."""
+def read(folder: Path, rows: int, reason: str) -> Predictions:
+    """The predictions in a folder, one for each of so many rows; Refused(reason) otherwise."""
 
     def refuse(why: str) -> NoReturn:
         raise Refused(reason, f"{folder.name}/predictions.json: {why}")
@@ -38,31 +36,9 @@ def read(folder: Path, rows: int, kind: type, reason: str) -> Predictions:
     values, seconds = document["predictions"], document["seconds"]
     if not isinstance(values, list) or len(values) != rows:
         refuse(f"holds {len(values) if isinstance(values, list) else 'no list'} where {rows} predictions are due")
-    if _kind_of(seconds) is not float or not 0 <= seconds <= _SECONDS_LIMIT:
+    if kind_of(seconds) is not float or not 0 <= seconds <= _SECONDS_LIMIT:
         refuse("'seconds' is not a duration")
-    for row, value in enumerate(values):
-        if value is None:
-            refuse(f"the prediction of row {row} is no finite number")
-        if _kind_of(value) is not kind:
-            refuse(f"the prediction of row {row} is a {_name(value)}, not a {_NAMES[kind]}")
-    return Predictions(tuple(float(value) if kind is float else value for value in values), float(seconds))
-
-
-_NAMES: dict[type, str] = {float: "finite number", str: "string", bool: "truth value"}
-
-
-def _kind_of(value: Any) -> type | None:
-    if isinstance(value, bool):
-        return bool
-    if isinstance(value, int):
-        return float if abs(value) < 2**63 else None
-    if isinstance(value, float):
-        return float if math.isfinite(value) else None
-    return str if isinstance(value, str) else None
-
-
-def _name(value: Any) -> str:
-    return _NAMES.get(_kind_of(value) or type(value), type(value).__name__)
+    return Predictions(tuple(values), float(seconds))
 
 
 def _document(path: Path, max_bytes: int, refuse: Any) -> Any:

@@ -1,9 +1,14 @@
-"""Loads one model and writes its predictions: one file on the standard library and the environment's mlflow.
+"""Loads one model and writes its predictions: on the standard library and the environment's mlflow and pandas.
 
-It imports nothing of Slipway, since it may run in another environment than the one that Slipway is built for; the task
-is read as plain JSON (`slipway.api.tasks.ScoreTask`). Run it by `exec`, so that an out-of-memory kill is seen.
+It imports nothing of Slipway but the file `typed.py` beside it, since it may run in another environment than the one
+that Slipway is built for; the task is read as plain JSON (`slipway.api.tasks.ScoreTask`). Run it by `exec`, so that an
+out-of-memory kill is seen.
 """
 
+import base64
+import datetime
+import decimal
+import importlib.util
 import json
 import math
 import os
@@ -13,12 +18,24 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-LOAD_FAILED, PREDICT_FAILED, WRONG_SHAPE = 10, 11, 12
+LOAD_FAILED, PREDICT_FAILED, WRONG_SHAPE, DATA_DIFFERS = 10, 11, 12, 13
 BATCH_ROWS = 10_000
 
 
 class WrongShape(Exception):
-    """The predictions are not one value per row."""
+    """The predictions are not one value, list or mapping per row."""
+
+
+def beside(name: str) -> Any:
+    """A module beside this file, by its path: no folder of ours is searched for what a model imports."""
+    spec = importlib.util.spec_from_file_location(f"slipway_{name}", Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+typed = beside("typed")
 
 
 def load(folder: str) -> Any:
@@ -28,11 +45,22 @@ def load(folder: str) -> Any:
     return mlflow.pyfunc.load_model(folder)
 
 
-def predict_features(model: Any, folder: str) -> "tuple[list[Any], float]":
-    """One value per row of data.parquet, and the seconds that predicting took."""
+def features_of(folder: str, schema: Any) -> Any:
+    """The rows of data.parquet or data.csv, of the signature's types where there is one."""
     import pandas  # noqa: PLC0415
 
-    features = pandas.read_parquet(Path(folder, "data.parquet"))
+    text = Path(folder, "data.csv")
+    if not text.exists():
+        return typed.typed(pandas.read_parquet(Path(folder, "data.parquet")), schema)
+    names = list(pandas.read_csv(text, nrows=0).columns)
+    written = [name for name, kind in typed.columns(schema, names).items() if kind in typed.AS_TEXT]
+    # Pandas' own way to read a number is off by one in the last place now and then; JSON's is not.
+    frame = pandas.read_csv(text, dtype=dict.fromkeys(written, object), float_precision="round_trip")
+    return typed.typed(frame, schema)
+
+
+def predict_features(model: Any, features: Any) -> "tuple[list[Any], float]":
+    """The prediction of each row, and the seconds that predicting took."""
     rows, seconds = len(features), 0.0
     found: list[Any] = []
     for start in range(0, rows, BATCH_ROWS):
@@ -40,7 +68,7 @@ def predict_features(model: Any, folder: str) -> "tuple[list[Any], float]":
         began = time.perf_counter()
         predicted = model.predict(batch)
         seconds += time.perf_counter() - began
-        found += flat(predicted, len(batch))
+        found += by_row(predicted, len(batch))
         say(f"predicted {len(found)} of {rows} rows, {seconds:.1f} s")
     return found, seconds
 
@@ -58,20 +86,59 @@ def predict_example(model: Any, folder: str) -> "tuple[list[Any], float]":
     return [], seconds
 
 
-def flat(predicted: Any, rows: int) -> "list[Any]":
-    """Predictions as a list of plain values, one per row; non-finite numbers become None."""
-    if hasattr(predicted, "to_numpy"):
-        predicted = predicted.to_numpy()
-    shape = getattr(predicted, "shape", None)
-    if shape is not None and len(shape) == 2 and shape[1] == 1:
-        predicted = predicted.reshape(-1)
-    values = predicted.tolist() if hasattr(predicted, "tolist") else predicted
-    if not isinstance(values, (list, tuple)):
-        raise WrongShape(f"predictions are a {type(values).__name__}, not an array of {rows} values")
-    values = [value.item() if hasattr(value, "item") else value for value in values]
-    if len(values) != rows or any(not isinstance(value, (bool, int, float, str, type(None))) for value in values):
-        raise WrongShape(f"predictions have the shape {shape or len(values)}, not ({rows},)")
-    return [None if isinstance(value, float) and not math.isfinite(value) else value for value in values]
+def by_row(predicted: Any, rows: int) -> "list[Any]":
+    """The prediction of each row as JSON has it: a value, a list of outputs, or a mapping of their names.
+
+    What has one output is that output. Non-finite numbers are None.
+    """
+    if hasattr(predicted, "toarray"):  # scipy's sparse matrix
+        predicted = predicted.toarray()
+    if hasattr(predicted, "to_frame"):  # pandas' Series
+        predicted = predicted.to_frame()
+    if hasattr(predicted, "to_dict"):  # pandas' DataFrame
+        names = [str(name) for name in predicted.columns]
+        if len(set(names)) < len(names):
+            raise WrongShape(f"predictions have two outputs of one name: {', '.join(names)}")
+        parts = [predicted.iloc[:, place].tolist() for place in range(len(names))]
+        values: Any = [dict(zip(names, row, strict=True)) for row in zip(*parts, strict=True)]
+    elif isinstance(predicted, dict):  # outputs by name, each with all rows
+        parts = [by_row(part, rows) for part in predicted.values()]
+        values = [dict(zip(map(str, predicted), row, strict=True)) for row in zip(*parts, strict=True)]
+    else:
+        values = predicted.tolist() if hasattr(predicted, "tolist") else predicted
+    if not isinstance(values, (list, tuple)) or len(values) != rows:
+        count = f"{len(values)} values" if isinstance(values, (list, tuple)) else f"a {type(values).__name__}"
+        raise WrongShape(f"predictions are {count}, not one for each of {rows} rows")
+    return [_only(_plain(value)) for value in values]
+
+
+def _only(value: Any) -> Any:
+    while isinstance(value, (list, dict)) and len(value) == 1:
+        (value,) = value.values() if isinstance(value, dict) else value
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it, and as MLflow's server writes it."""
+    if hasattr(value, "tolist"):  # numpy's scalars and arrays
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, decimal.Decimal):
+        return _plain(float(value))
+    if type(value).__name__ in ("NAType", "NaTType"):  # pandas'
+        return None
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (bytes, bytearray)):
+        return base64.encodebytes(value).decode("ascii")
+    raise WrongShape(f"predictions hold a {type(value).__name__}, which JSON has no word for")
 
 
 def write(folder: str, predictions: "list[Any]", seconds: float) -> None:
@@ -106,9 +173,13 @@ def main() -> None:
         fail(LOAD_FAILED, error)
     say(f"loaded the model, {time.perf_counter() - began:.1f} s")
     try:
-        features = task.get("features")
-        predicted = predict_features(model, features) if features else predict_example(model, task["model"])
+        if folder := task.get("features"):
+            predicted = predict_features(model, features_of(folder, model.metadata.get_input_schema()))
+        else:
+            predicted = predict_example(model, task["model"])
         write(task["predictions"], *predicted)
+    except typed.DoesNotFit as error:
+        fail(DATA_DIFFERS, error)
     except WrongShape as error:
         fail(WRONG_SHAPE, error)
     except Exception as error:  # noqa: BLE001

@@ -141,6 +141,8 @@ class Reason(StrEnum):
     ModelDoesNotLoad = auto()
     PredictionFailed = auto()
     ModelCrashed = auto()
+    DataDoesNotFit = auto()
+    PositiveLabelMissing = auto()
     PredictionsInvalid = auto()
     ChampionPredictionsInvalid = auto()
     ChampionFailed = auto()

@@ -35,11 +35,25 @@ WORDS = {
         "The platform does not allow data to be read from this address.",
         "Give another address in validation.data, or have the platform team allow the host (data.allowedHosts).",
     ),
-    "DataColumnMissing": Words("Stuck", "The data has no such column.", "Correct validation.data.target."),
+    "DataColumnMissing": Words("Stuck", "The data has no such column.", "Correct validation.data.target or targets."),
     "DataTooLarge": Words("Stuck", "The evaluation data exceeds the size limit.", "Give a smaller sample."),
     "ModelTypeMissing": Words("Stuck", "Which metrics apply is not known.", "Set validation.modelType."),
+    "DataDoesNotFit": Words(
+        "Stuck",
+        "The data cannot be given the types of the model's signature without a loss, or lacks a column of it.",
+        "Correct the column in the data, or log the model with a signature of what it takes.",
+    ),
+    "PositiveLabelMissing": Words(
+        "Stuck",
+        "Which of two classes is the positive one is not known.",
+        "Set validation.positiveLabel to one of the data's classes.",
+    ),
     "DataEmpty": Words("Stuck", "The data has no rows.", "Give data with rows."),
-    "DataInvalid": Words("Stuck", "The target holds values that are no numbers.", "Clean the data."),
+    "DataInvalid": Words(
+        "Stuck",
+        "The target lacks values, or holds values of several kinds or of one class only.",
+        "Clean the data.",
+    ),
     "EnvironmentNotReproducible": Words(
         "Stuck",
         "The packages that the model was trained with cannot be had as wheels, or no package index is set.",
@@ -66,12 +80,12 @@ WORDS = {
     "ModelCrashed": Words("Stuck", "The model's process died.", "Read the end of the log in the message."),
     "PredictionsInvalid": Words(
         "Stuck",
-        "The model's predictions are not one finite value per row.",
-        "Check the model's output on the data.",
+        "The model's predictions are not one finite value per row, or not what validation.outputs says.",
+        "Check the model's output on the data; say in validation.outputs what several outputs mean.",
     ),
     "ChampionPredictionsInvalid": Words(
         "Stuck",
-        "The champion's predictions are not one finite value per row.",
+        "The champion's predictions are not one finite value per row, or not what validation.outputs says.",
         "Check that the data fits the champion too.",
     ),
     "ChampionFailed": Words(
