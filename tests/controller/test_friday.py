@@ -24,6 +24,7 @@ from tests.worlds import digest
 EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
 SWEEPS_SECONDS = 70.0  # two of them, and more
 MOMENT_SECONDS = 11.0  # what may pass in a moment is told, if it lasts so long
+STEP_SECONDS = 2.0  # from the end of one step of a version to the next
 INDEXED = EnvironmentSettings(indexes=(IndexSettings(name="team", url="https://packages.example.com/simple"),))
 NUMBERS = st.integers(1, 5)
 STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Production", "Archived"])
@@ -478,6 +479,7 @@ class Friday(RuleBasedStateMachine):
         ledger = self.of.ledger()
         waits = ledger is not None and ledger.following is not None and ledger.following.archived == "Seen"
         self.of.advance(SWEEPS_SECONDS if waits else MOMENT_SECONDS)
+        self.of.advance(STEP_SECONDS)  # what the last sweep began
         before, said = len(self.of.cluster.writes), self._conditions()
         self.of.wake_family()
         self.of.settle()
