@@ -15,7 +15,7 @@ from typing import Any
 import numpy
 
 from .native import NotNative, Predict, natives
-from .rows import Columns
+from .rows import Columns, Table
 
 Answer = Callable[[bytes], bytes | None]
 INLINE_SECONDS = 0.002  # that an answer may take on the event loop
@@ -38,15 +38,18 @@ class FastWay:
     def answer(self, body: bytes) -> bytes | None:
         """MLflow's answer to a body of JSON; None if that is for MLflow to give."""
         table = self.columns.read(body)
-        if table is None:
-            return None
+        found = None if table is None else self.values(table)
+        return None if found is None else json.dumps({"predictions": found}).encode()
+
+    def values(self, table: Table) -> list[Any] | None:
+        """What the model predicts of each row; None if that is for MLflow to word."""
         try:
             found = self.predict(table)
-        except Exception:  # noqa: BLE001 - whatever the model raises: MLflow words it
+        except Exception:  # noqa: BLE001 - whatever the model raises
             return None
         if not isinstance(found, numpy.ndarray) or found.dtype.kind not in _PLAIN:
             return None
-        return json.dumps({"predictions": found.tolist()}).encode()
+        return found.tolist()  # type: ignore[no-any-return]
 
 
 @dataclass
