@@ -63,8 +63,8 @@ CASES = [
         ("'minutes'", "distance, hour"), policy=lambda world: world.policy("untargeted.parquet"),
     ),
     Case(
-        "no-feature", "the file lacks a column that the model was trained on", "Validated", "PredictionFailed",
-        ("score-candidate", "Model is missing inputs ['hour']"),
+        "no-feature", "the file lacks a column that the model was trained on", "Validated", "DataDoesNotFit",
+        ("score-candidate", "the data has no column 'hour'"),
         policy=lambda world: world.policy("featureless.parquet"),
     ),
     Case(
