@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import environments, footprint, imports, labels, promotion, scale, serving
+from bench import environments, footprint, imports, labels, promotion, scale, serving, validation
 from bench.cluster import reader
 from bench.figures import Figure, figure
 from bench.simulation import build
@@ -40,6 +40,8 @@ def main() -> int:
         figures += _environments(stamp)
     if options.which in ("serving", "all"):
         figures += _serving(options, stamp)
+    if options.which in ("validation", "all"):
+        figures += _validation(options, stamp)
     print()
     for one in figures:
         print(one)
@@ -48,7 +50,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parts = ("all", "promotion", "scale", "labels", "import", "environments", "serving")
+    parts = ("all", "promotion", "scale", "labels", "import", "environments", "serving", "validation")
     parser.add_argument("which", nargs="?", choices=parts, default="all")
     parser.add_argument("--promotions", type=int, default=3, help="promotions on each side (default: 3)")
     parser.add_argument("--idle-minutes", type=float, default=10.0, help="how long the operator rests (default: 10)")
@@ -63,6 +65,9 @@ def _options() -> argparse.Namespace:
     asked = serving.Amounts()
     text = f"how long each server is asked, for serving (default: {asked.seconds:g})"
     parser.add_argument("--serving-seconds", type=float, default=asked.seconds, help=text)
+    judged = validation.Amounts()
+    text = f"rows that are judged, for validation (default: {judged.rows})"
+    parser.add_argument("--rows", type=int, default=judged.rows, help=text)
     usual = Sizes()
     for name, text in {
         "models": "models that serve", "versions": "versions of each", "fresh": "new models of a round",
@@ -135,6 +140,14 @@ def _serving(options: argparse.Namespace, stamp: str) -> list[Figure]:
     told = {"when": time.strftime("%Y-%m-%d"), "details": found.details}
     told["figures"] = {one.what: one.told() for one in found.figures}
     _write(f"{stamp}-serving.json", json.dumps(told, indent=2))
+    return found.figures
+
+
+def _validation(options: argparse.Namespace, stamp: str) -> list[Figure]:
+    found = validation.measure(validation.Amounts(options.rows))
+    told = {"when": time.strftime("%Y-%m-%d"), "details": found.details}
+    told["figures"] = {one.what: one.told() for one in found.figures}
+    _write(f"{stamp}-validation.json", json.dumps(told, indent=2))
     return found.figures
 
 
