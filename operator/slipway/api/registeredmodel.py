@@ -4,7 +4,19 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import ENDINGS, Duration, ItemName, LabelValue, Namespace, ResourceName, Time, Value, exactly_one, rules
+from .base import (
+    ENDINGS,
+    Duration,
+    ItemName,
+    LabelValue,
+    Namespace,
+    ResourceName,
+    Time,
+    Value,
+    exactly_one,
+    keyed_by,
+    rules,
+)
 from .condition import ObjectStatus
 from .meta import Meta
 from .modelledger import HISTORY, Served
@@ -75,6 +87,58 @@ class Resources(Value):
     limits: Annotated[Quantities, Field(default_factory=dict, max_length=16, description="What is never exceeded.")]
 
 
+class SecretKeyRef(Value):
+    """One key of a Secret in the model's namespace."""
+
+    name: Annotated[ResourceName, Field(description="Name of the Secret.")]
+    key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$", description="Key inside it.")]
+
+
+class VariableValue(Value):
+    """What a variable holds: exactly one of the members."""
+
+    model_config = rules(exactly_one("value", "secretKeyRef"))
+
+    value: Annotated[str | None, Field(max_length=4096, description="The text itself, for all to read.")] = None
+    secret_key_ref: Annotated[
+        SecretKeyRef | None,
+        Field(
+            description="A key of a Secret in the model's namespace. Whoever names one must be allowed to get that "
+            "Secret; the operator never reads it."
+        ),
+    ] = None
+
+
+class Variable(VariableValue):
+    """An environment variable of the model's code."""
+
+    model_config = rules(
+        exactly_one("value", "secretKeyRef"),
+        (
+            "!self.name.matches('^(SLIPWAY_|PYTHON|LD_|(PATH|HOME|TMPDIR)$)')",
+            "SLIPWAY_*, PYTHON*, LD_*, PATH, HOME and TMPDIR are what Slipway starts the process with: give the "
+            "variable another name",
+        ),
+    )
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=128,
+            pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+            description="Name of the variable, such as OPENAI_API_KEY.",
+        ),
+    ]
+    validation: Annotated[
+        VariableValue | None,
+        Field(
+            description="What the variable holds in the scoring steps, whose code nobody has proven: a test "
+            "account's key, say. Default: they do not have it."
+        ),
+    ] = None
+
+
 class PodExtras(Value):
     """What a serving pod carries beyond what Slipway needs."""
 
@@ -96,6 +160,14 @@ class PodExtras(Value):
         ),
     ]
     priority_class_name: Annotated[ResourceName | None, Field(description="PriorityClass of the pods.")] = None
+    env: Annotated[
+        tuple[Variable, ...],
+        Field(
+            max_length=32,
+            json_schema_extra=keyed_by("name"),
+            description="Environment variables of the model's code; default: none but those that Slipway sets.",
+        ),
+    ] = ()
 
 
 class Serving(Value):
@@ -105,7 +177,7 @@ class Serving(Value):
     runtime: Annotated[Runtime, Field(description="What serves the model.")] = Runtime(scoring=Scoring())
     scaling: Annotated[Scaling, Field(description="How many pods serve.")] = Scaling(fixed=Fixed())
     resources: Annotated[Resources | None, Field(description="Compute resources of a serving pod.")] = None
-    pod: Annotated[PodExtras | None, Field(description="Labels and priority of the pods.")] = None
+    pod: Annotated[PodExtras | None, Field(description="Labels, priority and variables of the pods.")] = None
 
 
 class Rolling(Value):
@@ -287,6 +359,11 @@ class RegisteredModel(Value):
     def registered_name(self) -> str:
         """The model's name in the registry."""
         return self.spec.source.name or self.metadata.name
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The environment variables of its code."""
+        return self.spec.serving.pod.env if self.spec.serving.pod else ()
 
 
 __all__ = ["ItemName", "RegisteredModel", "RegisteredModelSpec", "RegisteredModelStatus"]

@@ -157,6 +157,7 @@ class ScoreTask(Value):
     model: str  # folder of the model
     features: str | None  # folder with data.parquet; None: use the model's own input example
     predictions: str  # folder for predictions.json
+    secrets: tuple[str, ...] | None = None  # variables whose values no message tells
 
 
 class JudgeTask(Value):
