@@ -30,7 +30,7 @@ PACKAGES = ("mlflow", "scikit-learn", "pandas", "numpy")
 DEFECTS = Path(__file__).parent / "defects"
 WRONG_PACKAGES = {"outdated": "scikit-learn==0.1", "older-mlflow": "mlflow==2.9.2", "newer-mlflow": "mlflow==3.9999.0"}
 # The same files as `good`, each where something can be done to them without harm to the others.
-COPIES = ("link-out", "link-loop", "link-broken", "swapped", "no-mlmodel")
+COPIES = ("link-out", "link-loop", "link-broken", "swapped", "unstated", "no-mlmodel")
 # Each is better than the one before; `worse` is far from all of them.
 RIDGES = {"fair": 300.0, "good": 100.0, "fine": 30.0}
 
@@ -172,11 +172,14 @@ def _logging(role: str, logged: dict[str, tuple[str, str]], console: Console) ->
 
 
 def _copies(logged: dict[str, tuple[str, str]], folder: Path, console: Console) -> None:
-    """Logged models of their own; `no-mlmodel` is what an upload that broke off left."""
+    """Logged models of their own; `unstated` says nothing of its packages, `no-mlmodel` is of an upload that broke off."""
     client, (good, run) = MlflowClient(), logged["good"]
     files = Path(mlflow.artifacts.download_artifacts(f"models:/{good}", dst_path=str(folder)))
     experiment = client.get_run(run).info.experiment_id
     for role in COPIES:
+        if role == "unstated":
+            for name in ("requirements.txt", "conda.yaml", "python_env.yaml"):
+                (files / name).unlink()
         if role == "no-mlmodel":
             (files / "MLmodel").unlink()
         copy = client.create_logged_model(experiment, name="model", source_run_id=run)

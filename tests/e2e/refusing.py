@@ -120,6 +120,10 @@ CASES = [
         "EnvironmentNotReproducible", ("scikit-learn==0.1 wanted", "present"), role="outdated",
     ),
     Case(
+        "unstated", "its files do not say what it was made with", "Validated", "EnvironmentUnstated",
+        ("nothing is stated of the packages", "environments.unstated"), role="unstated",
+    ),
+    Case(
         "older-mlflow", "an earlier major version of MLflow made it", "Validated", "EnvironmentNotReproducible",
         ("mlflow==2.9.2 wanted", "mlflow 3."), role="older-mlflow",
     ),

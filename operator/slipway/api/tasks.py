@@ -127,6 +127,7 @@ class EnvironmentTask(Value):
     indexes: tuple[Index, ...]  # each package comes from the first that has it
     proxy: str | None = None
     max_bytes: int
+    refuse_unstated: bool | None = None  # a model whose files say nothing of its packages is refused
     store: Store
 
 
@@ -149,6 +150,7 @@ class FetchTask(Value):
     candidate_environment: str | None = None  # digest of its packages; None: those of the image
     champion_environment: str | None = None
     check_environment: bool = True  # compare the model's requirements with what this image has
+    refuse_unstated: bool | None = None  # as in EnvironmentTask
 
 
 class ScoreTask(Value):

@@ -152,6 +152,7 @@ def _comparison(
         champion_digest=champion,
         candidate_environment=packages_of(seen.version),
         champion_environment=_of_champion(seen, facts),
+        refuse_unstated=seen.platform.refuses_unstated,
         data=_data(seen, policy.data) if policy.data else None,
     )
     judge = tasks.JudgeTask(
