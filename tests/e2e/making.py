@@ -14,6 +14,7 @@ from dev.demo.console import Console  # first: it tells MLflow to be quiet
 import mlflow  # isort: skip
 import numpy as np
 import pandas as pd
+import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -123,6 +124,16 @@ def _make(tracking_uri: str, console: Console) -> Made:
                 signature=signature,
                 pip_requirements=_requirements(),
             )
+    with _logging("needs_key", logged, console), pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FLIGHTS_API_KEY", "the key of who trains")  # MLflow writes down which variables are read
+        mlflow.pyfunc.log_model(
+            name="model",
+            loader_module="needs_key",
+            code_paths=[str(DEFECTS / "needs_key.py")],
+            signature=signature,
+            input_example=holdout[COLUMNS].head(2),
+            pip_requirements=_requirements(),
+        )
     with tempfile.TemporaryDirectory() as folder:
         _copies(logged, Path(folder), console)
     asked = holdout.head(5)

@@ -99,6 +99,10 @@ CASES = [
         ("score-candidate", "the column 'season' is needed"), role="raises",
     ),
     Case(
+        "unset", "it was logged with a variable that nobody gives it", "Validated", "PredictionFailed",
+        ("the model was logged with FLIGHTS_API_KEY, which is not set", "spec.serving.pod.env"), role="needs_key",
+    ),
+    Case(
         "nan", "its predictions are no numbers", "Validated", "PredictionsInvalid",
         ("the prediction of row 0 is no finite number",), role="answers_nan",
     ),
