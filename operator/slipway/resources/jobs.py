@@ -8,8 +8,8 @@ from typing import Any
 from ..api import names, tasks
 from ..api.meta import Meta
 from ..api.modelversion import ModelVersion
-from ..api.registeredmodel import Variable
 from ..api.validation import Data
+from ..api.variables import Variable
 from . import naming
 from .platform import Manifest, Platform, PoolSettings
 from .pods import container, placed, scratch, variables

@@ -5,7 +5,7 @@ from typing import Any
 from ..api import tasks
 from ..api.base import Value, size_bytes
 from ..api.connection import ConfigMapKeyRef
-from ..api.registeredmodel import Variable, VariableValue
+from ..api.variables import Variable, VariableValue
 from .platform import Platform, PoolSettings
 
 UID = 65532
