@@ -111,6 +111,10 @@ def probabilities(**one: str) -> Around:
     return "validation", CLASSIFIER | {"outputs": {"probabilities": [one]}}
 
 
+def variable(**change: Any) -> Around:
+    return "serving.pod.env", [{"name": "API_KEY"} | change]
+
+
 OF_MODEL: dict[str, Any] = {
     "suspend": True,
     "source.registryRef.name": "other",
@@ -149,6 +153,17 @@ OF_MODEL: dict[str, Any] = {
     "serving.resources.requests": {"cpu": "2"},
     "serving.resources.limits": {"memory": "8Gi"},
     "serving.pod.labels": {"team": "sea"},
+    "serving.pod.env.name": variable(name="OTHER", value="x"),
+    "serving.pod.env.value": variable(value="x"),
+    "serving.pod.env.secretKeyRef.name": variable(secretKeyRef={"name": "other", "key": "key"}),
+    "serving.pod.env.secretKeyRef.key": variable(secretKeyRef={"name": "openai", "key": "other"}),
+    "serving.pod.env.validation.value": variable(value="x", validation={"value": "x"}),
+    "serving.pod.env.validation.secretKeyRef.name": variable(
+        value="x", validation={"secretKeyRef": {"name": "other", "key": "key"}}
+    ),
+    "serving.pod.env.validation.secretKeyRef.key": variable(
+        value="x", validation={"secretKeyRef": {"name": "openai", "key": "other"}}
+    ),
     "serving.pod.priorityClassName": "high",
     "rollout.keepWarm": "2h",
     "rollout.historyLimit": 8,

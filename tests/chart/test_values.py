@@ -25,6 +25,16 @@ class Refused:
     want: str
 
 
+ENVIRONMENTS = {
+    "indexes": [],
+    "secret": "",
+    "proxy": "",
+    "unstated": "Refuse",
+    "maxSize": "8Gi",
+    "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
+}
+
+
 def test_settings() -> None:
     assert config(rendered()) == {
         "clusterName": "test",
@@ -42,6 +52,7 @@ def test_settings() -> None:
             "maxModelSize": "20Gi",
             "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
         },
+        "environments": ENVIRONMENTS,
         "scratchSize": "1Gi",
         "defaultPool": "cpu",
         "pools": [
@@ -65,13 +76,9 @@ def test_settings() -> None:
     assert config(rendered({"defaultRegistry": chosen}))["defaultRegistry"] == chosen
     index = {"name": "team", "url": "https://packages.example.com/simple"}
     environments = config(rendered({"environments": {"indexes": [index], "secret": "index"}}))["environments"]
-    assert environments == {
-        "indexes": [index],
-        "secret": "index",
-        "proxy": "",
-        "maxSize": "8Gi",
-        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
-    }
+    assert environments == ENVIRONMENTS | {"indexes": [index], "secret": "index"}
+    image = config(rendered({"environments": {"unstated": "Image"}}))["environments"]
+    assert image == ENVIRONMENTS | {"unstated": "Image"}
     trusted = {"registries": {"namespaces": ["platform", "ml"]}}
     assert config(rendered(trusted))["registryNamespaces"] == ["platform", "ml"]
 

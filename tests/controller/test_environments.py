@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from slipway.api import names, tasks
@@ -136,6 +136,22 @@ def test_without_an_index_nobody_looks(of: Simulation) -> None:
     rests(of)
     assert not job(of, 1, "environment")
     assert task(steps(job(of, 1, "validate"))["fetch"])["checkEnvironment"] is True
+
+
+@pytest.mark.parametrize(("unstated", "asked"), [("Refuse", True), ("Image", None)])
+def test_what_becomes_of_models_that_state_nothing_is_said_where_they_are_proven(
+    of: Simulation, unstated: Literal["Refuse", "Image"], asked: bool | None
+) -> None:
+    of.platform = of.platform.model_copy(
+        update={"environments": EnvironmentSettings(indexes=(INDEX,), unstated=unstated)}
+    )
+    of.start()
+    of.cluster.put(version(2))
+    rests(of)
+    assert task(steps(job(of, 2, "environment"))["environment"]).get("refuseUnstated") is asked
+    assert task(steps(job(of, 2, "validate"))["fetch"]).get("refuseUnstated") is asked
+    pods = serving(of, 2)["spec"]
+    assert "refuseUnstated" not in task(pods["initContainers"][0]), "what was proven is served"
 
 
 @pytest.mark.parametrize(("now", "reason"), [(OLD, "Imported"), (digest("f"), "DigestMismatch")])

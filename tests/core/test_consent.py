@@ -105,6 +105,18 @@ def test_a_model_with_a_secret_of_its_namespace_needs_an_approval_whatever_the_p
     assert found is None or "'slipway.dev/approve=by=<you>, version=3, digest=" in found.message
 
 
+def test_a_model_with_a_secret_variable_needs_an_approval_too() -> None:
+    key = {"name": "openai", "key": "production"}
+    spec = {
+        "promotion": {"source": "Registry"},
+        "serving": {"pod": {"env": [{"name": "API_KEY", "secretKeyRef": key}]}},
+    }
+    seen = replace(asked({}), model=model(spec))
+    found = withheld(seen, ModelLedgerSpec(), seen.versions[0])
+    assert found is not None
+    assert "since the model has the Secret openai of this namespace in its variable API_KEY: " in found.message
+
+
 @pytest.mark.parametrize(
     ("given", "counts"),
     [

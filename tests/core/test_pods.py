@@ -69,6 +69,31 @@ def test_why_a_pod_waits(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kubelet", "says"),
+    [
+        ('secret "openai" not found', "There is no Secret 'openai' of this namespace"),
+        (
+            "couldn't find key test in Secret ml/openai",
+            "There is no key 'test' in the Secret 'openai' of this namespace",
+        ),
+    ],
+)
+def test_a_variable_whose_secret_is_not_there_is_named(kubelet: str, says: str) -> None:
+    found = pods.waiting(pod(stuck("CreateContainerConfigError", kubelet), phase="Pending"))
+    assert found is not None and found.reason is Reason.VariableNotFound
+    assert found.message == f"{says}, which spec.serving.pod.env of the RegisteredModel names for step 'serve'."
+
+
+@pytest.mark.parametrize(
+    "kubelet", ['configmap "openai" not found', "container has runAsNonRoot and image will run as root"]
+)
+def test_what_else_keeps_a_container_from_being_set_up_is_told_in_the_kubelets_words(kubelet: str) -> None:
+    found = pods.waiting(pod(stuck("CreateContainerConfigError", kubelet), phase="Pending"))
+    assert found is not None
+    assert (found.reason, found.message) == (Reason.PodConfigInvalid, kubelet)
+
+
+@pytest.mark.parametrize(
     ("finished", "want", "because"),
     [
         ("2026-03-06T16:59:30Z", Reason.PodLost, "deleting the pod killed it"),

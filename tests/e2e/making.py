@@ -14,6 +14,7 @@ from dev.demo.console import Console  # first: it tells MLflow to be quiet
 import mlflow  # isort: skip
 import numpy as np
 import pandas as pd
+import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
@@ -30,7 +31,7 @@ PACKAGES = ("mlflow", "scikit-learn", "pandas", "numpy")
 DEFECTS = Path(__file__).parent / "defects"
 WRONG_PACKAGES = {"outdated": "scikit-learn==0.1", "older-mlflow": "mlflow==2.9.2", "newer-mlflow": "mlflow==3.9999.0"}
 # The same files as `good`, each where something can be done to them without harm to the others.
-COPIES = ("link-out", "link-loop", "link-broken", "swapped", "no-mlmodel")
+COPIES = ("link-out", "link-loop", "link-broken", "swapped", "unstated", "no-mlmodel")
 # Each is better than the one before; `worse` is far from all of them.
 RIDGES = {"fair": 300.0, "good": 100.0, "fine": 30.0}
 
@@ -123,6 +124,16 @@ def _make(tracking_uri: str, console: Console) -> Made:
                 signature=signature,
                 pip_requirements=_requirements(),
             )
+    with _logging("needs_key", logged, console), pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FLIGHTS_API_KEY", "the key of who trains")  # MLflow writes down which variables are read
+        mlflow.pyfunc.log_model(
+            name="model",
+            loader_module="needs_key",
+            code_paths=[str(DEFECTS / "needs_key.py")],
+            signature=signature,
+            input_example=holdout[COLUMNS].head(2),
+            pip_requirements=_requirements(),
+        )
     with tempfile.TemporaryDirectory() as folder:
         _copies(logged, Path(folder), console)
     asked = holdout.head(5)
@@ -172,11 +183,14 @@ def _logging(role: str, logged: dict[str, tuple[str, str]], console: Console) ->
 
 
 def _copies(logged: dict[str, tuple[str, str]], folder: Path, console: Console) -> None:
-    """Logged models of their own; `no-mlmodel` is what an upload that broke off left."""
+    """Logged models of their own; `unstated` says nothing of its packages, `no-mlmodel` is of an upload that broke off."""
     client, (good, run) = MlflowClient(), logged["good"]
     files = Path(mlflow.artifacts.download_artifacts(f"models:/{good}", dst_path=str(folder)))
     experiment = client.get_run(run).info.experiment_id
     for role in COPIES:
+        if role == "unstated":
+            for name in ("requirements.txt", "conda.yaml", "python_env.yaml"):
+                (files / name).unlink()
         if role == "no-mlmodel":
             (files / "MLmodel").unlink()
         copy = client.create_logged_model(experiment, name="model", source_run_id=run)

@@ -99,6 +99,10 @@ CASES = [
         ("score-candidate", "the column 'season' is needed"), role="raises",
     ),
     Case(
+        "unset", "it was logged with a variable that nobody gives it", "Validated", "PredictionFailed",
+        ("the model was logged with FLIGHTS_API_KEY, which is not set", "spec.serving.pod.env"), role="needs_key",
+    ),
+    Case(
         "nan", "its predictions are no numbers", "Validated", "PredictionsInvalid",
         ("the prediction of row 0 is no finite number",), role="answers_nan",
     ),
@@ -118,6 +122,10 @@ CASES = [
     Case(
         "outdated", "it was made with a package that the image does not have", "Validated",
         "EnvironmentNotReproducible", ("scikit-learn==0.1 wanted", "present"), role="outdated",
+    ),
+    Case(
+        "unstated", "its files do not say what it was made with", "Validated", "EnvironmentUnstated",
+        ("nothing is stated of the packages", "environments.unstated"), role="unstated",
     ),
     Case(
         "older-mlflow", "an earlier major version of MLflow made it", "Validated", "EnvironmentNotReproducible",

@@ -37,6 +37,7 @@ POLICY = {
 
 # Who asks: people with the chart's roles, and one who may write RegisteredModels and ModelRegistries by another role.
 ENGINEER, WRITER, PROMOTER, PLATFORM, ADMIN = "engineer", "writer", "promoter", "platform", ""
+READER = "reader"  # a promoter who may get every Secret of the namespace
 
 
 def registry(name: str, **mlflow: Any) -> Manifest:
@@ -62,6 +63,7 @@ THERE = [
     model("ships", ALLOWED),  # serves ships-v1
     version("ships", 1, "Production", ALLOWED),  # serving
     version("ships", 2, "Production", ALLOWED),
+    model("banks", serving={"pod": {"env": [{"name": "KEY", "secretKeyRef": {"name": "bank", "key": "key"}}]}}),
     model("buses", adopt={"deployment": "old-buses", "port": 80}),  # serves what was adopted
     registry("mlflow"),
 ]
@@ -246,6 +248,64 @@ APPROVALS = [
     ("a word", "what is approved of?", annotate("mv/flights-v2", "approve=yes"), UNNAMED),
 ]
 
+
+def naming(*env: Manifest, of: str = "flights") -> Words:
+    return patch(f"rmodel/{of}", spec={"serving": {"pod": {"env": list(env)}}})
+
+
+def from_secret(variable: str, secret: str, key: str = "key") -> Manifest:
+    return {"name": variable, "secretKeyRef": {"name": secret, "key": key}}
+
+
+def unreadable(who: str, secret: str, of: str = "flights") -> str:
+    """The sentence that refuses to name a Secret."""
+    return (
+        f"{who} may not give the Secret {secret} to the code of the model {of}: spec.serving.pod.env names it, and that "
+        "needs the verb get on that Secret in the namespace ml"
+    )
+
+
+PLAIN = {"name": "REGION", "value": "eu-1"}
+HIDDEN = {"name": "REGION", "value": "eu-1", "validation": {"secretKeyRef": {"name": "bank", "key": "test"}}}
+ALLOWED_SECRETS = [f"openai-{number}" for number in range(17)]
+# What a variable comes from: the promoter may get the Secrets openai-*, the reader all of them, and bank is another's.
+SECRETS = [
+    ("a variable of a text", "it is no secret", PROMOTER, naming(PLAIN), PASSES, None),
+    ("a Secret that one may get", "one has its value already", PROMOTER, naming(from_secret("KEY", "openai-0")), PASSES,
+     None),
+    ("a Secret that one may not get", "the code of the model would tell it", PROMOTER,
+     naming(from_secret("KEY", "openai-0"), from_secret("OTHER", "bank")), unreadable(PROMOTER, "bank"), None),
+    ("a Secret that is not there, and that one may not get", "it may come", PROMOTER,
+     naming(from_secret("KEY", "later")), unreadable(PROMOTER, "later"), None),
+    ("a Secret for the scoring steps", "their code is anybody's", PROMOTER, naming(HIDDEN), unreadable(PROMOTER, "bank"),
+     None),
+    ("a model that is declared with a Secret", "it is the same", PROMOTER, APPLY, unreadable(PROMOTER, "bank", "planes"),
+     model("planes", serving={"pod": {"env": [from_secret("KEY", "bank")]}})),
+    ("another key of a Secret", "it was not given before", PROMOTER, naming(from_secret("KEY", "bank", "other"), of="banks"),
+     unreadable(PROMOTER, "bank", "banks"), None),
+    ("a variable more beside a Secret", "what is there stays as it was", PROMOTER,
+     naming(PLAIN, from_secret("KEY", "bank"), of="banks"), PASSES, None),
+    ("something else of a model with a Secret", "what is there stays as it was", PROMOTER,
+     patch("rmodel/banks", spec={"serving": {"scaling": {"fixed": {"replicas": 2}}}}), PASSES, None),
+    ("a Secret that is taken away", "nothing is given", PROMOTER, naming(of="banks"), PASSES, None),
+    ("any Secret, by who may get all", "one has its value already", READER, naming(from_secret("KEY", "bank")), PASSES,
+     None),
+    ("as many Secrets as are looked at", "each is a question", PROMOTER,
+     naming(*(from_secret(f"KEY_{n}", name) for n, name in enumerate(ALLOWED_SECRETS[:16]))), PASSES, None),
+    ("the last of so many Secrets", "each is looked at", PROMOTER,
+     naming(*(from_secret(f"KEY_{n}", name) for n, name in enumerate([*ALLOWED_SECRETS[:15], "bank"]))),
+     unreadable(PROMOTER, "bank"), None),
+    ("more Secrets than are looked at", "nothing passes unseen", PROMOTER,
+     naming(*(from_secret(f"KEY_{n}", name) for n, name in enumerate(ALLOWED_SECRETS))),
+     "this change of spec.serving.pod.env names 17 Secrets, and at most 16 can be looked at in one: make it in two",
+     None),
+    ("the same Secret for serving and scoring", "it is one question", PROMOTER, naming(
+        *(from_secret(f"KEY_{n}", name) | {"validation": {"secretKeyRef": {"name": name, "key": "test"}}}
+          for n, name in enumerate(ALLOWED_SECRETS[:16]))), PASSES, None),
+    ("a Secret without the verb promote", "both are needed", WRITER, naming(from_secret("KEY", "openai-0")),
+     deed(WRITER, "change the spec of the RegisteredModel flights"), None),
+]  # fmt: skip
+
 CASES = [
     Case("approve without the verb", "it is consent to a promotion", ENGINEER, approve("engineer"),
          deed(ENGINEER, "approve of flights-v2")),
@@ -280,6 +340,7 @@ CASES = [
     Case("delete in Production, allowed", "somebody with the verb said so", ENGINEER, delete("mv/ships-v2"), PASSES),
     Case("delete a model that serves, allowed", "somebody with the verb said so", WRITER, delete("rmodel/ships"),
          PASSES),
+    *(Case(name, because, who, action, want, stdin) for name, because, who, action, want, stdin in SECRETS),
     Case("the end of a namespace", "it must not hang", NAMESPACES, COLLECTION, PASSES),
     Case("the end of a namespace, one by one", "it must not hang", NAMESPACES, delete("rmodel/flights"), PASSES),
     Case("the end of an owner", "it must not hang", GARBAGE, delete("mv/flights-v1"), PASSES),
@@ -327,13 +388,22 @@ WRITES_MODELS = {
 }
 
 
+def reads(name: str, who: str, *secrets: str) -> list[Manifest]:
+    """A role that lets somebody get these Secrets, or all where none is named, and its binding."""
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
+    only = {"resourceNames": list(secrets)} if secrets else {}
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}}
+    return [{**role, "rules": [rule | only]}, binding(name, who, "Role")]
+
+
 @pytest.fixture(scope="module")
 def ml(guarded: Kubectl) -> Kubectl:
     """The namespace with people, models and versions, once the policies are in force."""
     kubectl = served(guarded, "ml")
-    people = [binding("slipway-ml-engineer", who) for who in (ENGINEER, WRITER, PROMOTER)]
+    people = [binding("slipway-ml-engineer", who) for who in (ENGINEER, WRITER, PROMOTER, READER)]
     more = [binding("slipway-promoter", PROMOTER), binding("slipway-platform", PLATFORM)]
     rights = [WRITES_MODELS, binding("writes-models", WRITER, "Role"), *more]
+    rights += [binding("slipway-promoter", READER), *reads("some", PROMOTER, *ALLOWED_SECRETS), *reads("all", READER)]
     kubectl.must("apply", "--server-side", "--filename=-", stdin=[*people, *rights, *THERE])
     for name in SERVING:
         kubectl.must(*STATUS, "mv", name, '--patch={"status":{"serving":true}}')

@@ -51,6 +51,18 @@ def joined(**container: Any) -> Manifest:
     return pods(JOB, containers=[judge, {"name": "mine", "image": "i", "securityContext": RESTRICTED, **container}])
 
 
+SECRET = [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+
+
+def with_env(step: str, manifest: Manifest, **other: Any) -> Manifest:
+    """The same, where one of its own containers has a Secret."""
+    spec = manifest["spec"]["template"]["spec"]
+    return pods(manifest, **{
+        kind: [one | (other or {"env": SECRET}) if one["name"] == step else one for one in spec[kind]]
+        for kind in ("initContainers", "containers")
+    })  # fmt: skip
+
+
 def thing(api: str, kind: str, name: str, labels: dict[str, str] | None = None, **rest: Any) -> Manifest:
     return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "labels": labels or {}}, **rest}
 
@@ -140,8 +152,13 @@ CASES = [
          joined(securityContext={**RESTRICTED, "capabilities": {"add": ["NET_ADMIN"]}})),
     Case("a root container", "a hole in the kernel is enough", OPERATOR, CREATE, PRIVILEGES,
          joined(securityContext={**RESTRICTED, "runAsUser": 0})),
-    Case("a Secret as a variable", "no pod of Slipway has one", OPERATOR, CREATE, "a Secret as a variable",
-         joined(env=[{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}])),
+    Case("a Secret as a variable", "only the model's code has one", OPERATOR, CREATE, "a Secret as a variable",
+         joined(env=SECRET)),
+    *(Case(f"a Secret as a variable of {step}", "it runs no code of the model", OPERATOR, CREATE, "a Secret as a variable",
+           with_env(step, *manifest)) for step, *manifest in (("fetch", JOB), ("judge", JOB), ("fetch", DEPLOYMENT))),
+    *(Case(f"all of a Secret as variables of {step}", "nobody named them", OPERATOR, CREATE, "a Secret as a variable",
+           with_env(step, manifest, envFrom=[{"secretRef": {"name": "s"}}]))
+      for step, manifest in (("score-candidate", JOB), ("serve", DEPLOYMENT))),
     Case("all of a Secret as variables", "no pod of Slipway has one", OPERATOR, CREATE, "a Secret as a variable",
          joined(envFrom=[{"secretRef": {"name": "s"}}])),
     Case("a version without a stage", "a label in the registry asks for it, or discovery found it", OPERATOR, CREATE,
@@ -162,7 +179,7 @@ def place(guarded: Kubectl) -> Kubectl:
     """A namespace that opted in, with something of the operator's and something of others, and one that did not."""
     kubectl = served(guarded, "confined")
     guarded.must("create", "namespace", "elsewhere")
-    by = ("apply", "--server-side", "--filename=-", f"--as={QUEUE}", ANYTHING)
+    by = ("apply", "--server-side", "--filename=-", "--field-manager=slipway", f"--as={QUEUE}", ANYTHING)
     web = {**DEPLOYMENT["spec"], "selector": {"matchLabels": {"app": "web"}}}
     web["template"] = {**web["template"], "metadata": {"labels": {"app": "web"}}}
     others = [service("web", {}), thing("apps/v1", "Deployment", "web", {}, spec=web)]

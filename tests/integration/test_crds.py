@@ -56,6 +56,13 @@ def validation(**fields: Any) -> Manifest:
     return model(validation=fields)
 
 
+def variables(*env: Manifest) -> Manifest:
+    return model(serving={"pod": {"env": list(env)}})
+
+
+KEY = {"name": "openai", "key": "api-key"}
+
+
 def gate(**metric: Any) -> Manifest:
     wanted = {"name": "error", "metric": {"name": "f1_score", "greaterIsBetter": True, **metric}}
     return validation(data=DATA, modelType="regressor", gates=[wanted])
@@ -192,6 +199,29 @@ MODELS = [
          "spec.serving.pod.labels: Invalid value: labels under slipway.dev/ and app.kubernetes.io/ are Slipway's own"),
     Case("bad label", "the pod would be refused later", model(serving={"pod": {"labels": {"team": "air traffic"}}}),
          'spec.serving.pod.labels.team: Invalid value: "air traffic"'),
+    Case("variables", "of a text or a Secret, and what a validation has instead", variables(
+         {"name": "REGION", "value": "", "validation": {"value": "test"}}, {"name": "MODE", "value": "$(REGION)"},
+         {"name": "API_KEY", "secretKeyRef": KEY, "validation": {"secretKeyRef": KEY}}), ACCEPTED),
+    Case("as many variables as there may be", "their rules cost little", variables(
+         *({"name": f"V{n}_{'x' * 120}", "value": "x" * 4096, "validation": {"value": "x" * 4096}} for n in range(32))),
+         ACCEPTED),
+    Case("variable of nothing", "it has no value", variables({"name": "API_KEY"}),
+         "spec.serving.pod.env[0]: Invalid value: give exactly one of 'value' or 'secretKeyRef'"),
+    Case("variable of two values", "which counts?", variables({"name": "API_KEY", "value": "x", "secretKeyRef": KEY}),
+         "spec.serving.pod.env[0]: Invalid value: give exactly one of 'value' or 'secretKeyRef'"),
+    Case("variable of nothing in a validation", "left out, the scoring steps do not have it",
+         variables({"name": "API_KEY", "value": "x", "validation": {}}),
+         "spec.serving.pod.env[0].validation: Invalid value: give exactly one of 'value' or 'secretKeyRef'"),
+    *(Case(f"variable {name}", "the process is started with it", variables({"name": name, "value": "x"}),
+           "spec.serving.pod.env[0]: Invalid value: SLIPWAY_*, PYTHON*, LD_*, PATH, HOME and TMPDIR are what Slipway "
+           "starts the process with: give the variable another name")
+      for name in ("SLIPWAY_TASK", "PYTHONPATH", "LD_PRELOAD", "PATH", "HOME", "TMPDIR")),
+    *(Case(f"variable {name}", "nobody else has it", variables({"name": name, "value": "x"}), ACCEPTED)
+      for name in ("HOMEPAGE", "MLFLOW_TRACKING_URI", "OMP_NUM_THREADS", "_PATH")),
+    Case("variable twice", "which counts?", variables({"name": "A", "value": "x"}, {"name": "A", "value": "y"}),
+         '.spec.serving.pod.env: duplicate entries for key [name="A"]'),
+    Case("variable without a name", "a shell could not say it", variables({"name": "API-KEY", "value": "x"}),
+         'spec.serving.pod.env[0].name: Invalid value: "API-KEY"'),
     Case("a megabyte of name", "an object stays small", model(source={"name": "x" * 1_000_000}),
          "spec.source.name: Too long: may not be more than 256 bytes"),
     Case("a megabyte of description", "there is no such field to fill", model(description="x" * 1_000_000),

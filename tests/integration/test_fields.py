@@ -20,7 +20,8 @@ WRITES = {
     "kind": "Role",
     "metadata": {"name": "writes"},
     "rules": [
-        {"apiGroups": ["slipway.dev"], "resources": ["registeredmodels", "modelregistries"], "verbs": ["get", "patch"]}
+        {"apiGroups": ["slipway.dev"], "resources": ["registeredmodels", "modelregistries"], "verbs": ["get", "patch"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},  # those that a model names
     ],
 }
 

@@ -113,6 +113,25 @@ def deployment() -> Any:
     return serving.deployment(of, 1, template, 2)
 
 
+KEYS = (
+    {"name": "API_KEY", "secretKeyRef": {"name": "openai", "key": "production"},
+     "validation": {"secretKeyRef": {"name": "openai", "key": "test"}}},
+    {"name": "BASE_URL", "value": "https://models.example.com"},
+    {"name": "OMP_NUM_THREADS", "value": "1"},
+)  # fmt: skip
+WITH_VARIABLES = model({"serving": {"pod": {"env": KEYS}}})
+
+
+def deployment_with_variables() -> Any:
+    template = serving.pod_template(PLATFORM, WITH_VARIABLES, 1, digest("a"), PLATFORM.pools[0])
+    return serving.deployment(WITH_VARIABLES, 1, template, 2)
+
+
+def validation_with_variables() -> Any:
+    comparison = replace(_comparison(None, digest("a")), variables=WITH_VARIABLES.variables)
+    return jobs.validation_job(PLATFORM, version(2), comparison)
+
+
 def service() -> Any:
     return serving.service(model(), 2)
 
@@ -137,7 +156,7 @@ def ledger() -> Any:
 BUILDERS = [
     import_job, import_secret, environment_job, validation_on_a_gpu, validation_in_other_packages,
     deployment_in_other_packages, validation_with_data_on_a_claim, validation_without_data,
-    deployment, service, service_of_what_was_adopted, record, ledger,
+    deployment, deployment_with_variables, validation_with_variables, service, service_of_what_was_adopted, record, ledger,
 ]  # fmt: skip
 
 
@@ -194,6 +213,28 @@ def test_only_what_runs_no_model_holds_the_stores_password() -> None:
     (mount,) = [one for one in pod["containers"][0]["volumeMounts"] if one["name"] == "push"]
     assert mount == {"name": "push", "mountPath": tasks.PUSH, "readOnly": True}
     assert "store-push" not in str(pod["containers"][0]["env"])
+
+
+def test_only_the_models_code_has_its_variables_and_unproven_code_what_is_marked_for_it() -> None:
+    def having(build: Callable[[], Any]) -> dict[str, list[str]]:
+        spec = build()["spec"]["template"]["spec"]
+        return {
+            one["name"]: [str(each) for each in one["env"] if "openai" in str(each) or each["name"] == "BASE_URL"]
+            for one in [*spec.get("initContainers", []), *spec["containers"]]
+        }
+
+    served, proven = having(deployment_with_variables), having(validation_with_variables)
+    assert [len(one) for one in served.values()] == [0, 2], served
+    assert "'production'" in served["serve"][0] and "'test'" not in str(served)
+    assert {step: len(one) for step, one in proven.items() if one} == {"score-champion": 1, "score-candidate": 1}
+    assert "'test'" in str(proven) and "'production'" not in str(proven)
+
+
+def test_a_variable_of_the_models_owner_takes_the_place_of_ours() -> None:
+    (serve,) = deployment_with_variables()["spec"]["template"]["spec"]["containers"]
+    names = [one["name"] for one in serve["env"]]
+    assert len(names) == len(set(names))
+    assert [one["value"] for one in serve["env"] if one["name"] == "OMP_NUM_THREADS"] == ["1"]
 
 
 def test_a_record_is_named_by_what_it_holds() -> None:

@@ -77,8 +77,17 @@ def test_many_differences_are_counted_not_listed(tmp_path: Path) -> None:
     assert len(str(refused.value)) < 1500
 
 
-def test_a_model_without_requirements_fits(tmp_path: Path) -> None:
+def test_a_model_without_requirements_fits_unless_the_platform_refuses_it(tmp_path: Path) -> None:
     environment.check(tmp_path)
+    with pytest.raises(Refused, match=r"^nothing is stated of the packages") as refused:
+        environment.check(tmp_path, refuse_unstated=True)
+    assert refused.value.reason == "EnvironmentUnstated"
+
+
+@pytest.mark.parametrize("file", stated.FILES)
+def test_one_file_states_something(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text("")
+    environment.check(tmp_path, refuse_unstated=True)
 
 
 CONDA = [

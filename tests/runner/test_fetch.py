@@ -24,7 +24,7 @@ from slipway.api.tasks import (
     Store,
 )
 from slipway.api.tasks import DATA as CLAIM
-from slipway.runner import data, tree
+from slipway.runner import data, stated, tree
 from slipway.runner.fetch import fetch
 from slipway.runner.outcome import Refused
 from slipway.runner.store import DATA, EXTENSION, MODELS, TITLE, StoreClient, blob_of, tag
@@ -132,6 +132,17 @@ def test_a_model_that_this_image_cannot_run_is_refused_unless_it_was_proven_alre
         fetch(task, pod.inside)
     assert refused.value.reason == "EnvironmentNotReproducible"
     fetch(task.model_copy(update={"check_environment": False}), pod.inside)
+
+
+@pytest.mark.parametrize("refuses", [True, None])
+def test_a_model_that_states_nothing_is_refused_where_the_platform_says_so(
+    pod: Pod, store: StoreOnDisk, other: Path, refuses: bool | None
+) -> None:
+    for file in stated.FILES:
+        (other / file).unlink(missing_ok=True)
+    task = FetchTask(store=store.store, candidate_digest=pushed(store, other), refuse_unstated=refuses)
+    with pytest.raises(Refused, match="nothing is stated") if refuses else contextlib.nullcontext():
+        fetch(task, pod.inside)
 
 
 @dataclass(frozen=True)

@@ -181,6 +181,14 @@ def test_a_model_that_exits_ends_its_process_with_that_code(tmp_path: Path, kind
     assert process.wait(20) == 7
 
 
+def test_the_models_process_has_the_variables_of_its_container(tmp_path: Path) -> None:
+    given = {"API_KEY": "hush", "OMP_NUM_THREADS": "3", "PYTHONPATH": str(OPERATOR)}
+    (asked := tmp_path / "asked.py").write_text(f"import os; print([os.environ.get(one) for one in {[*given]}])")
+    command = [sys.executable, "-m", "slipway.runner.inside", str(tmp_path), str(asked)]
+    said = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "['hush', '3', None]"
+
+
 def test_mlflow_1_is_told_that_it_knows_no_params() -> None:
     head = {"method": "POST", "path": "/invocations", "headers": [["Content-Type", "application/json"]]}
     asked = with_words_of_two(lambda *_: (200, [["Content-Length", "3"]], b"[1]"))

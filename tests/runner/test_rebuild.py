@@ -47,11 +47,21 @@ class World:
             (folder / names[name]).write_text(text)
         return pushed(self.store, folder)
 
-    def rebuild(self, digest: str, max_bytes: int = LIMIT, indexes: tuple[Index, ...] | None = None) -> Ended:
+    def rebuild(
+        self,
+        digest: str,
+        max_bytes: int = LIMIT,
+        indexes: tuple[Index, ...] | None = None,
+        refuse_unstated: bool | None = None,
+    ) -> Ended:
         """How the program ended."""
         both = (Index(name="private", url=self.private.url), Index(name="public", url=self.public.url))
         task = EnvironmentTask(
-            digest=digest, indexes=both if indexes is None else indexes, max_bytes=max_bytes, store=self.store.store
+            digest=digest,
+            indexes=both if indexes is None else indexes,
+            max_bytes=max_bytes,
+            refuse_unstated=refuse_unstated,
+            store=self.store.store,
         )
         said = io.StringIO()
         try:
@@ -197,6 +207,13 @@ def test_a_package_that_would_have_to_be_built_is_named(world: World) -> None:
     ended = world.of("sources-only==1.0\n")
     assert (ended.reason, "no usable wheels" in ended.message) == ("EnvironmentNotReproducible", True), ended.stderr
     assert ended.message.startswith("sources-only==1.0")
+
+
+@pytest.mark.parametrize("refuses", [True, None])
+def test_a_model_that_states_nothing_is_refused_where_the_platform_says_so(world: World, refuses: bool | None) -> None:
+    ended = world.rebuild(world.model(), refuse_unstated=refuses)
+    assert (ended.code, ended.reason) == ((1, "EnvironmentUnstated") if refuses else (0, "")), ended.stderr
+    assert not world.private.asked and not world.public.asked
 
 
 def test_another_python_is_refused_by_name(world: World) -> None:

@@ -12,6 +12,7 @@ import pandas
 import pytest
 import scipy.sparse
 import yaml
+from mlflow.models.model import ENV_VAR_FILE_HEADER, ENV_VAR_FILE_NAME
 from slipway.api.tasks import CANDIDATE_PREDICTIONS, FEATURES, ScoreTask
 from slipway.runner import score
 
@@ -116,6 +117,67 @@ def test_each_way_to_fail_has_its_exit_code_and_a_last_line(
     assert said.splitlines()[-1].startswith(says)
     assert "Traceback" in said
     assert not (pod.at(CANDIDATE_PREDICTIONS) / "predictions.json").exists()
+
+
+LOGGED_WITH = """\
+# This file records environment variable names that are used during model inference.
+# They might need to be set when creating a serving endpoint from this model.
+# Note: it is not guaranteed that all environment variables listed here are required
+OPENAI_API_KEY
+SEARCH_API_KEY
+"""
+REMEDY = "add to spec.serving.pod.env of its RegisteredModel, under `validation` what the scoring steps get"
+
+
+@pytest.mark.parametrize(
+    ("there", "says"),
+    [
+        ((), f"KeyError: 'x'; the model was logged with OPENAI_API_KEY, SEARCH_API_KEY, which are not set: {REMEDY}"),
+        (("OPENAI_API_KEY",), f"KeyError: 'x'; the model was logged with SEARCH_API_KEY, which is not set: {REMEDY}"),
+        (("OPENAI_API_KEY", "SEARCH_API_KEY"), "KeyError: 'x'"),
+    ],
+)
+def test_a_model_that_fails_without_its_variables_says_which_are_not_set(
+    pod: Pod,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    there: tuple[str, ...],
+    says: str,
+) -> None:
+    folder = model_of(tmp_path / "model", predict="raise KeyError('x')")
+    (folder / score.VARIABLES).write_text(LOGGED_WITH)
+    for name in ("OPENAI_API_KEY", "SEARCH_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in there:
+        monkeypatch.setenv(name, "set")
+    assert ending(task_of(pod, folder, ONE), monkeypatch) == score.PREDICT_FAILED
+    assert capsys.readouterr().err.splitlines()[-1] == f"slipway-error: {says}"
+
+
+def test_the_file_of_variables_is_the_one_that_mlflow_writes() -> None:
+    assert (ENV_VAR_FILE_NAME, LOGGED_WITH.split("OPENAI", maxsplit=1)[0]) == (score.VARIABLES, ENV_VAR_FILE_HEADER)
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"\xff\xfe", b"two words\n1ST\n$(rm)\n" + b"x" * 200, None])
+def test_a_file_of_variables_that_names_none_is_no_news(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / score.VARIABLES).write_bytes(content)
+    assert score.unset(str(tmp_path)) == ""
+
+
+def test_a_secret_of_the_model_is_left_out_of_what_is_told_of_its_failure(
+    pod: Pod, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("API_KEY", "sk-hush\nsecond-line")
+    folder = model_of(
+        tmp_path / "model", predict="import os; raise KeyError(os.environ.pop('API_KEY'), 'in ' + 'sk-hush')"
+    )
+    task = task_of(pod, folder, ONE).model_copy(update={"secrets": ("API_KEY", "ABSENT")})
+    assert ending(task, monkeypatch) == score.PREDICT_FAILED
+    said = capsys.readouterr().err
+    assert "sk-hush" not in said and "second-line" not in said
+    assert said.splitlines()[-1].startswith("slipway-error: KeyError: (")
 
 
 def test_a_kill_is_the_programs_own_end(pod: Pod, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
@@ -20,11 +21,13 @@ import numpy
 import pytest
 import requests
 import tritonclient.http as triton
-from slipway.api.tasks import CANDIDATE
+from slipway.api.tasks import CANDIDATE, ENVIRONMENT
+from slipway.runner.score import VARIABLES
 from slipway.runner.serving.bodies import MAX_BODY_BYTES, Declined, Load
 
 from tests.ports import free_port
 from tests.runner.pods import Pod, answers, running, wait_until
+from tests.runner.test_score import model_of
 
 ROW = {"dataframe_split": {"columns": ["distance", "hour"], "data": [[200.0, 5.0]]}}
 JSON = {"Content-Type": "application/json"}
@@ -75,6 +78,21 @@ def test_mlflows_application_answers_and_every_answer_names_the_version(server: 
     assert requests.get(f"{server.url}/version", timeout=30).text.startswith("3.")
     for answered in (answer, requests.get(f"{server.url}/ping", timeout=30), requests.get(server.url, timeout=30)):
         assert answered.headers["slipway-version"] == "3"
+
+
+@pytest.mark.parametrize("packages", ["", "sha256:aa"], ids=["in the image's packages", "in packages of its own"])
+def test_the_log_of_a_model_that_does_not_load_names_the_variables_that_are_not_set(
+    tmp_path: Path, packages: str
+) -> None:
+    pod = Pod(tmp_path / "pod")
+    model_of(pod.at(CANDIDATE), load="import os; os.environ['SEARCH_API_KEY']")
+    (pod.at(CANDIDATE) / VARIABLES).write_text("# of MLflow\nSEARCH_API_KEY\n")
+    (pod.at(ENVIRONMENT) / "those-of-this-image.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    command = [sys.executable, "-c", START.format(root=str(pod.root), port=free_port(), bounds="")]
+    environment = pod.environment(SLIPWAY_ENVIRONMENT=packages)
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode != 0
+    assert "the model was logged with SEARCH_API_KEY, which is not set: " in ended.stderr
 
 
 @pytest.mark.parametrize(

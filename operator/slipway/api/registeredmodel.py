@@ -4,11 +4,24 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from .base import ENDINGS, Duration, ItemName, LabelValue, Namespace, ResourceName, Time, Value, exactly_one, rules
+from .base import (
+    ENDINGS,
+    Duration,
+    ItemName,
+    LabelValue,
+    Namespace,
+    ResourceName,
+    Time,
+    Value,
+    exactly_one,
+    keyed_by,
+    rules,
+)
 from .condition import ObjectStatus
 from .meta import Meta
 from .modelledger import HISTORY, Served
 from .validation import Pool, Validation
+from .variables import Variable
 
 _QUANTITY: dict[str, Any] = {
     "x-kubernetes-int-or-string": True,
@@ -96,6 +109,14 @@ class PodExtras(Value):
         ),
     ]
     priority_class_name: Annotated[ResourceName | None, Field(description="PriorityClass of the pods.")] = None
+    env: Annotated[
+        tuple[Variable, ...],
+        Field(
+            max_length=32,
+            json_schema_extra=keyed_by("name"),
+            description="Environment variables of the model's code; default: none but those that Slipway sets.",
+        ),
+    ] = ()
 
 
 class Serving(Value):
@@ -105,7 +126,7 @@ class Serving(Value):
     runtime: Annotated[Runtime, Field(description="What serves the model.")] = Runtime(scoring=Scoring())
     scaling: Annotated[Scaling, Field(description="How many pods serve.")] = Scaling(fixed=Fixed())
     resources: Annotated[Resources | None, Field(description="Compute resources of a serving pod.")] = None
-    pod: Annotated[PodExtras | None, Field(description="Labels and priority of the pods.")] = None
+    pod: Annotated[PodExtras | None, Field(description="Labels, priority and variables of the pods.")] = None
 
 
 class Rolling(Value):
@@ -287,6 +308,11 @@ class RegisteredModel(Value):
     def registered_name(self) -> str:
         """The model's name in the registry."""
         return self.spec.source.name or self.metadata.name
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """The environment variables of its code."""
+        return self.spec.serving.pod.env if self.spec.serving.pod else ()
 
 
 __all__ = ["ItemName", "RegisteredModel", "RegisteredModelSpec", "RegisteredModelStatus"]

@@ -128,6 +128,7 @@ class EnvironmentTask(Value):
     indexes: tuple[Index, ...]  # each package comes from the first that has it
     proxy: str | None = None
     max_bytes: int
+    refuse_unstated: bool | None = None  # a model whose files say nothing of its packages is refused
     store: Store
 
 
@@ -150,6 +151,7 @@ class FetchTask(Value):
     candidate_environment: str | None = None  # digest of its packages; None: those of the image
     champion_environment: str | None = None
     check_environment: bool = True  # compare the model's requirements with what this image has
+    refuse_unstated: bool | None = None  # as in EnvironmentTask
 
 
 class ScoreTask(Value):
@@ -158,6 +160,7 @@ class ScoreTask(Value):
     model: str  # folder of the model
     features: str | None  # folder with data.parquet or data.csv; None: use the model's own input example
     predictions: str  # folder for predictions.json
+    secrets: tuple[str, ...] | None = None  # variables whose values no message tells
 
 
 class JudgeTask(Value):

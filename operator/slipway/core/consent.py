@@ -71,9 +71,14 @@ def withheld(seen: ModelSeen, ledger: ModelLedgerSpec, version: ModelVersion, st
 
 
 def _own_secret(seen: ModelSeen) -> str:
-    """The Secret that the model has of its own namespace; "" if it has none. A registry's are the platform's."""
+    """What the model has of a Secret of its own namespace; "" if it has none. A registry's are the platform's."""
     data = seen.model.spec.validation.data
-    return data.secret_ref.name if data and data.secret_ref else ""
+    if data and data.secret_ref:
+        return f"reads its data with the Secret {data.secret_ref.name} of this namespace"
+    for variable in seen.model.variables:
+        if variable.secret_key_ref:
+            return f"has the Secret {variable.secret_key_ref.name} of this namespace in its variable {variable.name}"
+    return ""
 
 
 def marks(version: ModelVersion) -> tuple[str, ...]:
@@ -143,7 +148,7 @@ def _because(seen: ModelSeen, out: RolledBack | None) -> str:
     if out is not None and out.approvals:
         return ", since those from before it was rolled back count no longer"
     secret = "" if isinstance(seen.registry, Silent) or seen.registry.spec.promotion.approvals else _own_secret(seen)
-    return f", since the model reads its data with the Secret {secret} of this namespace" if secret else ""
+    return f", since the model {secret}" if secret else ""
 
 
 def _closed(windows: tuple[Window, ...], now: datetime) -> Withheld | None:

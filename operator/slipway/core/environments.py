@@ -121,6 +121,7 @@ def _started(seen: VersionSeen, progress: Progress) -> tuple[Act, ...]:
         indexes=tuple(tasks.Index(name=one.name, url=one.url) for one in chosen.indexes),
         proxy=chosen.proxy or None,
         max_bytes=size_bytes(chosen.max_size),
+        refuse_unstated=platform.refuses_unstated,
         store=platform.store.for_imports(),
     )
     return (Apply(builders.environment_job(platform, seen.version, progress.job_name, task)),)

@@ -12,6 +12,7 @@ from .conditions import clipped
 from .pods import Object, Trouble
 from .reasons import Reason, reason_named
 
+SAID = "slipway-error: "  # begins the line with which `score` ends where a model fails
 ATTEMPTS = 3  # of a Job that failed for a reason outside the model
 LONGEST_PAUSE = timedelta(minutes=5)  # between two attempts of what is tried for as long as its cause lasts
 
@@ -124,6 +125,14 @@ def again_at(record: Attempt, persistence: Persistence) -> datetime | None:
     if lasting and over is not None and over > ended:
         return ended
     return ended + min(timedelta(seconds=10 * 3 ** min(record.attempt - 1, ATTEMPTS + 1)), LONGEST_PAUSE)
+
+
+def discreet(seen: JobSeen) -> JobSeen:
+    """The same for a model with secret variables: of a log of its code, only what `score` says of the failure."""
+    if seen.trouble is None or not seen.log or not pods.runs_model(seen.trouble.container):
+        return seen
+    lines = [line for line in seen.log.splitlines() if line.startswith(SAID)]
+    return replace(seen, log=lines[-1] if lines else "not shown, since the model has secret variables")
 
 
 def described(seen: JobSeen, trouble: Trouble) -> str:

@@ -1,5 +1,6 @@
 """What a pod's status says in the words of the catalogue: why it waits, why it died, whose fault it is."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,10 @@ Object = Mapping[str, Any]
 
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _CONFIG = {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
+# The kubelet's words for a variable whose Secret, or whose key in it, is not there.
+_NO_SECRET = re.compile(
+    r'secret "(?P<secret>[^"]+)" not found|couldn\'t find key (?P<key>\S+) in Secret [^/\s]+/(?P<of>\S+)'
+)
 _BELIEVED = {"import", "environment", "fetch", "judge"}  # programs that run no model code
 # Exit codes of the score program (it runs model code, so nothing else that it says is believed).
 _SCORE = {
@@ -59,7 +64,9 @@ def waiting(pod: Object) -> Trouble | None:
         if why in _PULL:
             return Trouble(Reason.ImagePullFailed, f"{container.get('image')}: {detail or why}", container["name"])
         if why in _CONFIG:
-            return Trouble(Reason.PodConfigInvalid, detail or why, container["name"])
+            return _unset(container["name"], detail) or Trouble(
+                Reason.PodConfigInvalid, detail or why, container["name"]
+            )
         if why == "CrashLoopBackOff":
             last = container.get("lastState", {}).get("terminated", {})
             return ended(container["name"], last) or Trouble(Reason.ModelCrashed, detail, container["name"])
@@ -68,6 +75,18 @@ def waiting(pod: Object) -> Trouble | None:
         if over.get("exitCode") and pod.get("spec", {}).get("restartPolicy") != "Never":
             return ended(container["name"], over)
     return None
+
+
+def _unset(container: str, detail: str) -> Trouble | None:
+    """A variable of the model that has no value yet. The kubelet starts the container once the Secret is there."""
+    found = _NO_SECRET.search(detail)
+    if found is None:
+        return None
+    lacks = f"There is no Secret '{found['secret']}'"
+    if found["key"]:
+        lacks = f"There is no key '{found['key']}' in the Secret '{found['of']}'"
+    said = f"{lacks} of this namespace, which spec.serving.pod.env of the RegisteredModel names for step '{container}'."
+    return Trouble(Reason.VariableNotFound, said, container)
 
 
 def failed(pod: Object) -> Trouble:
@@ -121,6 +140,11 @@ def ended(container: str, state: Object) -> Trouble | None:
         return Trouble(Reason.PodLost, f"Step '{container}' was ended from outside (code {code}).", container)
     reason = Reason.InternalError if container in _BELIEVED else Reason.ModelCrashed
     return Trouble(reason, f"Step '{container}' ended with code {code}.", container)
+
+
+def runs_model(container: str) -> bool:
+    """Whether a container runs code of a model."""
+    return container not in _BELIEVED
 
 
 def problem_in(message: str) -> tuple[str, str] | None:

@@ -59,4 +59,6 @@ def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate
         chosen["outputs"] = policy.outputs.model_dump(mode="json", exclude_defaults=True)
     if packages := packages_of(version):
         chosen["environment"] = packages
+    if given := {one.name: one.validation.wire() for one in model.variables if one.validation}:
+        chosen["variables"] = given
     return naming.short_hash(chosen)

@@ -1,6 +1,7 @@
 """The rule of the Validated condition: a chain of steps on the pool, a report, and the gates' word on it."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +12,14 @@ from ..api.validation import Data, Gate
 from ..resources import jobs as builders
 from ..resources import naming
 from ..resources.platform import PoolSettings
-from . import adoption, attempts, changes, environments, gates, imports, page
+from . import adoption, attempts, changes, environments, gates, imports, jobs, page
 from .adoption import Opponent
 from .attempts import Progress
 from .conditions import Verdict, failed, passed
 from .decision import Act, Apply, Document
 from .description import report_path
 from .election import elect
+from .jobs import JobSeen
 from .observed import VersionSeen
 from .reasons import Reason
 from .revisions import packages_of, revision_of
@@ -48,7 +50,7 @@ def decide(seen: VersionSeen) -> Step:
     key = _key(seen, revision, champion.digest)
     progress = attempts.advance(
         before, key, lambda n: naming.job(seen.version.metadata.name, PURPOSE, key, n),
-        seen.jobs, seen.now, seconds(model.spec.validation.pending_timeout),
+        _jobs(seen), seen.now, seconds(model.spec.validation.pending_timeout),
     )  # fmt: skip
     if not progress.recorded and (packages := environments.step(seen)):
         return packages  # a validation is to begin
@@ -77,6 +79,13 @@ def decide(seen: VersionSeen) -> Step:
         again_seconds=progress.again_seconds,
         queue=queue if progress.outcome == "Running" else "",
     )
+
+
+def _jobs(seen: VersionSeen) -> Mapping[str, JobSeen]:
+    """The Jobs. What they were given is part of their names, so the settings of now say whether it was secret."""
+    assert seen.model is not None
+    secret = any(one.validation and one.validation.secret_key_ref for one in seen.model.variables)
+    return {name: jobs.discreet(one) for name, one in seen.jobs.items()} if secret else seen.jobs
 
 
 def plan(seen: VersionSeen) -> tuple[PoolSettings, tuple[Gate, ...]] | Verdict:
@@ -145,6 +154,7 @@ def _comparison(
         champion_digest=champion,
         candidate_environment=packages_of(seen.version),
         champion_environment=_of_champion(seen, facts),
+        refuse_unstated=seen.platform.refuses_unstated,
         data=_data(seen, policy.data) if policy.data else None,
     )
     judge = tasks.JudgeTask(
@@ -157,7 +167,8 @@ def _comparison(
         with_data=policy.data is not None,
         metrics=gates.metrics(asked),
     )
-    return builders.Comparison(progress.job_name, fetch, judge, policy.data, pool, seconds(policy.timeout))
+    longest = seconds(policy.timeout)
+    return builders.Comparison(progress.job_name, fetch, judge, policy.data, pool, longest, model.variables)
 
 
 def _of_champion(seen: VersionSeen, facts: dict[str, Any]) -> str | None:

@@ -9,9 +9,10 @@ from ..api import names, tasks
 from ..api.meta import Meta
 from ..api.modelversion import ModelVersion
 from ..api.validation import Data
+from ..api.variables import Variable
 from . import naming
 from .platform import Manifest, Platform, PoolSettings
-from .pods import THREADS, container, placed, scratch
+from .pods import container, placed, scratch, variables
 
 IMPORT_SECONDS = 3600  # an import that takes longer is stuck
 KEPT_SECONDS = 3600  # a finished Job stays for a person to look at
@@ -106,6 +107,7 @@ class Comparison:
     data: Data | None
     pool: PoolSettings
     timeout_seconds: int
+    variables: tuple[Variable, ...] = ()  # of the model's code
 
 
 # The packages of each side, where the image has others: their volume, and where it is mounted.
@@ -131,11 +133,12 @@ def _score(platform: Platform, comparison: Comparison, who: str, folder: str, pr
         mounts[volume] = inside
     if features:
         mounts["features"] = features
-    task = tasks.ScoreTask(model=folder, features=features, predictions=predictions)
+    secrets = tuple(one.name for one in comparison.variables if one.validation and one.validation.secret_key_ref)
+    task = tasks.ScoreTask(model=folder, features=features, predictions=predictions, secrets=secrets or None)
     resources = comparison.pool.resources or None
     read = (who, "features", volume)
     step = container(platform, f"score-{who}", "score", task, mounts, read, resources, inside)
-    step["env"] += THREADS
+    step["env"] += variables(comparison.variables, validation=True)
     return step
 
 

@@ -91,6 +91,7 @@ class EnvironmentSettings(Value):
     indexes: Annotated[tuple[IndexSettings, ...], Field(max_length=8)] = ()  # empty: models run in the image's
     secret: str = ""  # in the operator's namespace: <name of an index>.username and .password
     proxy: str = ""
+    unstated: Literal["Image", "Refuse"] = "Refuse"  # what becomes of models that state nothing of their packages
     max_size: Size = "8Gi"
     resources: dict[str, dict[str, str | int]] = Field(default_factory=lambda: dict(_ENVIRONMENT_RESOURCES))
 
@@ -152,6 +153,11 @@ class Platform(Value):
     validations: ValidationSettings = Field(ValidationSettings(), description="Limits of validations.")
     freeze: str = Field("", description="Why no rollout starts anywhere; empty: rollouts start.")
     pools: tuple[PoolSettings, ...] = Field((PoolSettings(name="cpu"),), description="The node pools.")
+
+    @property
+    def refuses_unstated(self) -> bool | None:
+        """Whether models are refused that state nothing of their packages; as a task has it."""
+        return self.environments.unstated == "Refuse" or None
 
     def pool(self, name: str | None) -> PoolSettings | None:
         """The pool of that name, or the default one; None if there is none."""

@@ -5,15 +5,23 @@ from typing import Any
 from ..api import tasks
 from ..api.base import Value, size_bytes
 from ..api.connection import ConfigMapKeyRef
+from ..api.variables import Variable, VariableValue
 from .platform import Platform, PoolSettings
 
 UID = 65532
 # Numeric libraries see the node's cores, and more threads than the limit allows wait for each other. The kubelet rounds
 # the limit up to whole cores; where there is none, it gives the node's.
 _CORES = {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1"}}
-THREADS: list[dict[str, Any]] = [
-    {"name": name, "valueFrom": _CORES} for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-]
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+)
 
 
 def pod_security() -> dict[str, Any]:
@@ -66,6 +74,23 @@ def container(
     if resources:
         found["resources"] = resources
     return found
+
+
+def variables(given: tuple[Variable, ...], validation: bool = False) -> list[dict[str, Any]]:
+    """The variables of a container that runs the model's code: threads as it has cores, and what its owner gives it.
+
+    In a validation nobody has proven that code yet: it gets only what is marked for it.
+    """
+    chosen = {one.name: one.validation if validation else one for one in given}
+    own = [{"name": name, **_source(one)} for name, one in chosen.items() if one is not None]
+    named = {one["name"] for one in own}
+    return [{"name": name, "valueFrom": _CORES} for name in _THREADS if name not in named] + own
+
+
+def _source(given: VariableValue) -> dict[str, Any]:
+    if given.secret_key_ref is None:
+        return {"value": given.value or ""}
+    return {"valueFrom": {"secretKeyRef": given.secret_key_ref.wire()}}
 
 
 def placed(platform: Platform, pool: PoolSettings | None, spec: dict[str, Any]) -> dict[str, Any]:

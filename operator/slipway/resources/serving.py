@@ -11,7 +11,7 @@ from . import naming
 from .disruption import topology_spread
 from .naming import NOBODY, selector
 from .platform import Manifest, Platform, PoolSettings
-from .pods import THREADS, container, placed, scratch
+from .pods import container, placed, scratch, variables
 
 PORT = 8080
 FORGET_SECONDS = 5  # a pod keeps answering while the network forgets it
@@ -52,7 +52,7 @@ def pod_template(
     fetch = container(platform, "fetch", "fetch", fetch_task, mounts, resources=chosen or None)
     serve = container(platform, "serve", "serve", None, mounts, ("model", "environment"), chosen or None)
     serve["env"] += [
-        *THREADS,
+        *variables(model.variables),
         {"name": "SLIPWAY_MODEL", "value": model.metadata.name},
         {"name": "SLIPWAY_MODEL_VERSION", "value": str(version)},
         {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},

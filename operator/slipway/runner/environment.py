@@ -26,10 +26,21 @@ _MLFLOW = ("mlflow", "mlflow-skinny", "mlflow-tracing")
 _SHOWN = 12
 
 
-def check(model: Path) -> None:
-    """Refuse a model that this image cannot run as it was trained."""
-    if found := differences(stated.read(model)):
+def check(model: Path, refuse_unstated: bool = False) -> None:
+    """Refuse a model that this image cannot run as it was trained; and, if asked to, one that does not say how."""
+    wanted = stated.read(model)
+    if refuse_unstated:
+        refuse_silent(wanted)
+    if found := differences(wanted):
         raise Refused("EnvironmentNotReproducible", f"this image differs from what the model needs: {listed(found)}")
+
+
+def refuse_silent(wanted: stated.Stated) -> None:
+    """Refuse a model that states nothing: nobody knows in which packages it would be what was trained."""
+    if wanted.silent:
+        said = f"nothing is stated of the packages that the model needs: it has none of {', '.join(stated.FILES)}"
+        remedy = "log it with MLflow's own log_model, or have the platform team set environments.unstated to Image"
+        raise Refused("EnvironmentUnstated", f"{said}; {remedy}")
 
 
 def differences(wanted: stated.Stated) -> list[str]:

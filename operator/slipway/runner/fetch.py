@@ -22,7 +22,7 @@ def fetch(task: FetchTask, pod: Pod) -> None:
     if task.candidate_environment:
         _packages(store, task.candidate_environment, _emptied(pod.at(ENVIRONMENT)))
     elif task.check_environment:
-        environment.check(candidate)
+        environment.check(candidate, bool(task.refuse_unstated))
     if task.champion_digest:
         _model(store, task.champion_digest, _emptied(pod.at(CHAMPION)))
     if task.champion_environment:

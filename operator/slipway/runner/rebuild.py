@@ -37,6 +37,8 @@ def rebuild(task: EnvironmentTask, pod: Pod) -> EnvironmentResult:
     """The whole program."""
     store, scratch = StoreClient(task.store, pod), pod.at(IMPORT)
     wanted = _stated(store, task.digest, tree.emptied(scratch / "stated"))
+    if task.refuse_unstated:
+        environment.refuse_silent(wanted)
     differences = environment.differences(wanted)
     if not differences:
         say("this image has what the model needs")

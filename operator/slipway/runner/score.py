@@ -12,12 +12,14 @@ import importlib.util
 import json
 import math
 import os
+import re
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+VARIABLES = "environment_variables.txt"  # that MLflow saw the model read; beside MLmodel
 LOAD_FAILED, PREDICT_FAILED, WRONG_SHAPE, DATA_DIFFERS = 10, 11, 12, 13
 BATCH_ROWS = 10_000
 
@@ -154,11 +156,34 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def fail(code: int, error: BaseException) -> NoReturn:
-    """End with a traceback and one last line for a person."""
-    traceback.print_exception(type(error), error, error.__traceback__)
-    summary = " ".join(str(error).split())[:500]
-    say(f"slipway-error: {type(error).__name__}: {summary}")
+def unset(folder: str) -> str:
+    """The variables that the model was logged with and that are not set, as a sentence; "" if there are none."""
+    try:
+        with Path(folder, VARIABLES).open(encoding="utf-8") as file:
+            lines = file.read(65_536).split("\n")
+    except (OSError, ValueError):
+        return ""
+    names = [line.strip() for line in lines if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", line.strip())]
+    missing = [name for name in names if name not in os.environ]
+    if not missing:
+        return ""
+    more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
+    named = f"{', '.join(missing[:8])}{more}, which {'is' if len(missing) == 1 else 'are'} not set"
+    remedy = "add to spec.serving.pod.env of its RegisteredModel, under `validation` what the scoring steps get"
+    return f"the model was logged with {named}: {remedy}"
+
+
+def fail(code: int, error: BaseException, folder: str, hidden: "list[str]") -> NoReturn:
+    """End with a traceback and one last line for a person, in which no secret variable is told."""
+
+    def scrubbed(text: str) -> str:
+        for value in hidden:
+            text = text.replace(value, "***")
+        return text
+
+    say(scrubbed("".join(traceback.format_exception(type(error), error, error.__traceback__))))
+    summary = " ".join(scrubbed(str(error)).split())[:500]
+    say("; ".join([f"slipway-error: {type(error).__name__}: {summary}", *filter(None, [unset(folder)])]))
     sys.exit(code)
 
 
@@ -166,11 +191,13 @@ def main() -> None:
     """The whole program."""
     task = json.loads(os.environ["SLIPWAY_TASK"])
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    secrets = [os.environ.get(name, "") for name in task.get("secrets") or ()]
+    hidden = [line for secret in secrets for line in secret.split("\n") if len(line) > 3]
     began = time.perf_counter()
     try:
         model = load(task["model"])
     except Exception as error:  # noqa: BLE001 - whatever the model's code raises
-        fail(LOAD_FAILED, error)
+        fail(LOAD_FAILED, error, task["model"], hidden)
     say(f"loaded the model, {time.perf_counter() - began:.1f} s")
     try:
         if folder := task.get("features"):
@@ -179,11 +206,11 @@ def main() -> None:
             predicted = predict_example(model, task["model"])
         write(task["predictions"], *predicted)
     except typed.DoesNotFit as error:
-        fail(DATA_DIFFERS, error)
+        fail(DATA_DIFFERS, error, task["model"], hidden)
     except WrongShape as error:
-        fail(WRONG_SHAPE, error)
+        fail(WRONG_SHAPE, error, task["model"], hidden)
     except Exception as error:  # noqa: BLE001
-        fail(PREDICT_FAILED, error)
+        fail(PREDICT_FAILED, error, task["model"], hidden)
 
 
 if __name__ == "__main__":

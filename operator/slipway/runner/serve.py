@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slipway.api.tasks import CANDIDATE, ENVIRONMENT
 
+from . import score
 from .outcome import say
 from .pod import THIS_POD, Pod
 from .serving import guests, signature
@@ -87,7 +89,8 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
     from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT  # noqa: PLC0415
     from mlflow.pyfunc import scoring_server  # noqa: PLC0415 - what it imports takes seconds
 
-    model = scoring_server.load_model_with_mlflow_config(str(folder))
+    with _naming_variables(folder):
+        model = scoring_server.load_model_with_mlflow_config(str(folder))
     mlflows = MLflows(model, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
     endpoint = Endpoint(chosen.model, chosen.version, model.metadata.signature) if chosen.model else None
     return _serve(Front(scoring_server.init(model), chosen, mlflows, _fast(mlflows, folder), endpoint), chosen)
@@ -97,13 +100,25 @@ def _serve_guest(pod: Pod, chosen: Settings) -> None:
     """Serve a model that has packages of its own: it runs in another process, and ends with this one."""
     folder = pod.at(CANDIDATE)
     try:
-        guest = guests.started(folder, pod.at(ENVIRONMENT), Path(tempfile.mkdtemp()) / "model", GUEST_SECONDS)
+        with _naming_variables(folder):
+            guest = guests.started(folder, pod.at(ENVIRONMENT), Path(tempfile.mkdtemp()) / "model", GUEST_SECONDS)
     except guests.Gone as gone:
         say(str(gone))
         sys.exit(gone.code if gone.code > 0 else 128 - gone.code)
     endpoint = Endpoint(chosen.model, chosen.version, signature.read(folder)) if chosen.model else None
     say("the fast way is off: the model runs in packages of its own")
     _serve(Front(guest, chosen, guest, None, endpoint), chosen, guest)
+
+
+@contextlib.contextmanager
+def _naming_variables(folder: Path) -> Iterator[None]:
+    """If the model does not load, the log says which variables it was logged with and does not have."""
+    try:
+        yield
+    except Exception:
+        if unset := score.unset(str(folder)):
+            say(unset)
+        raise
 
 
 def _serve(front: Front, chosen: Settings, guest: guests.Guest | None = None) -> None:

@@ -35,10 +35,13 @@ class Stated:
     python: str = ""  # a version, or a range of them; "": nothing was said
     unusable: tuple[str, ...] = ()  # lines that no package index can answer
     notes: tuple[str, ...] = ()  # what was left out, or taken for something else
+    silent: bool = False  # there is no file that would state anything
 
 
 def read(model: Path) -> Stated:
     """What the files of a model state. EnvironmentNotReproducible if one of them cannot be read."""
+    if not any((model / name).is_file() for name in FILES):
+        return Stated(silent=True)
     requirements, conda, env = (model / name for name in FILES)
     python = _python(env) if env.is_file() else ""
     version, listed, notes = _conda(conda) if conda.is_file() else ("", [], ())

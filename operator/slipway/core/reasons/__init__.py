@@ -84,6 +84,7 @@ class Reason(StrEnum):
     AdmissionDenied = auto()
     PodLost = auto()
     PodConfigInvalid = auto()
+    VariableNotFound = auto()
     InsufficientCapacity = auto()
     InternalError = auto()
 
@@ -135,6 +136,7 @@ class Reason(StrEnum):
     DataEmpty = auto()
     DataInvalid = auto()
     EnvironmentNotReproducible = auto()
+    EnvironmentUnstated = auto()
     EnvironmentBuilding = auto()
     IndexUnreachable = auto()
     IndexRejected = auto()

@@ -55,6 +55,11 @@ WORDS = {
         "The kubelet cannot set the container up, such as for a missing Secret or claim.",
         "Create what the message names.",
     ),
+    "VariableNotFound": Words(
+        "Retrying",
+        "A Secret, or a key in it, that a variable of the model comes from is not there.",
+        "Create it in the model's namespace, or correct spec.serving.pod.env of the RegisteredModel.",
+    ),
     "InternalError": Words(
         "Retrying",
         "A program of Slipway failed in a way that nobody foresaw.",

@@ -60,6 +60,12 @@ WORDS = {
         "Log the model with released packages, have the platform team put the missing ones into an index, or set one "
         "(environments.indexes).",
     ),
+    "EnvironmentUnstated": Words(
+        "Stuck",
+        "The model's files do not say which packages it was trained with.",
+        "Log it with mlflow.<flavor>.log_model, which writes requirements.txt; or have the platform team set "
+        "environments.unstated to Image, and annotate slipway.dev/retry.",
+    ),
     "EnvironmentBuilding": Words("Moving", "The packages that the model was trained with are being brought."),
     "IndexUnreachable": Words(
         "Retrying",
