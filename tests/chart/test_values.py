@@ -69,9 +69,12 @@ def test_settings() -> None:
         "indexes": [index],
         "secret": "index",
         "proxy": "",
+        "pythonMinor": "Exact",
         "maxSize": "8Gi",
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
     }
+    pythons = config(rendered({"environments": {"indexes": [index]}, "runtimes": {"3.13": "runner-3.13:1"}}))
+    assert pythons["runtimes"] == {"3.13": "runner-3.13:1"}
     trusted = {"registries": {"namespaces": ["platform", "ml"]}}
     assert config(rendered(trusted))["registryNamespaces"] == ["platform", "ml"]
 
@@ -90,7 +93,8 @@ GPU = {
 def test_the_operator_reads_what_the_chart_writes(tmp_path: Path) -> None:
     data = {"allowedHosts": ["minio.storage.svc", "*.example.com", "fd00::7"], "deniedCidrs": ["10.96.0.0/12"]}
     values = {**NAMESPACED, "pools": [GPU], "defaultPool": "gpu", "defaultRegistry": {"name": "r", "namespace": "ml"}}
-    values |= {"data": data, "clusterName": "prod"}
+    values |= {"data": data, "clusterName": "prod", "runtimes": {"3.13": "runner-3.13:1"}}
+    values["environments"] = {"indexes": [{"name": "a", "url": "https://x/simple"}], "pythonMinor": "Nearest"}
     found = rendered(values)
     file = tmp_path / "config.yaml"
     file.write_text(one(found, "ConfigMap", "slipway")["data"]["config.yaml"])
@@ -103,6 +107,7 @@ def test_the_operator_reads_what_the_chart_writes(tmp_path: Path) -> None:
     pool = read.pool(None)
     assert pool is not None and pool.wire() == GPU
     assert (read.cluster_name, read.data.wire()) == ("prod", data)
+    assert (read.image("3.13"), read.environments.python_minor) == ("runner-3.13:1", "Nearest")
 
 
 def test_other_settings_restart_the_operator_and_not_the_store() -> None:
@@ -198,6 +203,9 @@ REFUSED = [
             "/store/externalUrl'"),
     Refused("a password in an index", "it is in the log of whoever fails",
             {"environments": {"indexes": [{"name": "a", "url": "https://u:p@x/simple"}]}}, "/environments/indexes/0/url'"),
+    Refused("a Python without its minor version", "which is meant?", {"runtimes": {"3": "runner:3"}}, "'3' not allowed"),
+    Refused("other Pythons without an index", "nobody would look what they have", {"runtimes": {"3.13": "runner-3.13:1"}},
+            "runtimes needs environments.indexes"),
     Refused("size without a unit", "20 bytes?", {"imports": {"maxModelSize": "20"}}, "/imports/maxModelSize'"),
     Refused("unknown default pool", "no pod could be placed", {"defaultPool": "gpu"},
             'defaultPool is "gpu", which is none of the pools: cpu'),
