@@ -104,9 +104,11 @@ class Friday(RuleBasedStateMachine):
         promotion: dict[str, Any],
     ) -> None:
         self.of.random.seed(order)
-        if packages:  # of which the image has others
+        if packages:  # of which the image has others; the last of them is of another Python
             self.of.packages = {number: digest(f"{number}") for number in packages}
-            self.of.platform = self.of.platform.model_copy(update={"environments": INDEXED})
+            self.of.pythons = {packages[-1]: "3.13"}
+            two = {"environments": INDEXED, "runtimes": {"3.13": "runner-3.13:1"}}
+            self.of.platform = self.of.platform.model_copy(update=two)
             self.of.start()
         if discovers:
             self.of.registry.discovers()
