@@ -24,6 +24,7 @@ from tests.worlds import digest
 EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
 SWEEPS_SECONDS = 70.0  # two of them, and more
 MOMENT_SECONDS = 11.0  # what may pass in a moment is told, if it lasts so long
+BEGUN_SECONDS = 5.0  # for what the sweep at the end of that began: bringing packages looks again after a second, twice
 INDEXED = EnvironmentSettings(indexes=(IndexSettings(name="team", url="https://packages.example.com/simple"),))
 NUMBERS = st.integers(1, 5)
 STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Production", "Archived"])
@@ -480,6 +481,7 @@ class Friday(RuleBasedStateMachine):
         ledger = self.of.ledger()
         waits = ledger is not None and ledger.following is not None and ledger.following.archived == "Seen"
         self.of.advance(SWEEPS_SECONDS if waits else MOMENT_SECONDS)
+        self.of.advance(BEGUN_SECONDS)
         before, said = len(self.of.cluster.writes), self._conditions()
         self.of.wake_family()
         self.of.settle()
