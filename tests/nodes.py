@@ -27,6 +27,7 @@ class Nodes:
         self.bad: set[int] = set()  # versions that miss every gate
         self.down: set[int] = set()  # versions for whose pods there is no room
         self.packages: dict[int, str] = {}  # digests of the packages of versions that the image cannot run
+        self.pythons: dict[int, str] = {}  # of versions that state another one than the image's
         self.proven: set[tuple[int, str]] = set()  # version and digest that passed against the champion of that time
 
     def work(self) -> bool:
@@ -61,14 +62,15 @@ class Nodes:
         if meta["labels"][names.PURPOSE] == "validate":
             message, log = self._judged(number, tasks.JudgeTask.model_validate(task))
         elif meta["labels"][names.PURPOSE] == "environment":
-            message, log = json.dumps({"digest": self.packages.get(number), "packages": 3, "sizeBytes": 1}), ""
+            message, log = json.dumps(self._brought(number, tasks.EnvironmentTask.model_validate(task))), ""
         else:
             message, log = (
                 json.dumps({"digest": _lies_at(number, task.get("source")), "sizeBytes": 1, "dataDigest": digest("d")}),
                 "",
             )
         self.cluster.logs[name] = log
-        ended = {"exitCode": 0, "message": message, "finishedAt": self._clock().isoformat()}
+        failed = '"reason"' in message
+        ended = {"exitCode": int(failed), "message": message, "finishedAt": self._clock().isoformat()}
         self.cluster.put(
             {
                 "apiVersion": "v1",
@@ -81,12 +83,22 @@ class Nodes:
                 },
                 "spec": spec,
                 "status": {
-                    "phase": "Succeeded",
+                    "phase": "Failed" if failed else "Succeeded",
                     "containerStatuses": [{"name": main["name"], "state": {"terminated": ended}}],
                 },
             }
         )
-        self.cluster.put({**job, "status": {"conditions": [_complete(self._clock())]}})
+        over = _complete(self._clock()) | {"type": "Failed" if failed else "Complete"}
+        self.cluster.put({**job, "status": {"conditions": [over]}})
+
+    def _brought(self, number: int, task: tasks.EnvironmentTask) -> dict[str, Any]:
+        """As the program would answer for the Python that the version states."""
+        python = self.pythons.get(number)
+        if python is not None and python not in task.pythons and task.python_minor == "Exact":
+            return {"reason": "EnvironmentNotReproducible", "message": f"python {python} wanted, 3.11 present"}
+        if task.python is None and python in task.pythons:
+            return {"python": python}
+        return {"digest": self.packages.get(number), "packages": 3, "sizeBytes": 1, "python": task.python}
 
     def _judged(self, number: int, task: tasks.JudgeTask) -> tuple[str, str]:
         value = 99.0 if number in self.bad else 5.0

@@ -37,6 +37,7 @@ class Past:
     mlflow: str
     sklearn: str
     more: tuple[str, ...]
+    python: Path = Path(sys.executable)
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -45,6 +46,8 @@ class Past:
 
 
 OF_2023 = Past("2.9.2", "1.3.2", ("numpy<2", "pandas<2.2", "pyarrow<19", "setuptools<80"))
+# For a Python that the packages of 2023 have no wheels for: see `tests.pythons`.
+OF_2024 = Past("2.19.0", "1.5.2", ("numpy<2.2", "pandas<2.3", "pyarrow<19", "setuptools<80"))
 OF_2022 = Past("1.30.1", "1.2.2", ("numpy<2", "pandas<2", "pyarrow<11", "setuptools<80"))
 
 
@@ -63,7 +66,8 @@ def wheels(past: Past) -> Path:
     folder = Path(os.environ.get("SLIPWAY_CACHE") or Path(caches, "slipway")) / "wheels" / f"mlflow-{past.mlflow}"
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", str(folder)]
+        pip = [sys.executable, "-m", "pip", "--python", str(past.python)]
+        command = [*pip, "download", "-q", "--only-binary", ":all:", "-d", str(folder)]
         subprocess.run([*command, *past.requirements], check=True)
         (folder / "complete").touch()
     return folder
@@ -73,11 +77,19 @@ def trained(past: Past, rows: pandas.DataFrame, scratch: Path) -> Trained:
     """Train in the packages of that time."""
     packages, script, model, data = (scratch / name for name in ("packages", "training.py", "model", "rows.parquet"))
     offline = ["--offline", "--no-index", "--find-links", str(wheels(past)), "--cache-dir", str(scratch / "uv")]
-    install = [str(Path(sys.executable).with_name("uv")), "pip", "install", "-q", "--python", sys.executable, *offline]
+    install = [
+        str(Path(sys.executable).with_name("uv")),
+        "pip",
+        "install",
+        "-q",
+        "--python",
+        str(past.python),
+        *offline,
+    ]
     subprocess.run([*install, "--target", str(packages), *past.requirements], check=True)
     script.write_text(TRAINING)
     rows.to_parquet(data)
-    command = [sys.executable, "-m", "slipway.runner.inside", str(packages), str(script)]
+    command = [str(past.python), "-m", "slipway.runner.inside", str(packages), str(script)]
     arguments = [str(model), ",".join(past.requirements), str(data)]
     environment = {**os.environ, "PYTHONPATH": str(OPERATOR)}
     done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)

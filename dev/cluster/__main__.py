@@ -1,4 +1,4 @@
-"""The command line: `python3 dev/cluster up | down | images | s3 | azurite | tools | load | build | recycle | ...`."""
+"""The command line: `python3 dev/cluster up | down | images | python | s3 | azurite | tools | load | build | ...`."""
 
 import argparse
 import fcntl
@@ -97,6 +97,19 @@ def _load_local(image: str) -> None:
             layouts.load(image)
 
 
+def load_python(options: argparse.Namespace) -> None:
+    """A runner image with another Python, which only some tests need: the first of them has it built."""
+    chosen, name = _chosen(), f"runner-{options.minor}"
+    if chosen.kind not in (choices.KIND, choices.LOCAL) or not chosen.has_nodes:
+        say(f"{images.tag(name)} is not loaded into a {chosen.kind} cluster, or no node would run it")
+        return
+    images.ensure(images.docker_answers(), (name,))
+    if chosen.kind == choices.KIND:
+        kind.load([images.tag(name)])
+    else:
+        _load_local(images.tag(name))
+
+
 def load_s3(_: argparse.Namespace) -> None:
     """The S3 store's image, which only tests need: the first of them has it built."""
     chosen = _chosen()
@@ -185,6 +198,8 @@ def main() -> int:
     stopping = command(down, "down", "stop what `up` started")
     stopping.add_argument("--purge", action="store_true", help="forget its objects, volumes and images, too")
     command(build_images, "images", "build the images and load them")
+    python = command(load_python, "python", "build a runner image with another Python and load it")
+    python.add_argument("minor", choices=sorted(images.OTHERS))
     command(load_s3, "s3", "build the S3 store of the tests and load it as an image")
     command(load_azurite, "azurite", "install the Azure store of the tests and load it as an image")
     command(load, "load", "load an image by archive or name").add_argument("image")

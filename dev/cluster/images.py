@@ -1,4 +1,4 @@
-"""Builds the project's two images, with Docker where an engine answers and buildah otherwise; only what changed."""
+"""Builds the project's images, with Docker where an engine answers and buildah otherwise; only what changed."""
 
 import hashlib
 import json
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import layouts
@@ -14,13 +15,32 @@ from paths import BUILD, IMAGES, REPOSITORY, write
 from say import Trouble, say
 
 NAMES = ("operator", "runner")
-DEFAULT_BASE = "python:3.11-slim"
-_LOCAL_BASE = "localhost/slipway-base:1"
 _PULL_SECONDS = 60
 _REPORT_SECONDS = 30
 _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
 _SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-_DEBIAN = "bookworm"  # whose Python is 3.11, for which the requirements are compiled
+
+
+@dataclass(frozen=True)
+class Base:
+    """What images are built on: named, pulled, or made of the packages of a Debian that has this Python."""
+
+    image: str
+    local: str
+    debian: str
+    named: str = ""
+
+
+# The requirements are compiled for 3.11, and every version in them has wheels for the others, too.
+_BASE = Base("python:3.11-slim", "localhost/slipway-base:1", "bookworm", os.environ.get("BASE_IMAGE", ""))
+# Runner images of other Pythons, which are built when something asks for them.
+OTHERS = {"3.13": Base("python:3.13-slim", "localhost/slipway-base-3.13:1", "trixie")}
+
+
+def _parts(name: str) -> tuple[str, Base]:
+    """What is built of the Dockerfile, and on what: `runner-3.13` is the runner on the base of that Python."""
+    target, _, python = name.partition("-")
+    return target, OTHERS[python] if python else _BASE
 
 
 def tag(name: str) -> str:
@@ -36,9 +56,9 @@ def docker_answers() -> bool:
         return False
 
 
-def ensure(with_docker: bool) -> None:
+def ensure(with_docker: bool, names: tuple[str, ...] = NAMES) -> None:
     """Build those images whose inputs changed."""
-    for name in NAMES:
+    for name in names:
         stamp = IMAGES / "stamp" / f"{'docker' if with_docker else 'buildah'}-{name}"
         wanted = _inputs(name)
         if stamp.is_file() and stamp.read_text() == wanted and _present(name, with_docker):
@@ -56,9 +76,10 @@ def ensure(with_docker: bool) -> None:
 
 def _inputs(name: str) -> str:
     """A digest of everything that goes into the image."""
-    digest = hashlib.sha256((os.environ.get("BASE_IMAGE") or DEFAULT_BASE).encode())
+    target, base = _parts(name)
+    digest = hashlib.sha256((base.named or base.image).encode())
     code = sorted(path for path in (REPOSITORY / "operator" / "slipway").rglob("*") if path.is_file())
-    files = [REPOSITORY / "Dockerfile", REPOSITORY / "requirements" / f"{name}.txt", *code]
+    files = [REPOSITORY / "Dockerfile", REPOSITORY / "requirements" / f"{target}.txt", *code]
     for path in files:
         if "__pycache__" not in path.parts:
             digest.update(str(path.relative_to(REPOSITORY)).encode() + b"\0" + path.read_bytes())
@@ -80,8 +101,9 @@ def _secret() -> list[str]:
 
 
 def _docker(name: str) -> None:
-    base = os.environ.get("BASE_IMAGE") or DEFAULT_BASE
-    options = ["--network", "host", "--target", name, "--tag", tag(name), "--build-arg", f"BASE_IMAGE={base}"]
+    target, base = _parts(name)
+    chosen = f"BASE_IMAGE={base.named or base.image}"
+    options = ["--network", "host", "--target", target, "--tag", tag(name), "--build-arg", chosen]
     command = ["docker", "build", *options, *_secret(), str(REPOSITORY)]
     _run(command, f"image-{name}", {**os.environ, "DOCKER_BUILDKIT": "1"})
 
@@ -100,9 +122,9 @@ def buildah(*arguments: str) -> list[str]:
 
 def _buildah(name: str) -> None:
     packages.ensure(packages.FOR_IMAGES)
-    base = _base()
-    options = ["--isolation", "chroot", "--network", "host", "--layers", "--pull-never", "--target", name]
-    options += ["--tag", tag(name), "--build-arg", f"BASE_IMAGE={base}", "--format", "oci", *_secret()]
+    target, base = _parts(name)
+    options = ["--isolation", "chroot", "--network", "host", "--layers", "--pull-never", "--target", target]
+    options += ["--tag", tag(name), "--build-arg", f"BASE_IMAGE={_there(base)}", "--format", "oci", *_secret()]
     ignore = ["--ignorefile", str(REPOSITORY / ".dockerignore"), "--file", str(REPOSITORY / "Dockerfile")]
     _run(buildah("build", *options, *ignore, str(REPOSITORY)), f"image-{name}")
     with layouts.receiving(tag(name)):
@@ -110,32 +132,32 @@ def _buildah(name: str) -> None:
     subprocess.run(buildah("rmi", "--prune", "--force"), capture_output=True, check=False)
 
 
-def _base() -> str:
+def _there(base: Base) -> str:
     """The named base image; without an image registry within reach, a Debian with Python made from packages."""
-    if named := os.environ.get("BASE_IMAGE"):
-        return named
-    for image in (DEFAULT_BASE, _LOCAL_BASE):
+    if base.named:
+        return base.named
+    for image in (base.image, base.local):
         if (
             subprocess.run(buildah("inspect", "--type", "image", image), capture_output=True, check=False).returncode
             == 0
         ):
             return image
-    if _pulled(DEFAULT_BASE):
-        return DEFAULT_BASE
-    say(f"{DEFAULT_BASE} cannot be pulled: making a base image from Debian packages")
+    if _pulled(base.image):
+        return base.image
+    say(f"{base.image} cannot be pulled: making a base image from Debian packages")
     packages.ensure(packages.FOR_BASE_IMAGE)
-    archive = IMAGES / "base.tar"
+    archive = IMAGES / ("base.tar" if base is _BASE else f"base-{base.debian}.tar")
     if not archive.is_file():
-        draft = IMAGES / "base.draft.tar"
+        draft = archive.with_suffix(".draft.tar")
         # Documents and translations are half of a small Debian's files.
         lean = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")]
         wanted = "--include=python3,python3-venv,ca-certificates"
-        _run(["mmdebstrap", "--variant=minbase", wanted, *lean, _DEBIAN, str(draft)], "base")
+        _run(["mmdebstrap", "--variant=minbase", wanted, *lean, base.debian, str(draft)], "base")
         draft.replace(archive)
     container = subprocess.run(buildah("from", "scratch"), capture_output=True, text=True, check=True).stdout.strip()
     _run(buildah("add", container, str(archive), "/"), "base-add")
-    _run(buildah("commit", "--squash", "--rm", container, _LOCAL_BASE), "base-commit")
-    return _LOCAL_BASE
+    _run(buildah("commit", "--squash", "--rm", container, base.local), "base-commit")
+    return base.local
 
 
 def _pulled(image: str) -> bool:

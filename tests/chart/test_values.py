@@ -29,6 +29,7 @@ ENVIRONMENTS = {
     "indexes": [],
     "secret": "",
     "proxy": "",
+    "pythonMinor": "Exact",
     "unstated": "Refuse",
     "maxSize": "8Gi",
     "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
@@ -79,6 +80,8 @@ def test_settings() -> None:
     assert environments == ENVIRONMENTS | {"indexes": [index], "secret": "index"}
     image = config(rendered({"environments": {"unstated": "Image"}}))["environments"]
     assert image == ENVIRONMENTS | {"unstated": "Image"}
+    pythons = config(rendered({"environments": {"indexes": [index]}, "runtimes": {"3.13": "runner-3.13:1"}}))
+    assert pythons["runtimes"] == {"3.13": "runner-3.13:1"}
     trusted = {"registries": {"namespaces": ["platform", "ml"]}}
     assert config(rendered(trusted))["registryNamespaces"] == ["platform", "ml"]
 
@@ -97,7 +100,8 @@ GPU = {
 def test_the_operator_reads_what_the_chart_writes(tmp_path: Path) -> None:
     data = {"allowedHosts": ["minio.storage.svc", "*.example.com", "fd00::7"], "deniedCidrs": ["10.96.0.0/12"]}
     values = {**NAMESPACED, "pools": [GPU], "defaultPool": "gpu", "defaultRegistry": {"name": "r", "namespace": "ml"}}
-    values |= {"data": data, "clusterName": "prod"}
+    values |= {"data": data, "clusterName": "prod", "runtimes": {"3.13": "runner-3.13:1"}}
+    values["environments"] = {"indexes": [{"name": "a", "url": "https://x/simple"}], "pythonMinor": "Nearest"}
     found = rendered(values)
     file = tmp_path / "config.yaml"
     file.write_text(one(found, "ConfigMap", "slipway")["data"]["config.yaml"])
@@ -110,6 +114,7 @@ def test_the_operator_reads_what_the_chart_writes(tmp_path: Path) -> None:
     pool = read.pool(None)
     assert pool is not None and pool.wire() == GPU
     assert (read.cluster_name, read.data.wire()) == ("prod", data)
+    assert (read.image("3.13"), read.environments.python_minor) == ("runner-3.13:1", "Nearest")
 
 
 def test_other_settings_restart_the_operator_and_not_the_store() -> None:
@@ -205,6 +210,9 @@ REFUSED = [
             "/store/externalUrl'"),
     Refused("a password in an index", "it is in the log of whoever fails",
             {"environments": {"indexes": [{"name": "a", "url": "https://u:p@x/simple"}]}}, "/environments/indexes/0/url'"),
+    Refused("a Python without its minor version", "which is meant?", {"runtimes": {"3": "runner:3"}}, "'3' not allowed"),
+    Refused("other Pythons without an index", "nobody would look what they have", {"runtimes": {"3.13": "runner-3.13:1"}},
+            "runtimes needs environments.indexes"),
     Refused("size without a unit", "20 bytes?", {"imports": {"maxModelSize": "20"}}, "/imports/maxModelSize'"),
     Refused("unknown default pool", "no pod could be placed", {"defaultPool": "gpu"},
             'defaultPool is "gpu", which is none of the pools: cpu'),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 from slipway.api import names, tasks
-from slipway.resources.platform import EnvironmentSettings, IndexSettings
+from slipway.resources.platform import EnvironmentSettings, IndexSettings, Platform
 
 from tests.declared import GATED, deployed, model, version
 from tests.simulation import Simulation
@@ -209,3 +209,160 @@ def test_what_an_adopted_deployment_runs_is_brought_once_to_compare_with(of: Sim
     of.start()
     rests(of)
     assert {name for (kind, _, name) in of.cluster.objects if kind == "Job"} == before, "an upgrade starts no Job"
+
+
+RUNTIMES = {"3.13": "runner-3.13:1"}
+
+
+@pytest.fixture
+def of_two(of: Simulation) -> Simulation:
+    """The same platform with a second Python, which version 1 states; it needs other packages, too."""
+    of.pythons[1] = "3.13"
+    changed(of, runtimes=RUNTIMES)
+    return of
+
+
+def changed(of: Simulation, **settings: Any) -> Platform:
+    """Other settings of the platform, and an operator that has read them."""
+    of.platform = of.platform.model_copy(update=settings)
+    of.start()
+    return of.platform
+
+
+def images(found: Mapping[str, Any]) -> dict[str, str]:
+    """The image of each container of a Job."""
+    return {name: one["image"] for name, one in steps(found).items()}
+
+
+def status(of: Simulation, number: int) -> Mapping[str, Any]:
+    """What is known of a version."""
+    found: Mapping[str, Any] = of.cluster.objects[("ModelVersion", "ml", f"flights-v{number}")]["status"]
+    return found
+
+
+def served_on(of: Simulation, number: int) -> tuple[set[str], str | None]:
+    """The images of a version's pods, and the Python that they say."""
+    template = serving(of, number)
+    spec = template["spec"]
+    found = {one["image"] for one in (*spec["initContainers"], *spec["containers"])}
+    return found, template["metadata"]["annotations"].get(names.PYTHON)
+
+
+def test_a_version_of_another_python_is_brought_scored_and_served_on_its_image(of_two: Simulation) -> None:
+    of_two.cluster.put(version(1))
+    rests(of_two)
+    assert of_two.route() == "1"
+    asked = [
+        one for (kind, _, name), one in of_two.cluster.objects.items() if kind == "Job" and "-environment-" in name
+    ]
+    assert sorted(images(one)["environment"] for one in asked) == ["runner-3.13:1", "runner:1"]
+    chain = images(job(of_two, 1, "validate"))
+    assert chain == {"fetch": "runner:1", "score-candidate": "runner-3.13:1", "judge": "runner:1"}
+    assert task(steps(job(of_two, 1, "validate"))["fetch"])["candidatePython"] == "3.13"
+    assert served_on(of_two, 1) == ({"runner-3.13:1"}, "3.13")
+    record = status(of_two, 1)
+    assert (record["environment"]["python"], record["validation"]["python"]) == ("3.13", "3.13")
+    ledger = of_two.cluster.objects[("ModelLedger", "ml", "flights")]["spec"]
+    assert ledger["released"][0]["python"] == "3.13"
+
+
+def test_one_that_needs_nothing_else_runs_on_the_packages_of_its_image(of_two: Simulation) -> None:
+    of_two.packages.clear()
+    of_two.cluster.put(version(1))
+    rests(of_two)
+    record = status(of_two, 1)["environment"]
+    assert (record.get("digest"), record["image"], record["python"]) == (None, "runner-3.13:1", "3.13")
+    assert served_on(of_two, 1) == ({"runner-3.13:1"}, "3.13")
+    assert task(steps(job(of_two, 1, "validate"))["fetch"])["checkEnvironment"] is False
+
+
+def test_candidate_and_champion_are_scored_each_on_its_own_python(of_two: Simulation) -> None:
+    of_two.cluster.put(version(1))
+    rests(of_two)
+    of_two.cluster.put(version(2))
+    rests(of_two)
+    chain = images(job(of_two, 2, "validate"))
+    assert (chain["score-champion"], chain["score-candidate"]) == ("runner-3.13:1", "runner:1")
+    assert task(steps(job(of_two, 2, "validate"))["fetch"])["championPython"] == "3.13"
+
+
+def test_another_python_on_the_same_packages_is_other_evidence_and_other_pods(of_two: Simulation) -> None:
+    of_two.packages.clear()
+    changed(of_two, runtimes={}, environments=EnvironmentSettings(indexes=(INDEX,), python_minor="Nearest"))
+    of_two.cluster.put(version(1, stage="Staging"))
+    rests(of_two)
+    before = status(of_two, 1)["validation"]["revision"]
+    changed(of_two, runtimes=RUNTIMES)
+    of_two.edit("ModelVersion", "flights-v1", annotations={"retry": "3.13 is there now"}, stage="Production")
+    rests(of_two)
+    assert status(of_two, 1)["validation"]["revision"] != before
+    assert served_on(of_two, 1) == ({"runner-3.13:1"}, "3.13")
+
+
+def test_a_rollback_returns_to_the_image_of_its_python_though_the_platform_has_it_no_more(of_two: Simulation) -> None:
+    of_two.cluster.put(version(1))
+    rests(of_two)
+    before = serving(of_two, 1)
+    of_two.cluster.put(version(2))
+    rests(of_two)
+    assert of_two.route() == "2"
+    changed(of_two, runtimes={})
+    of_two.edit("RegisteredModel", "flights", annotations={"rollback": "by=anna"})
+    rests(of_two)
+    assert (of_two.route(), serving(of_two, 1)) == ("1", before)
+
+
+def test_what_serves_stays_as_it_is_when_its_python_is_taken_away(of_two: Simulation) -> None:
+    of_two.cluster.put(version(1))
+    rests(of_two)
+    before = serving(of_two, 1)
+    changed(of_two, runtimes={})
+    of_two.edit("RegisteredModel", "flights", serving={"resources": {"limits": {"memory": "2Gi"}}})
+    rests(of_two)
+    assert (of_two.route(), serving(of_two, 1)) == ("1", before)
+    of_two.cluster.put(version(2))
+    rests(of_two)
+    found = of_two.condition("ModelVersion", "flights-v2", "Validated")
+    assert (found["reason"], "3.13" in found["message"]) == ("EnvironmentNotReproducible", True), found
+    changed(of_two, runtimes=RUNTIMES)
+    rests(of_two)
+    assert of_two.route() == "2"
+
+
+def test_what_was_proven_on_a_python_that_is_gone_is_not_proven_anew_on_another_one(of_two: Simulation) -> None:
+    of_two.cluster.put(version(1, stage="Staging"))
+    rests(of_two)
+    changed(of_two, runtimes={})
+    of_two.edit("RegisteredModel", "flights", validation={**GATED, "evaluation": 2})
+    rests(of_two)
+    found = of_two.condition("ModelVersion", "flights-v1", "Validated")
+    assert (found["reason"], "python 3.13" in found["message"]) == ("EnvironmentNotReproducible", True), found
+
+
+def test_an_image_of_another_python_that_is_renewed_moves_nothing(of_two: Simulation) -> None:
+    of_two.cluster.put(version(1))
+    rests(of_two)
+    before = serving(of_two, 1)
+    jobs = {name for (kind, _, name) in of_two.cluster.objects if kind == "Job"}
+    changed(of_two, runtimes={"3.13": "runner-3.13:2", "3.12": "runner-3.12:2"})
+    rests(of_two)
+    assert serving(of_two, 1) == before
+    assert {name for (kind, _, name) in of_two.cluster.objects if kind == "Job"} == jobs
+
+
+def begun(of: Simulation, number: int) -> Mapping[str, Any]:
+    """The record of its environment; {} while there is none."""
+    version = of.cluster.objects[("ModelVersion", "ml", f"flights-v{number}")]
+    found: Mapping[str, Any] = version.get("status", {}).get("environment", {})
+    return found
+
+
+def test_a_python_that_goes_while_its_packages_are_brought_is_refused_by_name(of_two: Simulation) -> None:
+    of_two.cluster.put(version(1))
+    while not begun(of_two, 1).get("python"):
+        of_two.settle(nodes=False)
+        of_two.work()
+    changed(of_two, runtimes={})
+    rests(of_two)
+    found = of_two.condition("ModelVersion", "flights-v1", "Validated")
+    assert (found["reason"], "python 3.13" in found["message"]) == ("EnvironmentNotReproducible", True), found

@@ -24,7 +24,7 @@ from tests.worlds import digest
 EXAMPLES = int(os.environ.get("SLIPWAY_EXAMPLES", "25"))  # more find more: `make test-long` runs two thousand
 SWEEPS_SECONDS = 70.0  # two of them, and more
 MOMENT_SECONDS = 11.0  # what may pass in a moment is told, if it lasts so long
-STEP_SECONDS = 2.0  # from the end of one step of a version to the next
+BEGUN_SECONDS = 5.0  # for what the sweep at the end of that began: bringing packages looks again after a second, twice
 INDEXED = EnvironmentSettings(indexes=(IndexSettings(name="team", url="https://packages.example.com/simple"),))
 NUMBERS = st.integers(1, 5)
 STAGES = st.sampled_from(["None", "Staging", "Production", "Production", "Production", "Archived"])
@@ -105,9 +105,11 @@ class Friday(RuleBasedStateMachine):
         promotion: dict[str, Any],
     ) -> None:
         self.of.random.seed(order)
-        if packages:  # of which the image has others
+        if packages:  # of which the image has others; the last of them is of another Python
             self.of.packages = {number: digest(f"{number}") for number in packages}
-            self.of.platform = self.of.platform.model_copy(update={"environments": INDEXED})
+            self.of.pythons = {packages[-1]: "3.13"}
+            two = {"environments": INDEXED, "runtimes": {"3.13": "runner-3.13:1"}}
+            self.of.platform = self.of.platform.model_copy(update=two)
             self.of.start()
         if discovers:
             self.of.registry.discovers()
@@ -479,7 +481,7 @@ class Friday(RuleBasedStateMachine):
         ledger = self.of.ledger()
         waits = ledger is not None and ledger.following is not None and ledger.following.archived == "Seen"
         self.of.advance(SWEEPS_SECONDS if waits else MOMENT_SECONDS)
-        self.of.advance(STEP_SECONDS)  # what the last sweep began
+        self.of.advance(BEGUN_SECONDS)
         before, said = len(self.of.cluster.writes), self._conditions()
         self.of.wake_family()
         self.of.settle()

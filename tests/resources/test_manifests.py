@@ -14,6 +14,7 @@ from slipway.api.modelledger import Adopted, Hold, ModelLedger, RolledBack
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
 from slipway.resources.platform import (
+    Environment,
     EnvironmentSettings,
     ImportSettings,
     IndexSettings,
@@ -85,8 +86,26 @@ def validation_in_other_packages() -> Any:
 
 
 def deployment_in_other_packages() -> Any:
-    template = serving.pod_template(PLATFORM, model(), 1, digest("a"), PLATFORM.pools[0], digest("e"))
+    template = serving.pod_template(PLATFORM, model(), 1, digest("a"), PLATFORM.pools[0], Environment(digest("e")))
     return serving.deployment(model(), 1, template, 2)
+
+
+def deployment_on_another_python() -> Any:
+    runs_in = Environment(digest("e"), "3.13")
+    template = serving.pod_template(_with_pythons(), model(), 1, digest("a"), PLATFORM.pools[0], runs_in)
+    return serving.deployment(model(), 1, template, 2)
+
+
+def validation_on_other_pythons() -> Any:
+    comparison = _comparison(None, digest("a"))
+    pythons = {"candidate_python": "3.13", "champion_python": "3.9"}
+    return jobs.validation_job(
+        _with_pythons(), version(2), replace(comparison, fetch=comparison.fetch.model_copy(update=pythons))
+    )
+
+
+def _with_pythons() -> Platform:
+    return PLATFORM.model_copy(update={"runtimes": {"3.9": "runner-3.9:1", "3.13": "runner-3.13:1"}})
 
 
 def import_secret() -> Any:
@@ -155,7 +174,8 @@ def ledger() -> Any:
 
 BUILDERS = [
     import_job, import_secret, environment_job, validation_on_a_gpu, validation_in_other_packages,
-    deployment_in_other_packages, validation_with_data_on_a_claim, validation_without_data,
+    deployment_in_other_packages, deployment_on_another_python, validation_on_other_pythons,
+    validation_with_data_on_a_claim, validation_without_data,
     deployment, deployment_with_variables, validation_with_variables, service, service_of_what_was_adopted, record, ledger,
 ]  # fmt: skip
 

@@ -64,8 +64,9 @@ class Ended:
 class Pod:
     """The fixed folders of a pod, below a temporary one, and the programs that run in it."""
 
-    def __init__(self, root: Path, patience_seconds: float = 1) -> None:
+    def __init__(self, root: Path, patience_seconds: float = 1, python: Path = Path(sys.executable)) -> None:
         self.root = root
+        self.python = python  # of its image
         self.patience_seconds = patience_seconds  # with a registry that does not answer
         self.log = root / "termination-log"
         self.inside = Inside(root, self.log, store_patience_seconds=1, registry_patience_seconds=1)
@@ -92,7 +93,7 @@ class Pod:
         log = self.log
         log.unlink(missing_ok=True)
         done = subprocess.run(
-            [sys.executable, *self._start(program)],
+            [str(self.python), *self._start(program)],
             env=self.environment(SLIPWAY_TASK=json.dumps(task.wire())),
             cwd=self.root,
             capture_output=True,

@@ -149,3 +149,23 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_bytes("scikit-learn>=0.1\n".encode("utf-16"))
     with pytest.raises(Refused, match=r"requirements\.txt is not UTF-8"):
         stated.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "others", "nearest", "found"),
+    [
+        pytest.param("", ("3.99",), False, MINOR, id="nothing is stated"),
+        pytest.param(f"{MINOR}.2", (MINOR, "3.99"), False, MINOR, id="the image's own"),
+        pytest.param("3.99.1", ("3.98", "3.99"), False, "3.99", id="one elsewhere"),
+        pytest.param("3.99.1", ("3.98",), False, "", id="none"),
+        pytest.param(">=3.98.2,<3.100", ("3.97", "3.98", "3.99"), False, "3.99", id="a range, of which the newest"),
+        pytest.param(">=3.100", ("3.99",), True, "", id="a range has no nearest one"),
+        pytest.param("3.97.4", ("3.98", "3.99"), True, "3.98", id="the nearest"),
+        pytest.param("3.97", ("3.98", "3.96"), True, "3.96", id="of two equally near the older"),
+        pytest.param("3.2.1", ("3.99",), True, MINOR, id="the nearest is the image's own"),
+        pytest.param("2.7.18", ("3.99",), True, "", id="another language"),
+        pytest.param("three", ("3.99",), True, "", id="no version"),
+    ],
+)
+def test_the_python_of_a_model_is_chosen(wanted: str, others: tuple[str, ...], nearest: bool, found: str) -> None:
+    assert environment.python_for(wanted, others, nearest) == found

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from slipway.api.tasks import CANDIDATE, ENVIRONMENT, INDEX, EnvironmentTask, FetchTask, Index
@@ -48,11 +49,7 @@ class World:
         return pushed(self.store, folder)
 
     def rebuild(
-        self,
-        digest: str,
-        max_bytes: int = LIMIT,
-        indexes: tuple[Index, ...] | None = None,
-        refuse_unstated: bool | None = None,
+        self, digest: str, max_bytes: int = LIMIT, indexes: tuple[Index, ...] | None = None, **chosen: Any
     ) -> Ended:
         """How the program ended."""
         both = (Index(name="private", url=self.private.url), Index(name="public", url=self.public.url))
@@ -60,8 +57,8 @@ class World:
             digest=digest,
             indexes=both if indexes is None else indexes,
             max_bytes=max_bytes,
-            refuse_unstated=refuse_unstated,
             store=self.store.store,
+            **chosen,
         )
         said = io.StringIO()
         try:
@@ -220,6 +217,34 @@ def test_another_python_is_refused_by_name(world: World) -> None:
     ended = world.rebuild(world.model(requirements="flights==2.0\n", python="python: 3.6.1\n"))
     assert ended.reason == "EnvironmentNotReproducible"
     assert ended.message.startswith(f"python 3.6.1 wanted, {MINOR}")
+    assert ended.message.endswith(f"there are images for {MINOR}")
+
+
+ANOTHER = "python: 3.99.1\n"  # that no machine has
+
+
+def test_another_python_that_has_an_image_is_for_that_image_to_bring(world: World) -> None:
+    digest = world.model(requirements="flights==2.0\n", python=ANOTHER)
+    ended = world.rebuild(digest, pythons=("3.6", "3.99"))
+    assert (ended.code, ended.termination["python"]) == (0, "3.99"), ended.stderr
+    assert "digest" not in ended.termination and not world.public.asked
+
+
+def test_an_image_that_has_another_python_than_the_platform_says_is_named(world: World) -> None:
+    digest = world.model(requirements="flights==2.0\n", python=ANOTHER)
+    ended = world.rebuild(digest, python="3.99", pythons=("3.99",))
+    assert ended.reason == "EnvironmentNotReproducible"
+    assert ended.message.startswith(f"the image that runtimes names for Python 3.99 has {MINOR}")
+
+
+def test_a_model_may_run_on_the_nearest_python_and_it_is_said(world: World) -> None:
+    digest = world.model(requirements="flights==2.0\n", python="python: 3.9.7\n")
+    ended = world.rebuild(digest, pythons=("3.99",), python_minor="Nearest")
+    assert (ended.code, ended.termination["packages"]) == (0, 2), ended.stderr
+    assert ended.termination["notes"].startswith(f"python 3.9.7 wanted, {MINOR}")
+    assert "python" not in ended.termination, "it is the runner image's own"
+    of_the_image = world.rebuild(world.model(requirements="pandas>=1\n", python=ANOTHER), python_minor="Nearest")
+    assert "digest" not in of_the_image.termination and "nearest" in of_the_image.termination["notes"]
 
 
 def test_conda_alone_says_enough(world: World) -> None:
@@ -353,6 +378,8 @@ def test_packages_of_another_python_are_not_unpacked(world: World) -> None:
     ended = world.pod.run("fetch", task)
     assert (ended.code, ended.reason) == (1, "EnvironmentNotReproducible"), ended.stderr
     assert ended.message.startswith("its packages are for Python 3.6")
+    of_that = task.model_copy(update={"candidate_python": "3.6"})
+    assert world.pod.run("fetch", of_that).code == 0, "they are used on an image of that Python"
 
 
 def test_what_no_pod_would_take_is_made_anew(world: World) -> None:

@@ -89,6 +89,10 @@ class EnvironmentRecord(Attempt):
         str | None, Field(max_length=71, description="Digest of the packages; absent: the runner image has them.")
     ] = None
     image: Annotated[str | None, Field(max_length=512, description="The runner image that has them.")] = None
+    python: Annotated[
+        str | None,
+        Field(max_length=8, description="Minor version of the Python that it runs on; absent: the runner image's own."),
+    ] = None
     packages: Annotated[int | None, Field(ge=0, description="How many they are.")] = None
     size_bytes: Annotated[int | None, Field(description="Their size, with their byte code.")] = None
     notes: Annotated[

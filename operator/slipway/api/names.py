@@ -30,5 +30,6 @@ BREAK_GLASS = f"{GROUP}/break-glass"  # on what the operator makes: why somebody
 RECEIVER = f"{GROUP}/receiver"  # on the Lease: where its holder takes webhooks that others pass on
 DIGEST = f"{GROUP}/digest"  # of the model's files
 ENVIRONMENT = f"{GROUP}/environment"  # on a serving pod: digest of its packages, where the image has others
+PYTHON = f"{GROUP}/python"  # on a serving pod: its minor version, where that is not the runner image's own
 RECORD = f"{GROUP}/record"  # on a Deployment: hash of the pod template that it runs
 INPUTS = f"{GROUP}/inputs"  # on a record: hash of the settings that it was rendered from

@@ -130,11 +130,15 @@ class EnvironmentTask(Value):
     max_bytes: int
     refuse_unstated: bool | None = None  # a model whose files say nothing of its packages is refused
     store: Store
+    python: str | None = None  # minor version of this image, which an earlier run chose; None: the runner image
+    pythons: tuple[str, ...] = ()  # that there are images for, besides the runner image's own
+    python_minor: Literal["Exact", "Nearest"] = "Exact"  # what a model may run on that states another one
 
 
 class EnvironmentResult(Value):
     """Termination message of a successful EnvironmentTask."""
 
+    python: str | None = None  # the one to run on; where it is not the task's, its image is to do the task
     digest: str | None = None  # of the packages' files; None: the image has what the model needs
     packages: int = 0
     size_bytes: int = 0
@@ -150,6 +154,8 @@ class FetchTask(Value):
     data: DataSource | None = None
     candidate_environment: str | None = None  # digest of its packages; None: those of the image
     champion_environment: str | None = None
+    candidate_python: str | None = None  # minor version that these packages are for; None: this image's own
+    champion_python: str | None = None
     check_environment: bool = True  # compare the model's requirements with what this image has
     refuse_unstated: bool | None = None  # as in EnvironmentTask
 

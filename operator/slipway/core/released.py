@@ -3,7 +3,7 @@
 from ..api.modelledger import ModelLedgerSpec
 from ..api.modelversion import ModelVersion, Stage
 from ..resources import naming, serving
-from . import adoption, claims, consent, rollout
+from . import adoption, claims, consent, environments, rollout
 from .conditions import Verdict, failed, passed, sentence, unknown
 from .decision import Refusal
 from .election import Election, is_validated, waits
@@ -11,6 +11,7 @@ from .ledger import is_rolled_back, who_serves
 from .observed import ModelSeen
 from .pods import VersionPods
 from .reasons import Reason, reason_named
+from .revisions import environment_of
 
 PODS_COME = "Its pods are the next step."
 
@@ -133,6 +134,9 @@ def progress(seen: ModelSeen, ledger: ModelLedgerSpec, number: int) -> Verdict:
     pool = seen.model.spec.serving.pool
     if seen.platform.pool(pool.name if pool else None) is None:
         return failed(Reason.PoolNotFound, f"spec.serving.pool names a pool that the settings do not have{serves}.")
+    version = None if ledger.release(number) else seen.version(number)  # what was released has its record
+    if version and (said := environments.no_image(seen.platform, environment_of(version).python)):
+        return failed(Reason.EnvironmentNotReproducible, f"{said} {_serves(ledger)}".strip())
     if refusal := refusal_of(seen, number):
         return failed(reason_named(refusal.reason), f"{sentence(refusal.message)} {_serves(ledger)}".strip())
     if there is None:

@@ -6,6 +6,7 @@ from ..api.modelversion import ModelVersion
 from ..api.registeredmodel import RegisteredModel
 from ..api.validation import Gate
 from ..resources import naming
+from ..resources.platform import IMAGE, Environment
 from . import origin as origins
 
 
@@ -32,11 +33,11 @@ def packages_key(version: ModelVersion) -> str:
     return naming.short_hash([version.metadata.uid, version.status.digest])
 
 
-def packages_of(version: ModelVersion) -> str | None:
-    """Digest of the packages in which a version is proven and served; None: those of the image, or not known yet."""
+def environment_of(version: ModelVersion) -> Environment:
+    """What a version is proven and served in; the runner image, too, while that is not known yet."""
     record = version.status.environment
     known = record is not None and record.outcome == "Passed" and record.key.startswith(packages_key(version))
-    return record.digest if known and record else None
+    return Environment(record.digest, record.python) if known and record else IMAGE
 
 
 def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate, ...]) -> str:
@@ -57,8 +58,9 @@ def revision_of(model: RegisteredModel, version: ModelVersion, asked: tuple[Gate
         chosen["positiveLabel"] = policy.positive_label
     if policy.outputs:
         chosen["outputs"] = policy.outputs.model_dump(mode="json", exclude_defaults=True)
-    if packages := packages_of(version):
-        chosen["environment"] = packages
+    runs_in = environment_of(version)
+    chosen |= {"environment": runs_in.packages} if runs_in.packages else {}
+    chosen |= {"python": runs_in.python} if runs_in.python else {}
     if given := {one.name: one.validation.wire() for one in model.variables if one.validation}:
         chosen["variables"] = given
     return naming.short_hash(chosen)

@@ -233,8 +233,8 @@ def _record(seen: ModelSeen, release: Release | None, number: int) -> Record | N
     digest = release.digest if release else (version.status.digest if version else None)
     if not digest:
         return None
-    packages = environments.of_version(seen, release, number, digest)
-    inputs = serving.inputs(seen.model, digest, packages)
+    runs_in = environments.of_version(seen, release, number, digest)
+    inputs = serving.inputs(seen.model, digest, runs_in)
     if release and release.inputs == inputs and (number, release.record) in seen.records:
         return replace(seen.records[(number, release.record)], inputs=inputs)
     own = sorted((one for one in seen.records.values() if one.version == number), key=lambda one: -one.revision)
@@ -243,9 +243,9 @@ def _record(seen: ModelSeen, release: Release | None, number: int) -> Record | N
     if answering and (release or (there is not None and there.ready > 0 and there.record == answering.hash)):
         return answering
     pool = seen.platform.pool(seen.model.spec.serving.pool.name if seen.model.spec.serving.pool else None)
-    if pool is None:
+    if pool is None or seen.platform.image(runs_in.python) is None:
         return seen.records.get((number, release.record)) if release else None
-    template = serving.pod_template(seen.platform, seen.model, number, digest, pool, packages)
+    template = serving.pod_template(seen.platform, seen.model, number, digest, pool, runs_in)
     short = serving.template_hash(template)
     if before := seen.records.get((number, short)):
         return replace(before, inputs=inputs)

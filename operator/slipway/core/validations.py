@@ -11,7 +11,7 @@ from ..api.modelversion import GateResult, ValidationRecord
 from ..api.validation import Data, Gate
 from ..resources import jobs as builders
 from ..resources import naming
-from ..resources.platform import PoolSettings
+from ..resources.platform import IMAGE, Environment, PoolSettings
 from . import adoption, attempts, changes, environments, gates, imports, jobs, page
 from .adoption import Opponent
 from .attempts import Progress
@@ -22,7 +22,7 @@ from .election import elect
 from .jobs import JobSeen
 from .observed import VersionSeen
 from .reasons import Reason
-from .revisions import packages_of, revision_of
+from .revisions import environment_of, revision_of
 from .step import Step
 
 PURPOSE = "validate"
@@ -71,6 +71,9 @@ def decide(seen: VersionSeen) -> Step:
     acts: tuple[Act, ...] = leftovers
     if progress.outcome == "Running" and not (verdict and verdict.reason is Reason.Queued):
         comparison = _comparison(seen, progress, facts, asked, pool)
+        for one in (comparison.fetch.candidate_python, comparison.fetch.champion_python):
+            if said := environments.no_image(seen.platform, one):
+                return Step(failed(Reason.EnvironmentNotReproducible, said), acts=leftovers)
         acts = (Apply(builders.validation_job(seen.platform, seen.version, comparison)), *leftovers)
     return Step(
         verdict or attempts.verdict(progress, Reason.EvidenceStale if stale else Reason.ValidationRunning),
@@ -148,14 +151,18 @@ def _comparison(
     model, status = seen.model, seen.version.status
     assert model is not None and status.digest is not None
     policy, champion = model.spec.validation, facts["champion_digest"]
+    own, others = environment_of(seen.version), _of_champion(seen, facts)
     fetch = tasks.FetchTask(
         store=tasks.Store(url=seen.platform.store.url),
         candidate_digest=status.digest,
         champion_digest=champion,
-        candidate_environment=packages_of(seen.version),
-        champion_environment=_of_champion(seen, facts),
+        candidate_environment=own.packages,
+        champion_environment=others.packages,
+        candidate_python=own.python,
+        champion_python=others.python,
         refuse_unstated=seen.platform.refuses_unstated,
         data=_data(seen, policy.data) if policy.data else None,
+        check_environment=own == IMAGE and not environments.is_known(seen),
     )
     judge = tasks.JudgeTask(
         revision=facts["revision"],
@@ -171,11 +178,11 @@ def _comparison(
     return builders.Comparison(progress.job_name, fetch, judge, policy.data, pool, longest, model.variables)
 
 
-def _of_champion(seen: VersionSeen, facts: dict[str, Any]) -> str | None:
-    """The packages that the champion runs in; None: those of the image, or there is no champion."""
+def _of_champion(seen: VersionSeen, facts: dict[str, Any]) -> Environment:
+    """What the champion runs in, if there is one."""
     number, digest = facts["champion_version"], facts["champion_digest"]
     if seen.family is None or number is None or digest is None:
-        return None
+        return IMAGE
     return environments.of_version(seen.family, seen.ledger.release(number), number, digest)
 
 
@@ -209,7 +216,7 @@ def _result(seen: VersionSeen, progress: Progress, asked: tuple[Gate, ...], fact
         "rows": found.rows,
         "gates": results,
         "environment": (progress.job.environment if progress.job else "") or None,
-        "python": found.python,
+        "python": environment_of(seen.version).python or found.python,
     }
     if missed:
         over = progress.ended(stamp, "Failed", Reason.GateFailed, "; ".join(missed) + ".")

@@ -137,6 +137,8 @@ def _score(platform: Platform, comparison: Comparison, who: str, folder: str, pr
     task = tasks.ScoreTask(model=folder, features=features, predictions=predictions, secrets=secrets or None)
     resources = comparison.pool.resources or None
     read = (who, "features", volume)
+    fetch = comparison.fetch
+    platform = platform.on({"candidate": fetch.candidate_python, "champion": fetch.champion_python}[who])
     step = container(platform, f"score-{who}", "score", task, mounts, read, resources, inside)
     step["env"] += variables(comparison.variables, validation=True)
     return step

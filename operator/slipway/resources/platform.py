@@ -1,7 +1,7 @@
 """What the platform team decided: images, store, node pools. Part of no revision hash: an upgrade moves nothing."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -93,7 +93,18 @@ class EnvironmentSettings(Value):
     proxy: str = ""
     unstated: Literal["Image", "Refuse"] = "Refuse"  # what becomes of models that state nothing of their packages
     max_size: Size = "8Gi"
+    python_minor: Literal["Exact", "Nearest"] = "Exact"  # where a model states one that there is no image for
     resources: dict[str, dict[str, str | int]] = Field(default_factory=lambda: dict(_ENVIRONMENT_RESOURCES))
+
+
+class Environment(NamedTuple):
+    """What a version runs in."""
+
+    packages: str | None = None  # digest; None: those of the image
+    python: str | None = None  # minor version, which names the image; None: the runner image's own
+
+
+IMAGE = Environment()  # the runner image and its packages
 
 
 EventType = Literal[
@@ -125,6 +136,9 @@ class Platform(Value):
     namespace: str = Field("slipway-system", description="The operator's own namespace; imports run here.")
     cluster_name: str = Field(min_length=1, description="Name of the cluster, as the registry's tags spell it.")
     runner_image: str = Field("slipway-runner", description="Image of the pods that import, validate and serve.")
+    runtimes: dict[Annotated[str, Field(pattern=r"^3\.[0-9]{1,2}$")], Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=dict, description="Runner images with other minor versions of Python, such as `3.13`, by these."
+    )
     image_pull_policy: str = Field("IfNotPresent", description="When nodes pull that image.")
     image_pull_secrets: tuple[str, ...] = Field((), description="Pull secrets, in each pod's own namespace.")
     store: StoreSettings = Field(
@@ -163,6 +177,14 @@ class Platform(Value):
         """The pool of that name, or the default one; None if there is none."""
         wanted = name or self.default_pool
         return next((pool for pool in self.pools if pool.name == wanted), None)
+
+    def image(self, python: str | None) -> str | None:
+        """The runner image with that minor version of Python; None if there is none."""
+        return self.runtimes.get(python) if python else self.runner_image
+
+    def on(self, python: str | None) -> "Platform":
+        """The same, with that image as the runner image. KeyError if there is none: the core refuses before."""
+        return self.model_copy(update={"runner_image": self.runtimes[python]}) if python else self
 
 
 Manifest = Mapping[str, Any]

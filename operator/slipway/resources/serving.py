@@ -10,7 +10,7 @@ from ..api.registeredmodel import RegisteredModel
 from . import naming
 from .disruption import topology_spread
 from .naming import NOBODY, selector
-from .platform import Manifest, Platform, PoolSettings
+from .platform import IMAGE, Environment, Manifest, Platform, PoolSettings
 from .pods import container, placed, scratch, variables
 
 PORT = 8080
@@ -19,12 +19,12 @@ CONNECTION_SECONDS = 15  # a keep-alive connection is asked to close at this age
 PROGRESS_SECONDS = 600  # without progress for so long, a Deployment's rollout has failed
 
 
-def inputs(model: RegisteredModel, digest: str, environment: str | None = None) -> str:
+def inputs(model: RegisteredModel, digest: str, environment: Environment = IMAGE) -> str:
     """Hash of what a version's serving pods depend on by the user's will: never an image, never a default."""
     spec = model.spec.serving.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     spec.pop("scaling", None)
-    packages = [environment] if environment else []
-    return naming.short_hash([spec, digest, model.metadata.annotations.get(names.REFRESH, ""), *packages])
+    runs_in = [one for one in environment if one]
+    return naming.short_hash([spec, digest, model.metadata.annotations.get(names.REFRESH, ""), *runs_in])
 
 
 def pod_template(
@@ -33,22 +33,20 @@ def pod_template(
     version: int,
     digest: str,
     pool: PoolSettings,
-    environment: str | None = None,
+    environment: Environment = IMAGE,
 ) -> Manifest:
-    """The pods that serve one version: fetch its files from the store, check them, answer.
-
-    `environment` is the digest of its packages, where it has other ones than the image.
-    """
+    """The pods that serve one version: fetch its files from the store, check them, answer."""
+    platform, packages = platform.on(environment.python), environment.packages
     serving = model.spec.serving
     extras = serving.pod
     chosen = serving.resources.wire() if serving.resources else dict(pool.serving_resources)
     fetch_task = tasks.FetchTask(
         store=tasks.Store(url=platform.store.url),
         candidate_digest=digest,
-        candidate_environment=environment,
+        candidate_environment=packages,
         check_environment=False,
     )
-    mounts = {"model": tasks.CANDIDATE, "tmp": "/tmp"} | ({"environment": tasks.ENVIRONMENT} if environment else {})
+    mounts = {"model": tasks.CANDIDATE, "tmp": "/tmp"} | ({"environment": tasks.ENVIRONMENT} if packages else {})
     fetch = container(platform, "fetch", "fetch", fetch_task, mounts, resources=chosen or None)
     serve = container(platform, "serve", "serve", None, mounts, ("model", "environment"), chosen or None)
     serve["env"] += [
@@ -58,8 +56,8 @@ def pod_template(
         {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
         {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(CONNECTION_SECONDS)},
     ]
-    if environment:
-        serve["env"].append({"name": "SLIPWAY_ENVIRONMENT", "value": environment})
+    if packages:
+        serve["env"].append({"name": "SLIPWAY_ENVIRONMENT", "value": packages})
     serve["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
     ping = {"httpGet": {"path": "/ping", "port": "http"}}
     serve["startupProbe"] = {**ping, "periodSeconds": 1, "failureThreshold": 600, "timeoutSeconds": 5}
@@ -75,17 +73,18 @@ def pod_template(
     }
     if extras and extras.priority_class_name:
         spec["priorityClassName"] = extras.priority_class_name
-    annotations = {names.DIGEST: digest} | ({names.ENVIRONMENT: environment} if environment else {})
+    found = {names.DIGEST: digest, names.ENVIRONMENT: packages, names.PYTHON: environment.python}
+    annotations = {name: value for name, value in found.items() if value}
     return {
         "metadata": {"labels": pod_labels(model, version), "annotations": annotations},
         "spec": placed(platform, pool, spec),
     }
 
 
-def environment_of(template: Manifest) -> str | None:
-    """Digest of the packages that pods of this template run in; None: those of the image."""
+def environment_of(template: Manifest) -> Environment:
+    """What pods of this template run in."""
     annotations = template["metadata"].get("annotations") or {}
-    return annotations.get(names.ENVIRONMENT) or None
+    return Environment(annotations.get(names.ENVIRONMENT) or None, annotations.get(names.PYTHON) or None)
 
 
 def pod_labels(model: RegisteredModel, version: int) -> dict[str, str]:

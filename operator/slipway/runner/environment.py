@@ -10,6 +10,7 @@ A requirement that is no name and version (a URL, a path, an editable) cannot be
 
 import platform
 import re
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -64,15 +65,36 @@ def minor() -> str:
 def other_python(wanted: str) -> str:
     """What this image has instead of the Python that is wanted; "" if it has that minor version."""
     present = platform.python_version()
+    return "" if _is_python(wanted, present) else f"python {wanted[:40]} wanted, {present} present"
+
+
+def python_for(wanted: str, others: Collection[str], nearest: bool) -> str:
+    """The minor version that a model runs on that wants this Python: this image's own, or one of others; "": none.
+
+    Of two that are equally near it is the older: packages of that time have wheels for it.
+    """
+    if not other_python(wanted):
+        return minor()
+    # Of an image elsewhere, the minor version alone is known.
+    if fitting := [one for one in others if _is_python(wanted, f"{one}.0") or _is_python(wanted, f"{one}.99")]:
+        return max(fitting, key=_second)
+    if not nearest or not re.fullmatch(r"3\.\d{1,2}(\.\d+)*", wanted):
+        return ""
+    return min((minor(), *others), key=lambda one: (abs(_second(one) - _second(wanted)), _second(one)))
+
+
+def _second(version: str) -> int:
+    return int(version.split(".")[1])
+
+
+def _is_python(wanted: str, present: str) -> bool:
     if re.fullmatch(r"\d+(\.\d+)*", wanted):
         parts = wanted.split(".")[:2]
-        fits = present.split(".")[: len(parts)] == parts
-    else:
-        try:
-            fits = SpecifierSet(wanted).contains(present)
-        except InvalidSpecifier:
-            fits = False
-    return "" if fits else f"python {wanted[:40]} wanted, {present} present"
+        return present.split(".")[: len(parts)] == parts
+    try:
+        return SpecifierSet(wanted).contains(present)
+    except InvalidSpecifier:
+        return False
 
 
 def _package(wanted: Requirement) -> list[str]:

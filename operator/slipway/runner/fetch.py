@@ -20,13 +20,13 @@ def fetch(task: FetchTask, pod: Pod) -> None:
     candidate = _emptied(pod.at(CANDIDATE))
     _model(store, task.candidate_digest, candidate)
     if task.candidate_environment:
-        _packages(store, task.candidate_environment, _emptied(pod.at(ENVIRONMENT)))
+        _packages(store, task.candidate_environment, task.candidate_python, _emptied(pod.at(ENVIRONMENT)))
     elif task.check_environment:
         environment.check(candidate, bool(task.refuse_unstated))
     if task.champion_digest:
         _model(store, task.champion_digest, _emptied(pod.at(CHAMPION)))
     if task.champion_environment:
-        _packages(store, task.champion_environment, _emptied(pod.at(CHAMPION_ENVIRONMENT)))
+        _packages(store, task.champion_environment, task.champion_python, _emptied(pod.at(CHAMPION_ENVIRONMENT)))
     if task.data:
         from . import data  # noqa: PLC0415 - pandas: a second that a serving pod need not spend
 
@@ -45,14 +45,14 @@ def _model(store: StoreClient, digest: str, folder: Path) -> None:
     say(f"{folder.name}: {len(files)} files, {sum(file.size for file in files) / 1e6:.1f} MB, {digest}")
 
 
-def _packages(store: StoreClient, digest: str, folder: Path) -> None:
+def _packages(store: StoreClient, digest: str, of: str | None, folder: Path) -> None:
     # Their digest is that of the layer, which is compared as it comes: thousands of files need not be read once more.
     began, manifest = time.monotonic(), _manifest(store, ENVIRONMENTS, digest)
     layer, python = manifest["layers"][0], str(manifest.get("annotations", {}).get(PYTHON))
     if layer["digest"] != digest:
         raise Refused("DigestMismatch", f"the store's packages are {layer['digest']}, but {digest} was expected")
-    if python != environment.minor():
-        said = f"its packages are for Python {python}, and this image has {environment.minor()}"
+    if python != (wanted := of or environment.minor()):
+        said = f"its packages are for Python {python}, and the image that it runs in has {wanted}"
         raise Refused("EnvironmentNotReproducible", said)
     _unpacked(store, layer, ENVIRONMENTS, folder)
     say(f"{folder.name}: {layer['size'] / 1e6:.1f} MB, {time.monotonic() - began:.1f} s, {digest}")

@@ -12,6 +12,7 @@ import os
 import platform
 import py_compile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -39,10 +40,17 @@ def rebuild(task: EnvironmentTask, pod: Pod) -> EnvironmentResult:
     wanted = _stated(store, task.digest, tree.emptied(scratch / "stated"))
     if task.refuse_unstated:
         environment.refuse_silent(wanted)
+    python = _python(wanted, task)
+    if python != environment.minor():
+        say(f"the model runs on Python {python}, whose image goes on")
+        return EnvironmentResult(python=python)
+    if instead := environment.other_python(wanted.python):
+        instead += ", the nearest that there is an image for"
+        wanted = replace(wanted, python="", notes=(instead, *wanted.notes))
     differences = environment.differences(wanted)
     if not differences:
         say("this image has what the model needs")
-        return EnvironmentResult()
+        return EnvironmentResult(python=task.python, notes=instead)
     say(f"this image differs from what the model needs: {environment.listed(differences)}")
     _refuse_what_cannot_be(wanted)
     requirements = [str(one) for one in wanted.requirements]
@@ -54,7 +62,21 @@ def rebuild(task: EnvironmentTask, pod: Pod) -> EnvironmentResult:
     if found.size_bytes > task.max_bytes:
         raise _too_large(found.packages, found.size_bytes, task.max_bytes)
     notes = "; ".join((*wanted.notes, found.notes) if found.notes else wanted.notes)
-    return found.model_copy(update={"notes": bounded(notes, _NOTES)})
+    return found.model_copy(update={"notes": bounded(notes, _NOTES), "python": task.python})
+
+
+def _python(wanted: Stated, task: EnvironmentTask) -> str:
+    """The minor version that the model runs on. The runner image chooses it; the image that was chosen has it."""
+    here, nearest = environment.minor(), task.python_minor == "Nearest"
+    if task.python and task.python != here:
+        said = f"the image that runtimes names for Python {task.python} has {here}: name one that has it"
+        raise Refused("EnvironmentNotReproducible", said)
+    others = () if task.python else task.pythons
+    if found := environment.python_for(wanted.python, others, nearest):
+        return found
+    there = ", ".join(sorted({here, *task.pythons}, key=lambda one: int(one.split(".")[1])))
+    said = f"{environment.other_python(wanted.python)}: there is no image with that; there are images for {there}"
+    raise Refused("EnvironmentNotReproducible", said)
 
 
 def _stated(store: StoreClient, digest: str, folder: Path) -> Stated:
@@ -72,8 +94,6 @@ def _stated(store: StoreClient, digest: str, folder: Path) -> Stated:
 
 
 def _refuse_what_cannot_be(wanted: Stated) -> None:
-    if other := environment.other_python(wanted.python):
-        raise Refused("EnvironmentNotReproducible", f"{other}: there is no image with another one")
     if wanted.unusable:
         listed = environment.listed([repr(one) for one in wanted.unusable])
         said = f"{listed}: no name and version that a package index could answer; log the model with released packages"

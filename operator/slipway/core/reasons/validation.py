@@ -56,9 +56,10 @@ WORDS = {
     ),
     "EnvironmentNotReproducible": Words(
         "Stuck",
-        "The packages that the model was trained with cannot be had as wheels, or no package index is set.",
-        "Log the model with released packages, have the platform team put the missing ones into an index, or set one "
-        "(environments.indexes).",
+        "The packages that the model was trained with cannot be had as wheels, no package index is set, or its Python "
+        "has no image.",
+        "Log the model with released packages, have the platform team put the missing ones into an index, set one "
+        "(environments.indexes), or name an image of that Python (runtimes).",
     ),
     "EnvironmentUnstated": Words(
         "Stuck",
