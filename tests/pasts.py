@@ -2,9 +2,11 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,30 +60,52 @@ class Trained:
 
 
 def wheels(past: Past) -> Path:
-    """A folder with wheels of all that is needed, from wherever this machine's pip gets its packages."""
+    """A folder with wheels of all that is needed."""
+    return cached(f"mlflow-{past.mlflow}", past.requirements)
+
+
+def cached(name: str, requirements: Sequence[str], small: Sequence[str] = ()) -> Path:
+    """A folder with these wheels and what they need, from wherever this machine's pip gets its packages.
+
+    Those of `small` are taken as they are published for older systems, without what only a GPU needs.
+    """
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("SLIPWAY_CACHE") or Path(caches, "slipway")) / "wheels" / f"mlflow-{past.mlflow}"
+    folder = Path(os.environ.get("SLIPWAY_CACHE") or Path(caches, "slipway")) / "wheels" / name
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         command = [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "-d", str(folder)]
-        subprocess.run([*command, *past.requirements], check=True)
+        subprocess.run([*command, *requirements], check=True)
+        older = ["--no-deps", "--platform", f"manylinux2014_{platform.machine()}"]
+        for one in small:
+            subprocess.run([*command, *older, one], check=True)
         (folder / "complete").touch()
     return folder
 
 
+def installed(wheels: Path, requirements: Sequence[str], scratch: Path, *more: str) -> Path:
+    """A folder with these packages of a folder of wheels."""
+    packages = scratch / "packages"
+    offline = ["--offline", "--no-index", "--find-links", str(wheels), "--cache-dir", str(scratch / "uv")]
+    install = [str(Path(sys.executable).with_name("uv")), "pip", "install", "-q", "--python", sys.executable, *offline]
+    subprocess.run([*install, "--target", str(packages), *more, *requirements], check=True)
+    return packages
+
+
+def ran(packages: Path, script: Path, *arguments: str) -> None:
+    """Run a program in these packages."""
+    command = [sys.executable, "-m", "slipway.runner.inside", str(packages), str(script), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(OPERATOR)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def trained(past: Past, rows: pandas.DataFrame, scratch: Path) -> Trained:
     """Train in the packages of that time."""
-    packages, script, model, data = (scratch / name for name in ("packages", "training.py", "model", "rows.parquet"))
-    offline = ["--offline", "--no-index", "--find-links", str(wheels(past)), "--cache-dir", str(scratch / "uv")]
-    install = [str(Path(sys.executable).with_name("uv")), "pip", "install", "-q", "--python", sys.executable, *offline]
-    subprocess.run([*install, "--target", str(packages), *past.requirements], check=True)
+    script, model, data = (scratch / name for name in ("training.py", "model", "rows.parquet"))
+    packages = installed(wheels(past), past.requirements, scratch)
     script.write_text(TRAINING)
     rows.to_parquet(data)
-    command = [sys.executable, "-m", "slipway.runner.inside", str(packages), str(script)]
-    arguments = [str(model), ",".join(past.requirements), str(data)]
-    environment = {**os.environ, "PYTHONPATH": str(OPERATOR)}
-    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    ran(packages, script, str(model), ",".join(past.requirements), str(data))
     versions, predictions = json.loads((scratch / "model.json").read_text())
     assert versions == [past.mlflow, past.sklearn]
     return Trained(model, versions, predictions)
