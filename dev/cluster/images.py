@@ -15,7 +15,7 @@ from say import Trouble, say
 
 NAMES = ("operator", "runner")
 DEFAULT_BASE = "python:3.11-slim"
-_LOCAL_BASE = "localhost/slipway-base:1"
+_LOCAL_BASE = "localhost/slipway-base:2"
 _PULL_SECONDS = 60
 _REPORT_SECONDS = 30
 _CERTIFICATES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE")
@@ -124,12 +124,12 @@ def _base() -> str:
         return DEFAULT_BASE
     say(f"{DEFAULT_BASE} cannot be pulled: making a base image from Debian packages")
     packages.ensure(packages.FOR_BASE_IMAGE)
-    archive = IMAGES / "base.tar"
+    archive = IMAGES / f"base-{_LOCAL_BASE.rpartition(':')[2]}.tar"
     if not archive.is_file():
         draft = IMAGES / "base.draft.tar"
         # Documents and translations are half of a small Debian's files.
         lean = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")]
-        wanted = "--include=python3,python3-venv,ca-certificates"
+        wanted = "--include=python3,python3-venv,ca-certificates,libgomp1"
         _run(["mmdebstrap", "--variant=minbase", wanted, *lean, _DEBIAN, str(draft)], "base")
         draft.replace(archive)
     container = subprocess.run(buildah("from", "scratch"), capture_output=True, text=True, check=True).stdout.strip()

@@ -27,23 +27,25 @@ from tests.runner.test_serve import START
 
 pytestmark = pytest.mark.long
 
-BASE = ("mlflow==3.14.0", "numpy==2.2.6", "pandas==2.3.3", "pyarrow==21.0.0", "scikit-learn==1.7.2")
+BASE = ("numpy==2.2.6", "pandas==2.3.3", "pyarrow==21.0.0", "scikit-learn==1.7.2")
+OWN = ("mlflow==3.14.0", *BASE)
 # One environment of a team that has tried all of them: bringing one takes half a minute.
 TEAMS = ("lightgbm==4.6.0", "catboost==1.2.8", "xgboost==2.1.4", "skops==0.13.0", "onnx==1.19.1", "onnxruntime==1.22.1")
 NUMBERS = ["distance", "hour"]
-# What each model states besides, and the columns that it is asked with.
+# By its training (and what is special): what a model states, and the columns that it is asked with.
 NEEDS: dict[str, tuple[tuple[str, ...], list[str]]] = {
-    "lightgbm": (TEAMS, [*NUMBERS, "carrier"]),
-    "catboost": (TEAMS, [*NUMBERS, "airport"]),
-    "catboost_words": (TEAMS, NUMBERS),
-    "onnx": (TEAMS, NUMBERS),
-    "xgboost": (TEAMS, NUMBERS),
-    "skops": (TEAMS, NUMBERS),
-    "text": (("code/words-1.0-py3-none-any.whl",), ["remark"]),
-    "project": ((), NUMBERS),
+    "lightgbm": ((*OWN, *TEAMS), [*NUMBERS, "carrier"]),
+    "catboost": ((*OWN, *TEAMS), [*NUMBERS, "airport"]),
+    "catboost_words": ((*OWN, *TEAMS), NUMBERS),
+    "onnx": ((*OWN, *TEAMS), NUMBERS),
+    "xgboost": ((*OWN, *TEAMS), NUMBERS),
+    "skops": ((*OWN, *TEAMS), NUMBERS),
+    "skops without all of MLflow": (("mlflow-skinny==3.14.0", "skops==0.13.0", *BASE), NUMBERS),
+    "text": ((*OWN, "code/words-1.0-py3-none-any.whl"), ["remark"]),
+    "project": (OWN, NUMBERS),
 }
 ONLY_TO_TRAIN = ("skl2onnx==1.19.1", "protobuf<7")
-ALL = sorted({*BASE, *ONLY_TO_TRAIN, *(one for needs, _ in NEEDS.values() for one in needs if "/" not in one)})
+ALL = sorted({*ONLY_TO_TRAIN, *(one for needs, _ in NEEDS.values() for one in needs if "/" not in one)})
 SMALL = tuple(one for one in ALL if one.startswith("xgboost"))
 
 _NUMBERS = numpy.random.default_rng(7).random((300, 3))
@@ -95,14 +97,14 @@ def world(
     request: pytest.FixtureRequest, team: Team, tmp_path_factory: pytest.TempPathFactory, store: StoreOnDisk
 ) -> Iterator[World]:
     name, root = request.param, tmp_path_factory.mktemp("framework")
-    model, needs = root / "model", (*BASE, *NEEDS[name][0])
+    model, needs = root / "model", NEEDS[name][0]
     wheel(root, "words", "1.0", files={"words.py": "def lowered(text):\n    return text.lower()\n"})
     if name == "project":
         project(root / "project", needs, team.url)
     ran(
         team.packages,
         Path(frameworks.__file__),
-        name,
+        name.split()[0],
         str(model),
         str(team.packages.parent / "rows.parquet"),
         ",".join(needs),

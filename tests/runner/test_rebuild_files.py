@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from slipway.api.tasks import CANDIDATE_PREDICTIONS, ScoreTask
 
 from tests.ports import free_port
 from tests.runner.indexes import PackageIndex, serving, wheel
+from tests.runner.pods import Pod
 from tests.runner.test_rebuild import World, world
+from tests.runner.test_score import model_of
 
 __all__ = ["world"]
 
@@ -282,3 +285,10 @@ def test_torch_is_taken_for_a_cpu_where_an_index_has_that(
     ended = world.of(requirements + f"\nshared-lib!={free_port()}\n")
     assert (ended.code, ended.termination.get("packages")) == (0, packages + 1), ended.stderr
     assert ended.termination["notes"] == says
+
+
+def test_a_system_library_that_is_missing_is_named_at_the_end_of_the_log(pod: Pod, tmp_path: Path) -> None:
+    model = model_of(tmp_path / "model", load="import ctypes; ctypes.CDLL('libGL-of-nobody.so.1')")
+    ended = pod.run("score", ScoreTask(model=str(model), features=None, predictions=str(pod.at(CANDIDATE_PREDICTIONS))))
+    last = ended.stderr.strip().splitlines()[-1]
+    assert (ended.code, "libGL-of-nobody.so.1: cannot open shared object file" in last) == (10, True), last
