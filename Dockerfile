@@ -24,6 +24,9 @@ RUN --mount=type=secret,id=ca,target=/run/ca.crt \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
 FROM base AS runner-dependencies
+# OpenMP, which wheels (LightGBM's) leave to the system.
+RUN ldconfig -p | grep -q libgomp.so.1 \
+    || (apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*)
 COPY requirements/runner.txt /tmp/requirements.txt
 RUN --mount=type=secret,id=ca,target=/run/ca.crt \
     if [ -s /run/ca.crt ]; then export PIP_CERT=/run/ca.crt; fi; \

@@ -22,7 +22,7 @@ from slipway.api.tasks import VARIABLE, EnvironmentTask, FetchTask, Index
 from slipway.runner import tree
 from slipway.runner.pod import Pod as Inside
 from slipway.runner.store import MODELS, TITLE, StoreClient, blob_of, tag
-from slipway.runner.uv import Uv
+from slipway.runner.uv import Asked, Uv
 
 from bench.figures import Found, figure
 from bench.imports import Ran, empty, run
@@ -87,7 +87,7 @@ def measure(amounts: Amounts, programs: Path) -> Found:
             models = _models(folder)
             (folder / "uv").mkdir()
             asked = (Index(name="bench", url=index.url),)
-            lock, _ = Uv(asked, None, folder / "uv", Inside(folder)).lock(list(OF_2023.requirements))
+            lock, _ = Uv(asked, None, folder / "uv", Inside(folder)).lock(Asked(OF_2023.requirements))
         bench = Bench(folder, programs, index.url, models, lock)
         with console.step(f"its packages brought by Slipway and by hand, {amounts.rounds} times in turns"):
             _brought(bench, amounts, console, found)

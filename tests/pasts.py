@@ -2,15 +2,18 @@
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas
 
 OPERATOR = Path(__file__).parents[1] / "operator"
+PYTHON = Path(sys.executable)
 # Trains on two columns and writes the model, the rows, its own predictions of them, and the versions that did it.
 TRAINING = """
 import json, sys
@@ -37,7 +40,7 @@ class Past:
     mlflow: str
     sklearn: str
     more: tuple[str, ...]
-    python: Path = Path(sys.executable)
+    python: Path = PYTHON
 
     @property
     def requirements(self) -> tuple[str, ...]:
@@ -61,39 +64,53 @@ class Trained:
 
 
 def wheels(past: Past) -> Path:
-    """A folder with wheels of all that is needed, from wherever this machine's pip gets its packages."""
+    """A folder with wheels of all that is needed."""
+    return cached(f"mlflow-{past.mlflow}", past.requirements, python=past.python)
+
+
+def cached(name: str, requirements: Sequence[str], small: Sequence[str] = (), python: Path = PYTHON) -> Path:
+    """A folder with these wheels and what they need, from wherever this machine's pip gets its packages.
+
+    Those of `small` are taken as they are published for older systems, without what only a GPU needs.
+    """
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("SLIPWAY_CACHE") or Path(caches, "slipway")) / "wheels" / f"mlflow-{past.mlflow}"
+    folder = Path(os.environ.get("SLIPWAY_CACHE") or Path(caches, "slipway")) / "wheels" / name
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "--python", str(past.python)]
+        pip = [sys.executable, "-m", "pip", "--python", str(python)]
         command = [*pip, "download", "-q", "--only-binary", ":all:", "-d", str(folder)]
-        subprocess.run([*command, *past.requirements], check=True)
+        subprocess.run([*command, *requirements], check=True)
+        older = ["--no-deps", "--platform", f"manylinux2014_{platform.machine()}"]
+        for one in small:
+            subprocess.run([*command, *older, one], check=True)
         (folder / "complete").touch()
     return folder
 
 
+def installed(wheels: Path, requirements: Sequence[str], scratch: Path, *more: str, python: Path = PYTHON) -> Path:
+    """A folder with these packages of a folder of wheels."""
+    packages = scratch / "packages"
+    offline = ["--offline", "--no-index", "--find-links", str(wheels), "--cache-dir", str(scratch / "uv")]
+    install = [str(Path(sys.executable).with_name("uv")), "pip", "install", "-q", "--python", str(python), *offline]
+    subprocess.run([*install, "--target", str(packages), *more, *requirements], check=True)
+    return packages
+
+
+def ran(packages: Path, script: Path, *arguments: str, python: Path = PYTHON) -> None:
+    """Run a program in these packages."""
+    command = [str(python), "-m", "slipway.runner.inside", str(packages), str(script), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(OPERATOR)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def trained(past: Past, rows: pandas.DataFrame, scratch: Path) -> Trained:
     """Train in the packages of that time."""
-    packages, script, model, data = (scratch / name for name in ("packages", "training.py", "model", "rows.parquet"))
-    offline = ["--offline", "--no-index", "--find-links", str(wheels(past)), "--cache-dir", str(scratch / "uv")]
-    install = [
-        str(Path(sys.executable).with_name("uv")),
-        "pip",
-        "install",
-        "-q",
-        "--python",
-        str(past.python),
-        *offline,
-    ]
-    subprocess.run([*install, "--target", str(packages), *past.requirements], check=True)
+    script, model, data = (scratch / name for name in ("training.py", "model", "rows.parquet"))
+    packages = installed(wheels(past), past.requirements, scratch, python=past.python)
     script.write_text(TRAINING)
     rows.to_parquet(data)
-    command = [str(past.python), "-m", "slipway.runner.inside", str(packages), str(script)]
-    arguments = [str(model), ",".join(past.requirements), str(data)]
-    environment = {**os.environ, "PYTHONPATH": str(OPERATOR)}
-    done = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    ran(packages, script, str(model), ",".join(past.requirements), str(data), python=past.python)
     versions, predictions = json.loads((scratch / "model.json").read_text())
     assert versions == [past.mlflow, past.sklearn]
     return Trained(model, versions, predictions)

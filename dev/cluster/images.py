@@ -32,7 +32,7 @@ class Base:
 
 
 # The requirements are compiled for 3.11, and every version in them has wheels for the others, too.
-_BASE = Base("python:3.11-slim", "localhost/slipway-base:1", "bookworm", os.environ.get("BASE_IMAGE", ""))
+_BASE = Base("python:3.11-slim", "localhost/slipway-base:2", "bookworm", os.environ.get("BASE_IMAGE", ""))
 # Runner images of other Pythons, which are built when something asks for them.
 OTHERS = {"3.13": Base("python:3.13-slim", "localhost/slipway-base-3.13:1", "trixie")}
 
@@ -146,12 +146,12 @@ def _there(base: Base) -> str:
         return base.image
     say(f"{base.image} cannot be pulled: making a base image from Debian packages")
     packages.ensure(packages.FOR_BASE_IMAGE)
-    archive = IMAGES / ("base.tar" if base is _BASE else f"base-{base.debian}.tar")
+    archive = IMAGES / f"{base.local.rpartition('/')[2].replace(':', '-')}.tar"
     if not archive.is_file():
         draft = archive.with_suffix(".draft.tar")
         # Documents and translations are half of a small Debian's files.
         lean = [f"--dpkgopt=path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale")]
-        wanted = "--include=python3,python3-venv,ca-certificates"
+        wanted = "--include=python3,python3-venv,ca-certificates,libgomp1"
         _run(["mmdebstrap", "--variant=minbase", wanted, *lean, base.debian, str(draft)], "base")
         draft.replace(archive)
     container = subprocess.run(buildah("from", "scratch"), capture_output=True, text=True, check=True).stdout.strip()

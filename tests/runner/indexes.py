@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
@@ -51,6 +51,7 @@ class PackageIndex:
     password: str = ""
     asked: list[str] = field(default_factory=list)
     swapped: dict[str, bytes] = field(default_factory=dict)  # other bytes for a file than its page promises
+    yanked: dict[str, str] = field(default_factory=dict)  # why, by the file's name
 
     def answer(self, path: str) -> tuple[int, bytes]:
         """The status and the body."""
@@ -69,10 +70,10 @@ class PackageIndex:
         """Projects that were asked for."""
         return {str(canonicalize_name(path.split("/")[2])) for path in self.asked if path.startswith("/simple/")}
 
-    @staticmethod
-    def _link(file: Path) -> str:
+    def _link(self, file: Path) -> str:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        return f'<a href="/files/{file.name}#sha256={digest}">{file.name}</a>\n'
+        yanked = f' data-yanked="{self.yanked[file.name]}"' if file.name in self.yanked else ""
+        return f'<a href="/files/{quote(file.name)}#sha256={digest}"{yanked}>{file.name}</a>\n'
 
 
 @contextlib.contextmanager
@@ -103,7 +104,7 @@ def serving(folder: Path) -> Iterator[PackageIndex]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     found.url = f"http://127.0.0.1:{server.server_port}/simple/"
     try:
         yield found

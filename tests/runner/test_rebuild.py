@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,14 +39,23 @@ class World:
     public: PackageIndex
     folder: Path
 
-    def model(self, **files: str) -> str:
-        """The digest of a model with these files, by their names up to the dot; it is in the store."""
-        names = {"requirements": "requirements.txt", "conda": "conda.yaml", "python": "python_env.yaml"}
+    def model(self, wheels: dict[str, Path] | None = None, **files: str) -> str:
+        """The digest of a model with these files, by their names up to the dot, and wheels; it is in the store."""
+        names = {
+            "requirements": "requirements.txt",
+            "conda": "conda.yaml",
+            "python": "python_env.yaml",
+            "lock": "uv.lock",
+            "constraints": "constraints.txt",
+        }
         folder = self.folder / f"model-{len(list(self.folder.iterdir()))}"
         folder.mkdir()
         (folder / "MLmodel").write_text(f"flavors: {{}}  # {folder}\n")
         for name, text in files.items():
             (folder / names[name]).write_text(text)
+        for path, file in (wheels or {}).items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            shutil.copy(file, folder / path)
         return pushed(self.store, folder)
 
     def rebuild(

@@ -47,8 +47,11 @@ def refuse_silent(wanted: stated.Stated) -> None:
 def differences(wanted: stated.Stated) -> list[str]:
     """What this image has otherwise than a model states it; empty: it runs the model as it was trained."""
     unusable = [f"{line!r} cannot be checked" for line in wanted.unusable]
+    unusable += [f"{path} lies in the model" for path in wanted.wheels]
     python = other_python(wanted.python)
-    return [*([python] if python else []), *unusable, *(one for each in wanted.requirements for one in _package(each))]
+    bounds = [one for one in wanted.constraints if _present(one)]  # the others may be of what is not needed here
+    packages = (one for each in (*wanted.requirements, *bounds) for one in _package(each))
+    return [*([python] if python else []), *unusable, *dict.fromkeys(packages)]
 
 
 def listed(found: list[str]) -> str:
@@ -100,12 +103,17 @@ def _is_python(wanted: str, present: str) -> bool:
 def _package(wanted: Requirement) -> list[str]:
     if wanted.marker and not wanted.marker.evaluate():
         return []
-    name = canonicalize_name(wanted.name)
-    present = {each: found for each in (name, _TWINS.get(name, name)) if (found := _installed(each))}
+    present = _present(wanted)
     if any(_fits(wanted, found) for found in present.values()):
         return []
     described = ", ".join(f"{each} {found}" for each, found in present.items())
     return [f"{wanted.name}{wanted.specifier} wanted, {described + ' present' if present else 'absent'}"[:120]]
+
+
+def _present(wanted: Requirement) -> dict[str, str]:
+    """The version here, by the names that the package has."""
+    name = canonicalize_name(wanted.name)
+    return {each: found for each in (name, _TWINS.get(name, name)) if (found := _installed(each))}
 
 
 def _fits(wanted: Requirement, present: str) -> bool:

@@ -11,7 +11,9 @@ import json
 import os
 import platform
 import py_compile
+import re
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, NoReturn
@@ -20,24 +22,27 @@ from packaging.utils import canonicalize_name
 
 from slipway.api.tasks import ENVIRONMENT, IMPORT, EnvironmentResult, EnvironmentTask
 
-from . import environment, stated, tree
+from . import environment, stated, tree, wheels
 from .outcome import Refused, bounded, run, say
 from .pod import THIS_POD, Pod
 from .stated import Stated
 from .store import ENVIRONMENTS, MODELS, PYTHON, TITLE, StoreClient, blob_of, tag
-from .uv import Uv
+from .uv import Asked, Uv
+from .uv_lock import Hashes
 
 _DIGEST, _PACKAGES, _SIZE = "dev.slipway.digest", "dev.slipway.packages", "dev.slipway.size"
 _NOTES = 900  # bytes
 _COMPILERS = 4  # at most: each holds a module, and the node may have many cores
 # Packages that a CPU does without, and those that load them nevertheless.
 _LEFT_OUT = {"nvidia-nccl-cu12": ("torch", "jax", "tensorflow", "cupy-cuda12x")}
+# What is published for a CPU, too, under the same version and `+cpu`: all of them, since one is built for the other.
+_OF_TORCH = ("torch", "torchvision", "torchaudio")
 
 
 def rebuild(task: EnvironmentTask, pod: Pod) -> EnvironmentResult:
     """The whole program."""
     store, scratch = StoreClient(task.store, pod), pod.at(IMPORT)
-    wanted = _stated(store, task.digest, tree.emptied(scratch / "stated"))
+    wanted = _stated(store, task, tree.emptied(scratch / "stated"))
     if task.refuse_unstated:
         environment.refuse_silent(wanted)
     python = _python(wanted, task)
@@ -54,11 +59,12 @@ def rebuild(task: EnvironmentTask, pod: Pod) -> EnvironmentResult:
     say(f"this image differs from what the model needs: {environment.listed(differences)}")
     _refuse_what_cannot_be(wanted)
     requirements = [str(one) for one in wanted.requirements]
-    asked = f"asked-{_hash(*(one.url for one in task.indexes), *requirements)}"
+    own = [wheels.known_as(scratch / "stated", path) for path in wanted.wheels]
+    asked = f"asked-{_hash(*(one.url for one in task.indexes), *requirements, *own, *_locked(wanted))}"
     found = _known(store, asked)
     if found is None:
         uv = Uv(task.indexes, task.proxy, tree.emptied(scratch / "uv"), pod)
-        found = _made(store, uv, requirements, scratch, task.max_bytes, asked)
+        found = _made(store, uv, wanted, scratch, task.max_bytes, asked)
     if found.size_bytes > task.max_bytes:
         raise _too_large(found.packages, found.size_bytes, task.max_bytes)
     notes = "; ".join((*wanted.notes, found.notes) if found.notes else wanted.notes)
@@ -79,18 +85,30 @@ def _python(wanted: Stated, task: EnvironmentTask) -> str:
     raise Refused("EnvironmentNotReproducible", said)
 
 
-def _stated(store: StoreClient, digest: str, folder: Path) -> Stated:
-    """What the model's files say of its environment; only these files are written."""
-    manifest = store.manifest(MODELS, tag(digest))
+def _stated(store: StoreClient, task: EnvironmentTask, folder: Path) -> Stated:
+    """What the model's files say of its environment; only these files are written, and the wheels that they name."""
+    manifest = store.manifest(MODELS, tag(task.digest))
     if manifest is None:
-        raise Refused("ArtifactMissing", f"the artifact store has no model {digest}")
+        raise Refused("ArtifactMissing", f"the artifact store has no model {task.digest}")
     layer = manifest["layers"][0]
 
-    def take(stream: IO[bytes]) -> None:
-        tree.unpack(stream, tree.emptied(folder), max_bytes=layer["size"], only=stated.FILES)
+    def take(only: tuple[str, ...]) -> None:
+        def unpack(stream: IO[bytes]) -> None:
+            tree.unpack(stream, tree.emptied(folder), max_bytes=layer["size"], only=only)
 
-    store.pull(MODELS, layer, take)
-    return stated.read(folder)
+        store.pull(MODELS, layer, unpack)
+
+    take(stated.FILES)
+    found = stated.read(folder)
+    if found.wheels:
+        take(found.wheels)
+    return found
+
+
+def _locked(wanted: Stated) -> Iterator[str]:
+    """What a lock of the model adds to what it asks for."""
+    yield from (str(one) for one in wanted.constraints)
+    yield from (f"{one} {each}" for one, files in sorted(wanted.hashes.items()) for each in sorted(files))
 
 
 def _refuse_what_cannot_be(wanted: Stated) -> None:
@@ -100,15 +118,16 @@ def _refuse_what_cannot_be(wanted: Stated) -> None:
         raise Refused("EnvironmentNotReproducible", said)
 
 
-def _made(
-    store: StoreClient, uv: Uv, requirements: list[str], scratch: Path, max_bytes: int, asked: str
-) -> EnvironmentResult:
+def _made(store: StoreClient, uv: Uv, wanted: Stated, scratch: Path, max_bytes: int, asked: str) -> EnvironmentResult:
     began = time.monotonic()
 
     def done(what: str) -> None:
         say(f"{what}, {time.monotonic() - began:.1f} s")
 
-    lock, warnings = _lock(uv, requirements)
+    files = [wheels.requirement(scratch / "stated", path, max_bytes) for path in wanted.wheels]
+    requirements = tuple(str(one) for one in wanted.requirements)
+    lock, warnings = _lock(uv, Asked((*requirements, *files), tuple(str(one) for one in wanted.constraints)))
+    lock = _as_locked(lock, wanted.hashes)
     count, locked, notes = len(_names(lock)), f"lock-{_hash(lock)}", "; ".join(warnings)
     done(f"locked {count} packages")
     if found := _known(store, locked):
@@ -127,18 +146,57 @@ def _made(
     return found.model_copy(update={"notes": notes})
 
 
-def _lock(uv: Uv, requirements: list[str]) -> tuple[str, tuple[str, ...]]:
+def _lock(uv: Uv, asked: Asked) -> tuple[str, tuple[str, ...]]:
     """The lock without what a CPU does not need; that stays where another package loads it."""
-    lock, warnings = uv.lock(requirements, tuple(_LEFT_OUT))
+    lock, warnings = uv.lock(replace(asked, left_out=tuple(_LEFT_OUT)))
     names = _names(lock)
     if any(needs in names for loaders in _LEFT_OUT.values() for needs in loaders):
-        return uv.lock(requirements)
+        lock, warnings = _for_cpu(uv, asked, *uv.lock(asked))
     return lock, warnings
+
+
+def _for_cpu(uv: Uv, asked: Asked, lock: str, warnings: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The lock with the same versions as they are published for a CPU, if the indexes have these."""
+    of_torch = [one for one in _pins(lock) if one.partition("==")[0] in _OF_TORCH]
+    for_cpu = tuple(f"{one.partition('+')[0]}+cpu" for one in of_torch)
+    try:
+        if for_cpu != tuple(of_torch):
+            lock, warnings = uv.lock(replace(asked, instead=for_cpu))
+    except Refused as refused:
+        if refused.reason != "EnvironmentNotReproducible":
+            raise
+        say(f"no index has it for a CPU: {refused}")
+        return lock, warnings
+    stated = [one for one in asked.requirements if "+cpu" in one]
+    return lock, warnings if stated or not for_cpu else (
+        *warnings,
+        f"{', '.join(for_cpu)} taken, for pods without a GPU",
+    )
+
+
+def _as_locked(lock: str, hashes: Hashes) -> str:
+    """The lock with those files only that the model's own lock names, too."""
+    for pin, known in hashes.items():
+        block = re.search(rf"^{re.escape(pin)} \\\n((?:    --hash=.*\n?)+)", lock, re.MULTILINE)
+        if not block or not known:
+            continue
+        kept = [one for one in block[1].split() if one.removeprefix("--hash=") in known]
+        if not kept:
+            said = f"{pin}: an index has other files than the hashes of the model's uv.lock tell"
+            raise Refused("IndexRejected", said)
+        lines = " \\\n    ".join([pin, *kept])
+        lock = lock[: block.start()] + lines + "\n" + lock[block.end() :]
+    return lock
+
+
+def _pins(lock: str) -> list[str]:
+    """The packages of a lock with their versions."""
+    return [line.split()[0] for line in lock.splitlines() if line[:1].isalnum()]
 
 
 def _names(lock: str) -> set[str]:
     """The packages of a lock."""
-    return {canonicalize_name(line.partition("==")[0]) for line in lock.splitlines() if line[:1].isalnum()}
+    return {canonicalize_name(one.partition("==")[0]) for one in _pins(lock)}
 
 
 def _compile(folder: Path) -> None:

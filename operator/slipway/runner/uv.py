@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from slipway.api.tasks import INDEX, Index
@@ -25,8 +26,19 @@ _SILENT = re.compile(
 _CLOSED = re.compile(r"hint: (An index [^\n]*(?:could not be queried|returned a \d+ )[^\n]*)")
 _OTHER_BYTES = re.compile(r"Hash mismatch for `([^`]+)`")
 _BECAUSE = re.compile(r"Because (.*?),? we can conclude that your requirements are unsatisfiable")
+_ELSEWHERE = re.compile(r"hint: (Wheels are available [^\n]*)")
 _WARNING = re.compile(r"^warning: (.*)$", re.MULTILINE)
 _MESSAGE = 1000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What uv is asked to lock, in lines of requirements files."""
+
+    requirements: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()  # of whatever asks for these packages
+    left_out: tuple[str, ...] = ()
 
 
 class Uv:
@@ -35,13 +47,16 @@ class Uv:
     def __init__(self, indexes: tuple[Index, ...], proxy: str | None, folder: Path, pod: Pod) -> None:
         self._indexes, self._proxy, self._folder, self._pod = indexes, proxy, folder, pod
 
-    def lock(self, requirements: list[str], left_out: tuple[str, ...] = ()) -> tuple[str, tuple[str, ...]]:
+    def lock(self, asked: Asked) -> tuple[str, tuple[str, ...]]:
         """Every package with its version and hashes, as a requirements file; and what uv warned of."""
-        asked, locked = self._file("asked.txt", requirements), self._folder / "locked.txt"
+        requirements, locked = self._file("asked.txt", asked.requirements), self._folder / "locked.txt"
+        locked.unlink(missing_ok=True)  # uv would prefer its versions
         options = ["--generate-hashes", "--no-header", "--no-annotate", "--output-file", str(locked)]
-        if left_out:
-            options += ["--excludes", str(self._file("left-out.txt", left_out))]
-        said = self._run("pip", "compile", str(asked), *options)
+        files = {"--constraints": asked.constraints, "--overrides": asked.instead, "--excludes": asked.left_out}
+        for option, lines in files.items():
+            if lines:
+                options += [option, str(self._file(f"{option.removeprefix('--')}.txt", lines))]
+        said = self._run("pip", "compile", str(requirements), *options)
         return locked.read_text(), tuple(_WARNING.findall(said))
 
     def unpack(self, lock: str, target: Path) -> None:
@@ -102,7 +117,8 @@ def refusal(said: str) -> Refused:
     if closed := _CLOSED.search(said):
         return Refused("IndexUnreachable", closed[1][:_MESSAGE])
     if found := _BECAUSE.search(text):
-        return Refused("EnvironmentNotReproducible", f"{found[1].rstrip(',')}"[:_MESSAGE])
+        words = [found[1].rstrip(","), *_ELSEWHERE.findall(said)]
+        return Refused("EnvironmentNotReproducible", ". ".join(words)[:_MESSAGE])
     if _SILENT.search(text):
         causes = [line.strip().removeprefix("cause: ") for line in said.splitlines() if "cause: " in line]
         return Refused("IndexUnreachable", f"no answer from a package index: {'; '.join(causes) or text}"[:_MESSAGE])

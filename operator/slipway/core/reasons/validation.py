@@ -78,7 +78,13 @@ WORDS = {
         "A package index served another file than the one whose hash is known.",
         "Find out who changed it; then annotate the version slipway.dev/retry.",
     ),
-    "ModelDoesNotLoad": Words("Stuck", "The model cannot be loaded.", "Read the end of the log in the message."),
+    "ModelDoesNotLoad": Words(
+        "Stuck",
+        "The model cannot be loaded.",
+        "Read the end of the log in the message. A library (lib….so) that cannot be opened is the system's, and the "
+        "runner image lacks it: log the model with a package that brings it (opencv-python-headless for opencv-python, "
+        "say), or have the platform team build the image on a base that has it.",
+    ),
     "PredictionFailed": Words(
         "Stuck",
         "The model fails to predict the data.",
