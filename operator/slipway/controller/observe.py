@@ -221,7 +221,8 @@ class Observer:
         pod = newest["metadata"]
         if pod["uid"] not in self._logs:
             try:
-                self._logs[pod["uid"]] = await self._cluster.log(pod["namespace"], pod["name"], container)
+                again = pods.started_again(newest, container)
+                self._logs[pod["uid"]] = await self._cluster.log(pod["namespace"], pod["name"], container, again)
             except AdapterError as error:
                 return "", str(error)
             while sum(len(one) for one in self._logs.values()) > LOGS_BYTES and len(self._logs) > 1:

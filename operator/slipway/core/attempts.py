@@ -105,7 +105,8 @@ def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pendi
         )
     if job.phase == "Failed":
         trouble = job.trouble or Trouble(Reason.PodLost, "")
-        return replace(here.ended(stamp, "Failed", trouble.reason, jobs.described(job, trouble)), again_seconds=1.0)
+        over = here.ended(stamp, "Failed", trouble.reason, jobs.described(job, trouble))
+        return replace(over, again_seconds=1.0, abandoned=job.goes_on)
     if job.phase == "Waiting":
         left = job.waiting_since + timedelta(seconds=pending_seconds) - now
         trouble = job.trouble or Trouble(Reason.PodConfigInvalid, "The pod has not started.")

@@ -13,7 +13,7 @@ from .naming import NOBODY, selector
 from .platform import Manifest, Platform, PoolSettings
 from .pods import THREADS, container, placed, scratch
 
-PORT = 8080
+PORT = tasks.SERVER_PORT
 FORGET_SECONDS = 5  # a pod keeps answering while the network forgets it
 CONNECTION_SECONDS = 15  # a keep-alive connection is asked to close at this age, so that clients follow the traffic
 PROGRESS_SECONDS = 600  # without progress for so long, a Deployment's rollout has failed
@@ -41,7 +41,7 @@ def pod_template(
     """
     serving = model.spec.serving
     extras = serving.pod
-    chosen = serving.resources.wire() if serving.resources else dict(pool.serving_resources)
+    chosen = sizes(model, pool)
     fetch_task = tasks.FetchTask(
         store=tasks.Store(url=platform.store.url),
         candidate_digest=digest,
@@ -50,17 +50,7 @@ def pod_template(
     )
     mounts = {"model": tasks.CANDIDATE, "tmp": "/tmp"} | ({"environment": tasks.ENVIRONMENT} if environment else {})
     fetch = container(platform, "fetch", "fetch", fetch_task, mounts, resources=chosen or None)
-    serve = container(platform, "serve", "serve", None, mounts, ("model", "environment"), chosen or None)
-    serve["env"] += [
-        *THREADS,
-        {"name": "SLIPWAY_MODEL", "value": model.metadata.name},
-        {"name": "SLIPWAY_MODEL_VERSION", "value": str(version)},
-        {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
-        {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(CONNECTION_SECONDS)},
-    ]
-    if environment:
-        serve["env"].append({"name": "SLIPWAY_ENVIRONMENT", "value": environment})
-    serve["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
+    serve = server(platform, "serve", model.metadata.name, version, mounts, chosen, environment)
     ping = {"httpGet": {"path": "/ping", "port": "http"}}
     serve["startupProbe"] = {**ping, "periodSeconds": 1, "failureThreshold": 600, "timeoutSeconds": 5}
     serve["readinessProbe"] = {**ping, "periodSeconds": 5, "timeoutSeconds": 5}
@@ -80,6 +70,41 @@ def pod_template(
         "metadata": {"labels": pod_labels(model, version), "annotations": annotations},
         "spec": placed(platform, pool, spec),
     }
+
+
+def sizes(model: RegisteredModel, pool: PoolSettings) -> dict[str, Any]:
+    """What a serving pod reserves: the model's own choice, or that of its pool."""
+    resources = model.spec.serving.resources
+    return resources.wire() if resources else dict(pool.serving_resources)
+
+
+def server(
+    platform: Platform,
+    name: str,
+    model: str,
+    version: int,
+    mounts: dict[str, str],
+    resources: dict[str, Any],
+    environment: str | None = None,
+    drain_seconds: int = CONNECTION_SECONDS,
+) -> dict[str, Any]:
+    """The container that answers for a version: the same in a serving pod and in a rehearsal, but for its volumes.
+
+    It may write to its `tmp` only.
+    """
+    read = tuple(volume for volume, path in mounts.items() if path != "/tmp")
+    found = container(platform, name, "serve", None, mounts, read, resources or None)
+    found["env"] += [
+        *THREADS,
+        {"name": "SLIPWAY_MODEL", "value": model},
+        {"name": "SLIPWAY_MODEL_VERSION", "value": str(version)},
+        {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
+        {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(drain_seconds)},
+    ]
+    if environment:
+        found["env"].append({"name": "SLIPWAY_ENVIRONMENT", "value": environment})
+    found["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
+    return found
 
 
 def environment_of(template: Manifest) -> str | None:

@@ -1,4 +1,4 @@
-"""Compares predictions with the truth and reports the metrics. Never loads a model."""
+"""Rehearses the candidate's server, compares predictions with the truth, and reports. Never loads a model."""
 
 import hashlib
 import json
@@ -19,6 +19,7 @@ from . import predictions
 from .outcome import Refused, run, say
 from .pod import THIS_POD, Pod
 from .predictions import CANDIDATE_REASON, CHAMPION_REASON, Predictions
+from .rehearsal import rehearse
 
 TARGET, PREDICTION = "target", "prediction"
 
@@ -37,6 +38,7 @@ def _report(task: JudgeTask, pod: Pod) -> Report:
     truth, facts = _truth(pod)
     kind = _kind(truth, task)
     candidate = predictions.read(pod.at(CANDIDATE_PREDICTIONS), len(truth), kind, CANDIDATE_REASON)
+    rehearsed = rehearse(task, pod, candidate.values)
     champion = None
     if task.champion_digest:
         found = predictions.read(pod.at(CHAMPION_PREDICTIONS), len(truth), kind, CHAMPION_REASON)
@@ -48,6 +50,7 @@ def _report(task: JudgeTask, pod: Pod) -> Report:
         data_digest=str(facts["data_digest"]),
         rows=len(truth),
         python=_python(),
+        rehearsal=rehearsed,
     )
 
 
@@ -60,6 +63,7 @@ def _without_data(task: JudgeTask, pod: Pod) -> Report:
         revision=task.revision,
         candidate=Measured(digest=task.candidate_digest, metrics={}, seconds=found.seconds),
         python=_python(),
+        rehearsal=rehearse(task, pod, ()),
     )
 
 
