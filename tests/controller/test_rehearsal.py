@@ -16,12 +16,13 @@ def world() -> Simulation:
     return found
 
 
-def test_a_version_whose_server_dies_is_refused_at_once_with_the_end_of_its_log() -> None:
+def test_a_version_whose_server_dies_is_refused_soon_with_the_end_of_its_log() -> None:
     of = world()
     of.dies.add(1)
     of.cluster.put(version(1))
     of.settle()
-    of.advance(10)
+    assert job(of, 1, "validate"), "a judge that was being answered ends by itself, and its Job is looked at"
+    of.advance(15)
     found = of.condition("ModelVersion", "flights-v1", "Validated")
     assert (found["status"], found["reason"]) == ("False", "ModelCrashed")
     assert "Step 'serve-candidate' ended with code 139" in found["message"]

@@ -88,6 +88,7 @@ WAITING = {"waiting": {"reason": "CrashLoopBackOff"}}
         (beside(GONE, over(137)), None, "so it did, and it did not listen"),
         (beside(GONE, over(139, T2)), None, "it died of its own end"),
         (beside(over(0), over(137)), None, "all is well"),
+        (beside(over(0), over(139), over(139)), None, "the judge has heard what it needs"),
         (beside({"waiting": {"reason": "PodInitializing"}}, AT_WORK), None, "the judge is about to start"),
         (pod(terminated("judge", 0)), None, "a chain of an earlier release has no server"),
     ],

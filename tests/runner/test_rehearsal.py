@@ -122,7 +122,7 @@ def test_trees_are_the_same_to_the_last_digit(tmp_path: Path) -> None:
         data(one.pod, frame)
         found = asked(one.pod, one.server, flat(one.model.predict(frame), len(frame)))
         assert (found.exact, found.formats, found.rows) == (True, EVERY, 60)
-        assert found.note == "it has no input example"
+        assert found.note == "It has no input example"
 
 
 class Wayward(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
@@ -184,7 +184,7 @@ def test_types_that_json_does_not_say_are_no_fault_of_the_model(wayward: Stage) 
     assert found.formats == ()
     assert (
         found.note
-        == "its data was not asked: JSON does not say its columns as they are: no signature tells their types"
+        == "Its data was not asked: JSON does not say its columns as they are: no signature tells their types"
     )
 
 

@@ -34,7 +34,7 @@ class JobSeen:
     pod_ended: datetime | None = None  # when the last of its containers ended
     unread_since: datetime | None = None  # since when it has ended without a pod that could be read
     environment: str = ""  # content digest of the image in which the candidate ran
-    goes_on: bool = False  # it has failed, and its pod does not know yet
+    server_ended: datetime | None = None  # when the server beside the judge did, if the judge does not know yet
 
     @property
     def waiting_since(self) -> datetime:
@@ -85,7 +85,7 @@ def read(
             trouble=Trouble(Reason.PodLost, "The pod is being deleted; the step is made anew once it is gone."),
         )
     if ended := pods.server_ended(pod):
-        return replace(seen("Failed", trouble=ended), goes_on=True)
+        return replace(seen("Failed", trouble=ended), server_ended=pods.server_ended_at(pod) or created)
     trouble, step = pods.waiting(pod), pods.step(pod)
     return seen("Waiting" if trouble or not step else "Running", step=step, trouble=trouble)
 

@@ -87,20 +87,35 @@ def failed(pod: Object) -> Trouble:
 
 
 def server_ended(pod: Object) -> Trouble | None:
-    """How the server beside the judge ended before the judge did; None if it did not. The kubelet starts it again."""
+    """How the server beside the judge ended before the judge did; None if it did not. The kubelet starts it again.
+
+    A judge that was content with what it heard is believed.
+    """
+    over = _server_over(pod)
+    if not over:
+        return None
+    said = f"Step '{SERVER}' ended with code {over.get('exitCode')} while the judge asked it."
+    return ended(SERVER, over) or Trouble(Reason.ModelCrashed, said, SERVER)
+
+
+def server_ended_at(pod: Object) -> datetime | None:
+    """When it did so."""
+    at = _server_over(pod).get("finishedAt")
+    return datetime.fromisoformat(at) if at else None
+
+
+def _server_over(pod: Object) -> Object:
     states = {one["name"]: one for one in _containers(pod)}
-    judge = _terminated(states.get("judge", {}), "state")
-    server = states.get(SERVER, {})
+    judge, server = _terminated(states.get("judge", {}), "state"), states.get(SERVER, {})
     before = _terminated(server, "lastState")
     over = before or _terminated(server, "state")
-    if not over or _after_deletion(pod, over):
-        return None
+    if not over or _after_deletion(pod, over) or (judge and judge.get("exitCode") == 0):
+        return {}
     if judge and not before:  # once the judge has ended, the server is told to
         told_to = over.get("exitCode") in (0, 137, 143) and over.get("reason") != "OOMKilled"
         if told_to or over.get("finishedAt", "") > judge.get("finishedAt", ""):
-            return None
-    said = f"Step '{SERVER}' ended with code {over.get('exitCode')} while the judge asked it."
-    return ended(SERVER, over) or Trouble(Reason.ModelCrashed, said, SERVER)
+            return {}
+    return over
 
 
 def started_again(pod: Object, container: str) -> bool:

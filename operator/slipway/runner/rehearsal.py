@@ -58,10 +58,10 @@ def rehearse(task: JudgeTask, pod: Pod, predicted: tuple[Any, ...], bounds: Boun
     stage = _Stage(Asker(task.served.port, bounds.answer_seconds), bounds, predicted)
     example = _bounded(model / "serving_input_example.json")
     ready = stage.comes_up(example)
-    note = "it has no input example" if example is None else ""
+    note = "It has no input example" if example is None else ""
     if task.with_data:
         rows = questions.of(_features(pod), _schema(model), _path(task.served))
-        note = f"its data was not asked: {rows}" if isinstance(rows, str) else note
+        note = f"Its data was not asked: {rows}" if isinstance(rows, str) else note
         if not isinstance(rows, str):
             stage.asks(rows)
     fast, why = stage.fast_way()
