@@ -150,7 +150,7 @@ class FakeCluster:
             self.writes.append(("delete", place[0], place[2]))
             self._lose("delete", place)
 
-    async def log(self, namespace: str, pod: str, container: str) -> str:
+    async def log(self, namespace: str, pod: str, container: str, previous: bool = False) -> str:
         """The log that a test has put there; "" if there is none."""
         return self.logs.get(pod, "")
 

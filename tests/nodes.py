@@ -26,6 +26,7 @@ class Nodes:
         self.cluster = FakeCluster(lambda: clock().strftime("%Y-%m-%dT%H:%M:%SZ"))
         self.bad: set[int] = set()  # versions that miss every gate
         self.down: set[int] = set()  # versions for whose pods there is no room
+        self.dies: set[int] = set()  # versions whose server dies whenever it is started
         self.packages: dict[int, str] = {}  # digests of the packages of versions that the image cannot run
         self.pythons: dict[int, str] = {}  # of versions that state another one than the image's
         self.proven: set[tuple[int, str]] = set()  # version and digest that passed against the champion of that time
@@ -71,6 +72,13 @@ class Nodes:
         self.cluster.logs[name] = log
         failed = '"reason"' in message
         ended = {"exitCode": int(failed), "message": message, "finishedAt": self._clock().isoformat()}
+        status = {
+            "phase": "Failed" if failed else "Succeeded",
+            "containerStatuses": [{"name": main["name"], "state": {"terminated": ended}}],
+        }
+        if number in self.dies and meta["labels"][names.PURPOSE] == "validate":
+            self.cluster.logs[name] = "Segmentation fault"
+            status = _at_work(main["name"], {**ended, "exitCode": 139, "message": ""})
         self.cluster.put(
             {
                 "apiVersion": "v1",
@@ -82,14 +90,12 @@ class Nodes:
                     "ownerReferences": [{"kind": "Job", "name": meta["name"], "uid": meta["uid"]}],
                 },
                 "spec": spec,
-                "status": {
-                    "phase": "Failed" if failed else "Succeeded",
-                    "containerStatuses": [{"name": main["name"], "state": {"terminated": ended}}],
-                },
+                "status": status,
             }
         )
-        over = _complete(self._clock()) | {"type": "Failed" if failed else "Complete"}
-        self.cluster.put({**job, "status": {"conditions": [over]}})
+        if status["phase"] in ("Succeeded", "Failed"):
+            over = _complete(self._clock()) | {"type": "Failed" if failed else "Complete"}
+            self.cluster.put({**job, "status": {"conditions": [over]}})
 
     def _brought(self, number: int, task: tasks.EnvironmentTask) -> dict[str, Any]:
         """As the program would answer for the Python that the version states."""
@@ -147,6 +153,17 @@ class Nodes:
         meta = found["metadata"]
         there = {**(meta.get("annotations") or {}), **annotations}
         self.cluster.put({**found, "metadata": {**meta, "annotations": there}, "spec": {**found["spec"], **changes}})
+
+
+def _at_work(main: str, ended: Mapping[str, Any]) -> dict[str, Any]:
+    """A pod whose server has died and is started again, while the main container waits for it."""
+    server = {
+        "name": tasks.SERVER,
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": ended},
+    }
+    judge = {"name": main, "state": {"running": {}}}
+    return {"phase": "Running", "initContainerStatuses": [server], "containerStatuses": [judge]}
 
 
 def routed(service: Object) -> str:

@@ -68,7 +68,7 @@ PODS = st.fixed_dictionaries(
                 "message": WORDS,
                 "podIP": st.just("10.0.0.1"),
                 "conditions": conditions("PodScheduled", "DisruptionTarget", "Ready"),
-                "initContainerStatuses": st.lists(container("fetch", "score-candidate"), max_size=2),
+                "initContainerStatuses": st.lists(container("fetch", "score-candidate", "serve-candidate"), max_size=2),
                 "containerStatuses": st.lists(container("judge", "serve"), max_size=1),
             },
         ),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from slipway.api.modelledger import ModelLedgerSpec, RolledBack
 from slipway.api.modelversion import ModelVersion
 from slipway.api.registeredmodel import RegisteredModel
-from slipway.api.report import PREFIX, Measured, Report, Summary
+from slipway.api.report import PREFIX, Measured, Rehearsal, Report, Summary
 from slipway.core import lifecycle, promotion, registries
 from slipway.core.decision import Decision
 from slipway.core.jobs import JobSeen
@@ -105,6 +105,7 @@ def judged(seen: VersionSeen, asked: Decision, rmse: float, champion: float | No
         if champion
         else None,
         rows=100,
+        rehearsal=lies.get("rehearsal"),
     ).model_dump_json(by_alias=True)
     summary = Summary(report_digest="sha256:" + hashlib.sha256(found.encode()).hexdigest(), revision=revision)
     log = "loading\n" + PREFIX + lies.get("text", found)
@@ -229,6 +230,31 @@ def test_a_report_that_does_not_belong_here_proves_nothing(lie: dict[str, str], 
     seen, asked = at_validation(version(1), model(POLICY))
     decision = lifecycle.decide(judged(seen, asked, rmse=1.0, **lie))
     assert conditions(decision)["Validated"] == ("False", "ReportMissing"), because
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (
+            Rehearsal(example=True, formats=("CSV", "V2"), rows=107, at_once=16, ready_seconds=3.21, fast_way=True),
+            "Ready after 3.2 s; answered its input example and 107 rows as predicted (CSV, V2; 16 at a time). "
+            "The fast way is on.",
+        ),
+        (
+            Rehearsal(example=False, formats=("V2",), rows=7, at_once=16, exact=False, fast_way=False,
+                      fast_way_reason="it has no signature", note="It has no input example"),
+            "Ready after 0.0 s; answered 7 rows as predicted, but for last digits (V2; 16 at a time). "
+            "It has no input example. The fast way is off: it has no signature.",
+        ),
+        (Rehearsal(example=False), "Ready after 0.0 s; answered nothing but /ping."),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_the_status_says_how_the_rehearsal_went(found: Rehearsal | None, says: str | None) -> None:
+    seen, asked = at_validation(version(1), model(POLICY))
+    decision = lifecycle.decide(judged(seen, asked, rmse=1.0, rehearsal=found))
+    assert decision.status is not None
+    assert decision.status["validation"].get("rehearsal") == says
 
 
 def test_a_refused_version_is_not_judged_again_when_the_champion_changes() -> None:

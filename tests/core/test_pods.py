@@ -54,6 +54,71 @@ def test_why_a_pod_failed(case: Case) -> None:
     assert pods.failed(case.pod).reason is case.want, case.because
 
 
+T1, T2 = "2026-03-06T16:59:30Z", "2026-03-06T16:59:31Z"
+
+
+def over(code: int, at: str = T1, reason: str = "Error") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason, "finishedAt": at}}
+
+
+def beside(judge: dict[str, Any], state: dict[str, Any], last: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A pod in which the judge asks a server."""
+    server = {"name": "serve-candidate", "state": state, "lastState": last or {}}
+    judged = {"name": "judge", "state": judge}
+    return pod(judged, phase="Running", initContainerStatuses=[terminated("score-candidate", 0), server])
+
+
+AT_WORK: dict[str, Any] = {"running": {}}
+GONE = {"terminated": {"exitCode": 1, "finishedAt": T1, "message": '{"reason": "RehearsalFailed", "message": "gone"}'}}
+WAITING = {"waiting": {"reason": "CrashLoopBackOff"}}
+
+
+@pytest.mark.parametrize(
+    ("found", "want", "because"),
+    [
+        (beside(AT_WORK, AT_WORK), None, "a server that runs is no step that has not ended"),
+        (beside(AT_WORK, over(139)), Reason.ModelCrashed, "it has just died"),
+        (beside(AT_WORK, WAITING, over(139)), Reason.ModelCrashed, "it died and is to be started again"),
+        (beside(AT_WORK, AT_WORK, over(139)), Reason.ModelCrashed, "it died and was started again"),
+        (beside(AT_WORK, AT_WORK, over(0)), Reason.ModelCrashed, "a model called exit: nobody answers meanwhile"),
+        (beside(AT_WORK, WAITING, over(137, reason="OOMKilled")), Reason.OutOfMemory, "the kernel killed it"),
+        (beside(GONE, over(139)), Reason.ModelCrashed, "the judge ended because of it, in the same second"),
+        (beside(GONE, over(143, T2), over(1)), Reason.ModelCrashed, "it died once, and was ended at last"),
+        (beside(GONE, over(143)), None, "the judge had ended, so the kubelet ended it"),
+        (beside(GONE, over(137)), None, "so it did, and it did not listen"),
+        (beside(GONE, over(139, T2)), None, "it died of its own end"),
+        (beside(over(0), over(137)), None, "all is well"),
+        (beside(over(0), over(139), over(139)), None, "the judge has heard what it needs"),
+        (beside({"waiting": {"reason": "PodInitializing"}}, AT_WORK), None, "the judge is about to start"),
+        (pod(terminated("judge", 0)), None, "a chain of an earlier release has no server"),
+    ],
+)  # fmt: skip
+def test_a_server_beside_the_judge_that_ends_first_is_the_models_fault(
+    found: dict[str, Any], want: Reason | None, because: str
+) -> None:
+    trouble = pods.server_ended(found)
+    assert (trouble.reason if trouble else None) is want, because
+    assert trouble is None or trouble.container == "serve-candidate"
+
+
+@pytest.mark.parametrize(
+    ("found", "want"),
+    [
+        (beside(GONE, over(143, T2)), Reason.RehearsalFailed),
+        (beside(GONE, over(137, T2)), Reason.RehearsalFailed),
+        (beside(GONE, over(139)), Reason.ModelCrashed),
+    ],
+)
+def test_how_the_kubelet_ends_a_server_is_no_failure_of_its_own(found: dict[str, Any], want: Reason) -> None:
+    assert pods.failed(found).reason is want
+
+
+def test_a_server_that_was_started_again_has_its_last_words_in_the_log_before() -> None:
+    assert pods.started_again(beside(AT_WORK, AT_WORK, over(139)), "serve-candidate")
+    assert not pods.started_again(beside(AT_WORK, WAITING, over(139)), "serve-candidate")
+    assert not pods.started_again(beside(AT_WORK, over(139)), "serve-candidate")
+
+
 UNSCHEDULED = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]
 WAITS = [
     Case("no node", "the scheduler says so", pod(phase="Pending", conditions=UNSCHEDULED), Reason.Unschedulable),

@@ -115,7 +115,7 @@ def _make(tracking_uri: str, console: Console) -> Made:
         mlflow.pyfunc.log_model(
             name="model", python_model=OnlyHere(), signature=signature, pip_requirements=_requirements()
         )
-    for role in ("raises", "eats_memory", "answers_nan", "sleeps", "leaves", "cheats"):
+    for role in ("raises", "eats_memory", "answers_nan", "sleeps", "leaves", "needs_two", "dies_served", "cheats"):
         with _logging(role, logged, console):
             mlflow.pyfunc.log_model(
                 name="model",

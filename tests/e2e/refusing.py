@@ -111,6 +111,14 @@ CASES = [
         ("predictions.json", "No such file"), role="leaves",
     ),
     Case(
+        "needs-two", "it cannot answer a client that has one row", "Validated", "RehearsalFailed",
+        ("1 row as dataframe_split", "the model's server answered"), role="needs_two",
+    ),
+    Case(
+        "dies-served", "its server dies when it is asked", "Validated", "ModelCrashed",
+        ("Step 'serve-candidate' ended with code 7",), role="dies_served",
+    ),
+    Case(
         "memory", "it needs more than its pool gives", "Validated", "OutOfMemory",
         ("'score-candidate' exceeded its memory limit",), role="eats_memory",
         policy=lambda world: world.policy(pool={"name": "small"}),

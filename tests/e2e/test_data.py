@@ -197,5 +197,7 @@ def test_a_version_of_the_gpu_pool_is_judged_on_a_gpu_node_and_reserves_one_devi
     (pod,) = proven.every("pods", model="on-a-gpu", purpose="validate")
     node = world.kube.get("node", "", pod["spec"]["nodeName"]) or {}
     assert node["metadata"]["labels"]["pool"] == "gpu"
-    steps = [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]
+    (judge,) = pod["spec"]["containers"]
+    steps = pod["spec"]["initContainers"]
     assert {step["resources"]["limits"]["nvidia.com/gpu"] for step in steps} == {"1"}
+    assert "resources" not in judge, "it runs beside the server, which has the device"

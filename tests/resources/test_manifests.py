@@ -50,8 +50,11 @@ STORE = tasks.Store(url=PLATFORM.store.url)
 def _comparison(data: Data | None, champion: str | None) -> jobs.Comparison:
     source = tasks.DataSource(uri=data.uri, targets=data.columns) if data else None
     fetch = tasks.FetchTask(store=STORE, candidate_digest=digest("b"), champion_digest=champion, data=source)
-    judge = tasks.JudgeTask(revision="r1", candidate_digest=digest("b"), champion_digest=champion, with_data=bool(data))
-    return jobs.Comparison("flights-v2-validate-0123456789-1", fetch, judge, data, GPU, 1800)
+    judge = tasks.JudgeTask(
+        revision="r1", candidate_digest=digest("b"), champion_digest=champion, with_data=bool(data),
+        served=tasks.Served(model="flights", version=2),
+    )  # fmt: skip
+    return jobs.Comparison("flights-v2-validate-0123456789-1", model(), fetch, judge, data, GPU, 1800)
 
 
 def import_job() -> Any:
@@ -147,7 +150,7 @@ def deployment_with_variables() -> Any:
 
 
 def validation_with_variables() -> Any:
-    comparison = replace(_comparison(None, digest("a")), variables=WITH_VARIABLES.variables)
+    comparison = replace(_comparison(None, digest("a")), model=WITH_VARIABLES)
     return jobs.validation_job(PLATFORM, version(2), comparison)
 
 

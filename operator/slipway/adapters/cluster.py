@@ -188,9 +188,10 @@ class Cluster:
         """A new object."""
         return await self._json("POST", kind_of(manifest).path(manifest["metadata"].get("namespace", "")), [], manifest)
 
-    async def log(self, namespace: str, pod: str, container: str) -> str:
-        """The end of a container's log; "" if it is gone."""
+    async def log(self, namespace: str, pod: str, container: str, previous: bool = False) -> str:
+        """The end of a container's log, or of that of its start before; "" if it is gone."""
         query = [("container", container), ("tailLines", "50"), ("limitBytes", str(LOG_BYTES))]
+        query += [("previous", "true")] if previous else []
         try:
             return (await self._request("GET", POD.path(namespace, pod, "log"), query)).decode(errors="replace")
         except Rejected:

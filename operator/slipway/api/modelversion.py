@@ -118,6 +118,10 @@ class ValidationRecord(Attempt):
         str | None, Field(max_length=71, description="Content digest of the environment that the model ran in.")
     ] = None
     python: Annotated[str | None, Field(max_length=8, description="Its Python minor version.")] = None
+    rehearsal: Annotated[
+        str | None,
+        Field(max_length=1024, description="How its server answered before it served, and whether the fast way is on."),
+    ] = None
 
 
 def _short(text: str) -> str:

@@ -17,6 +17,20 @@ class Measured(Value):
     seconds: float = 0.0  # time that scoring took
 
 
+class Rehearsal(Value):
+    """How the candidate's server answered the judge, who asked as a client will."""
+
+    example: bool  # whether its own input example was there, and answered
+    formats: Annotated[tuple[str, ...], Field(max_length=16)] = ()  # in which rows of the data were asked
+    rows: int = 0  # that were asked
+    at_once: int = 0  # requests at a time
+    exact: bool = True  # whether each number was the predicted one to the last digit
+    ready_seconds: float = 0.0  # from the judge's start until the example was answered
+    fast_way: bool | None = None  # as the server says; None: it does not
+    fast_way_reason: Annotated[str, Field(max_length=300)] = ""
+    note: Annotated[str, Field(max_length=400)] = ""  # what was not asked, and why
+
+
 class Report(Value):
     """The measurements of one validation, bound to what was measured."""
 
@@ -26,6 +40,7 @@ class Report(Value):
     data_digest: str | None = None
     rows: int = 0
     python: str = ""  # minor version in which the models ran, such as 3.11
+    rehearsal: Rehearsal | None = None
 
 
 class Summary(Value):

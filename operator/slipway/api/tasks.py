@@ -34,6 +34,10 @@ DATA_CREDENTIALS = "/run/slipway/data"  # files: AWS_KEYS
 AWS_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 AZURE_KEYS = ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_SAS_TOKEN")  # one of them
 
+SERVER = "serve-candidate"  # the container in which a validation runs the candidate's server
+SERVER_PORT = 8080  # of this and of every serving pod
+ABOUT = "/slipway"  # path at which a server tells of itself: {"fastWay": …, "why": …}
+
 DATA_BYTES = 4 * 1024**3  # evaluation data of at most this size is taken
 
 
@@ -169,8 +173,17 @@ class ScoreTask(Value):
     secrets: tuple[str, ...] | None = None  # variables whose values no message tells
 
 
+class Served(Value):
+    """How the candidate's server beside the judge names what it serves."""
+
+    model: str
+    version: int
+    port: int = SERVER_PORT
+    is_quiet: bool | None = None  # what it says is in no message: it has Secrets
+
+
 class JudgeTask(Value):
-    """Compare predictions with the truth and report the metrics."""
+    """Ask the candidate's server, compare predictions with the truth, and report the metrics."""
 
     revision: str
     candidate_digest: str
@@ -180,3 +193,4 @@ class JudgeTask(Value):
     outputs: Outputs | None = None
     with_data: bool = False
     metrics: tuple[str, ...] = ()  # that gates will ask for; of one of several targets, <target>/<metric>
+    served: Served | None = None  # None: nothing is rehearsed

@@ -62,7 +62,8 @@ class Observer:
         self._cluster, self._cache, self._outside = cluster, cache, outside
         self._registered = Registered(cache, outside)
         self._refusals, self._platform, self._now = refusals, platform, now
-        self._logs: OrderedDict[str, str] = OrderedDict()  # of pods that have ended, by uid: they change no more
+        # Of containers that have ended, by pod and name: they change no more.
+        self._logs: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def forget(self, key: Key) -> None:
         """The object is gone: nothing is looked up for it."""
@@ -219,14 +220,16 @@ class Observer:
         if newest is None or container is None:
             return "", ""
         pod = newest["metadata"]
-        if pod["uid"] not in self._logs:
+        known = (pod["uid"], container)
+        if known not in self._logs:
             try:
-                self._logs[pod["uid"]] = await self._cluster.log(pod["namespace"], pod["name"], container)
+                again = pods.started_again(newest, container)
+                self._logs[known] = await self._cluster.log(pod["namespace"], pod["name"], container, again)
             except AdapterError as error:
                 return "", str(error)
             while sum(len(one) for one in self._logs.values()) > LOGS_BYTES and len(self._logs) > 1:
                 self._logs.popitem(last=False)
-        return self._logs[pod["uid"]], ""
+        return self._logs[known], ""
 
     def _records(self, model: RegisteredModel) -> Mapping[tuple[int, str], Record]:
         """The pod templates that are kept; one whose content is not what its name says is none."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..adapters.cluster import Object
 from ..api.base import GROUP
+from ..api.tasks import SERVER
 
 _META = (
     "name",
@@ -119,7 +120,8 @@ def _container(one: Mapping[str, Any]) -> dict[str, Any]:
     kept = _of(one, "name", "image", "imageID")
     state, last = one.get("state") or {}, (one.get("lastState") or {}).get("terminated")
     kept["state"] = {which: _state(which, one or {}) for which, one in state.items()}
-    if last and "waiting" in state:  # how it ended is asked of one that is not started again
+    # How it ended is asked of one that is not started again, and of a server that should not have ended.
+    if last and ("waiting" in state or one.get("name") == SERVER):
         kept["lastState"] = {"terminated": _state("terminated", last)}
     return kept
 

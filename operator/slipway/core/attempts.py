@@ -19,6 +19,7 @@ from .observed import VersionSeen
 from .pods import Trouble
 from .reasons import Reason, reason_named
 
+JUDGE_ENDS = timedelta(seconds=10)  # where it was being answered, it ends by itself, and its Job stays to be looked at
 POD_COMES = timedelta(seconds=15)  # watches of different kinds are not told in one order
 
 
@@ -103,9 +104,13 @@ def _look(here: Progress, seen_jobs: Mapping[str, JobSeen], now: datetime, pendi
         return replace(
             here, message="The Job has ended; its pod is looked for.", again_seconds=left.total_seconds() + 1
         )
+    if job.server_ended and (left := job.server_ended + JUDGE_ENDS - now) > timedelta(0):
+        trouble = job.trouble or Trouble(Reason.ModelCrashed, "")
+        return replace(here, message=sentence(trouble.message), again_seconds=left.total_seconds() + 1)
     if job.phase == "Failed":
         trouble = job.trouble or Trouble(Reason.PodLost, "")
-        return replace(here.ended(stamp, "Failed", trouble.reason, jobs.described(job, trouble)), again_seconds=1.0)
+        over = here.ended(stamp, "Failed", trouble.reason, jobs.described(job, trouble))
+        return replace(over, again_seconds=1.0, abandoned=job.server_ended is not None)
     if job.phase == "Waiting":
         left = job.waiting_since + timedelta(seconds=pending_seconds) - now
         trouble = job.trouble or Trouble(Reason.PodConfigInvalid, "The pod has not started.")

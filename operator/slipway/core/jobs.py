@@ -35,6 +35,7 @@ class JobSeen:
     pod_ended: datetime | None = None  # when the last of its containers ended
     unread_since: datetime | None = None  # since when it has ended without a pod that could be read
     environment: str = ""  # content digest of the image in which the candidate ran
+    server_ended: datetime | None = None  # when the server beside the judge did, if the judge does not know yet
 
     @property
     def waiting_since(self) -> datetime:
@@ -84,6 +85,8 @@ def read(
             "Waiting",
             trouble=Trouble(Reason.PodLost, "The pod is being deleted; the step is made anew once it is gone."),
         )
+    if ended := pods.server_ended(pod):
+        return replace(seen("Failed", trouble=ended), server_ended=pods.server_ended_at(pod) or created)
     trouble, step = pods.waiting(pod), pods.step(pod)
     return seen("Waiting" if trouble or not step else "Running", step=step, trouble=trouble)
 
@@ -98,7 +101,8 @@ def log_container(job: Object, pod: Object) -> str | None:
     phase = pod.get("status", {}).get("phase")
     if phase == "Succeeded":
         return str(job["spec"]["template"]["spec"]["containers"][0]["name"])
-    return pods.failed(pod).container or None if phase == "Failed" else None
+    trouble = pods.failed(pod) if phase == "Failed" else pods.server_ended(pod)
+    return trouble.container or None if trouble else None
 
 
 @dataclass(frozen=True)

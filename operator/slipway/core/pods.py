@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..api import names
-from ..api.tasks import Problem
+from ..api.tasks import SERVER, Problem
 from .reasons import Reason, reason_named
 
 Object = Mapping[str, Any]
@@ -96,7 +96,11 @@ def failed(pod: Object) -> Trouble:
         return Trouble(Reason.DeadlineExceeded, f"Ran longer than {pod['spec'].get('activeDeadlineSeconds')} s.")
     disrupted = [c for c in status.get("conditions", []) if c["type"] == "DisruptionTarget" and c["status"] == "True"]
     if not status.get("reason") and not disrupted:
+        if trouble := server_ended(pod):
+            return trouble
         for container in _containers(pod):
+            if container["name"] == SERVER:
+                continue  # once the judge has ended, the kubelet ends it
             state = container.get("state", {}).get("terminated") or {}
             trouble = None if _after_deletion(pod, state) else ended(container["name"], state)
             if trouble:
@@ -104,6 +108,49 @@ def failed(pod: Object) -> Trouble:
     if pod["metadata"].get("deletionTimestamp"):
         return Trouble(Reason.PodLost, "The pod was deleted while it ran.")
     return Trouble(Reason.PodLost, f"{status.get('reason', 'The pod ended')}: {status.get('message', '')}".strip(": "))
+
+
+def server_ended(pod: Object) -> Trouble | None:
+    """How the server beside the judge ended before the judge did; None if it did not. The kubelet starts it again.
+
+    A judge that was content with what it heard is believed.
+    """
+    over = _server_over(pod)
+    if not over:
+        return None
+    said = f"Step '{SERVER}' ended with code {over.get('exitCode')} while the judge asked it."
+    return ended(SERVER, over) or Trouble(Reason.ModelCrashed, said, SERVER)
+
+
+def server_ended_at(pod: Object) -> datetime | None:
+    """When it did so."""
+    at = _server_over(pod).get("finishedAt")
+    return datetime.fromisoformat(at) if at else None
+
+
+def _server_over(pod: Object) -> Object:
+    states = {one["name"]: one for one in _containers(pod)}
+    judge, server = _terminated(states.get("judge", {}), "state"), states.get(SERVER, {})
+    before = _terminated(server, "lastState")
+    over = before or _terminated(server, "state")
+    if not over or _after_deletion(pod, over) or (judge and judge.get("exitCode") == 0):
+        return {}
+    if judge and not before:  # once the judge has ended, the server is told to
+        told_to = over.get("exitCode") in (0, 137, 143) and over.get("reason") != "OOMKilled"
+        if told_to or over.get("finishedAt", "") > judge.get("finishedAt", ""):
+            return {}
+    return over
+
+
+def started_again(pod: Object, container: str) -> bool:
+    """Whether a container's log is that of another start than the one that ended."""
+    found: Object = next((one for one in _containers(pod) if one.get("name") == container), {})
+    return bool(_terminated(found, "lastState")) and "waiting" not in found.get("state", {})
+
+
+def _terminated(container: Object, which: str) -> Object:
+    found: Object = (container.get(which) or {}).get("terminated") or {}
+    return found
 
 
 def _after_deletion(pod: Object, state: Object) -> bool:
@@ -120,7 +167,7 @@ def _after_deletion(pod: Object, state: Object) -> bool:
 def ended(container: str, state: Object) -> Trouble | None:
     """What a container's end means; None if it ended well or has not ended.
 
-    The score steps and `serve` run model code: of all that they say, only the exit code is read, and that only into
+    The score steps and the servers run model code: of all that they say, only the exit code is read, and that only into
     reasons that speak of the model. The other programs run none, so their termination message is believed.
     """
     code = state.get("exitCode", 0)

@@ -15,7 +15,7 @@ from ..resources.platform import IMAGE, Environment, PoolSettings
 from . import adoption, attempts, changes, environments, gates, imports, jobs, page
 from .adoption import Opponent
 from .attempts import Progress
-from .conditions import Verdict, failed, passed
+from .conditions import Verdict, clipped, failed, passed, sentence
 from .decision import Act, Apply, Document
 from .description import report_path
 from .election import elect
@@ -164,6 +164,7 @@ def _comparison(
         data=_data(seen, policy.data) if policy.data else None,
         check_environment=own == IMAGE and not environments.is_known(seen),
     )
+    is_quiet = any(one.validation and one.validation.secret_key_ref for one in model.variables)
     judge = tasks.JudgeTask(
         revision=facts["revision"],
         candidate_digest=status.digest,
@@ -173,9 +174,11 @@ def _comparison(
         outputs=policy.outputs,
         with_data=policy.data is not None,
         metrics=gates.metrics(asked),
+        served=tasks.Served(
+            model=seen.version.spec.model, version=seen.version.spec.version, is_quiet=is_quiet or None
+        ),
     )
-    longest = seconds(policy.timeout)
-    return builders.Comparison(progress.job_name, fetch, judge, policy.data, pool, longest, model.variables)
+    return builders.Comparison(progress.job_name, model, fetch, judge, policy.data, pool, seconds(policy.timeout))
 
 
 def _of_champion(seen: VersionSeen, facts: dict[str, Any]) -> Environment:
@@ -217,6 +220,7 @@ def _result(seen: VersionSeen, progress: Progress, asked: tuple[Gate, ...], fact
         "gates": results,
         "environment": (progress.job.environment if progress.job else "") or None,
         "python": environment_of(seen.version).python or found.python,
+        "rehearsal": rehearsed(found.rehearsal) if found.rehearsal else None,
     }
     if missed:
         over = progress.ended(stamp, "Failed", Reason.GateFailed, "; ".join(missed) + ".")
@@ -226,6 +230,20 @@ def _result(seen: VersionSeen, progress: Progress, asked: tuple[Gate, ...], fact
         record = ValidationRecord(**progress.ended(stamp, "Passed").fields(), **facts)
         verdict = proven(record)
     return Step(verdict, {"validation": record}, documents=_keep(seen, found, verdict.message, results))
+
+
+def rehearsed(found: report.Rehearsal) -> str:
+    """A rehearsal in words."""
+    asked = ["its input example"] if found.example else []
+    if found.formats:
+        exact = "" if found.exact else ", but for last digits"
+        asked.append(f"{found.rows} rows as predicted{exact} ({', '.join(found.formats)}; {found.at_once} at a time)")
+    said = f"Ready after {found.ready_seconds:.1f} s; answered {' and '.join(asked) or 'nothing but /ping'}."
+    note = f" {sentence(found.note)}" if found.note else ""
+    if found.fast_way is None:
+        return clipped(said + note, 1000)
+    why = f": {found.fast_way_reason}" if found.fast_way_reason else ""
+    return clipped(f"{said}{note} The fast way is {'on' if found.fast_way else 'off'}{why}.", 1000)
 
 
 def believed(seen: VersionSeen, progress: Progress, revision: str, opponent: str | None) -> report.Report | str:

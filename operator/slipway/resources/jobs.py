@@ -8,14 +8,15 @@ from typing import Any
 from ..api import names, tasks
 from ..api.meta import Meta
 from ..api.modelversion import ModelVersion
+from ..api.registeredmodel import RegisteredModel
 from ..api.validation import Data
-from ..api.variables import Variable
-from . import naming
-from .platform import Manifest, Platform, PoolSettings
+from . import naming, serving
+from .platform import Environment, Manifest, Platform, PoolSettings
 from .pods import container, placed, scratch, variables
 
 IMPORT_SECONDS = 3600  # an import that takes longer is stuck
 KEPT_SECONDS = 3600  # a finished Job stays for a person to look at
+ENDING_SECONDS = 5  # for the rehearsed server, once nobody asks it any more
 
 
 def _job(meta: dict[str, Any], labels: dict[str, str], seconds: int, pod: dict[str, Any]) -> Manifest:
@@ -102,12 +103,12 @@ class Comparison:
     """One validation: what is compared with what, and where."""
 
     name: str
+    model: RegisteredModel
     fetch: tasks.FetchTask
     judge: tasks.JudgeTask
     data: Data | None
     pool: PoolSettings
     timeout_seconds: int
-    variables: tuple[Variable, ...] = ()  # of the model's code
 
 
 # The packages of each side, where the image has others: their volume, and where it is mounted.
@@ -133,19 +134,41 @@ def _score(platform: Platform, comparison: Comparison, who: str, folder: str, pr
         mounts[volume] = inside
     if features:
         mounts["features"] = features
-    secrets = tuple(one.name for one in comparison.variables if one.validation and one.validation.secret_key_ref)
+    secrets = tuple(one.name for one in comparison.model.variables if one.validation and one.validation.secret_key_ref)
     task = tasks.ScoreTask(model=folder, features=features, predictions=predictions, secrets=secrets or None)
     resources = comparison.pool.resources or None
     read = (who, "features", volume)
     fetch = comparison.fetch
     platform = platform.on({"candidate": fetch.candidate_python, "champion": fetch.champion_python}[who])
     step = container(platform, f"score-{who}", "score", task, mounts, read, resources, inside)
-    step["env"] += variables(comparison.variables, validation=True)
+    step["env"] += variables(comparison.model.variables, validation=True)
     return step
 
 
+def _rehearsed(platform: Platform, version: ModelVersion, comparison: Comparison) -> dict[str, Any]:
+    """The server of the candidate, as its serving pods have it, beside the judge: a native sidecar.
+
+    It sees neither data nor predictions, and has no probes: whether it answers is for the judge to find out.
+    """
+    fetch, model = comparison.fetch, comparison.model
+    mounts = {"candidate": tasks.CANDIDATE, "serve-tmp": "/tmp"}
+    mounts |= {"environment": tasks.ENVIRONMENT} if fetch.candidate_environment else {}
+    sizes = serving.sizes(model, comparison.pool) or comparison.pool.resources
+    runs_in = Environment(fetch.candidate_environment, fetch.candidate_python)
+    step = serving.server(platform, tasks.SERVER, version.spec.version, mounts, model, sizes, runs_in, True)
+    return step | {"restartPolicy": "Always"}
+
+
+def _without_devices(resources: dict[str, dict[str, str | int]]) -> dict[str, dict[str, str | int]]:
+    """The judge runs beside the server and computes on no device: one that both reserved would be two."""
+    kept = {kind: {name: size for name, size in those.items() if "/" not in name} for kind, those in resources.items()}
+    return {kind: those for kind, those in kept.items() if those}
+
+
 def _volumes(platform: Platform, comparison: Comparison, champion: bool) -> list[dict[str, Any]]:
-    found = scratch(platform, "tmp", "truth", "features", "candidate", "candidate-predictions", "candidate-tmp")
+    found = scratch(
+        platform, "tmp", "truth", "features", "candidate", "candidate-predictions", "candidate-tmp", "serve-tmp"
+    )
     if champion:
         found += scratch(platform, "champion", "champion-predictions", "champion-tmp")
     found += scratch(platform, *_with_packages(comparison))
@@ -160,7 +183,8 @@ def _volumes(platform: Platform, comparison: Comparison, champion: bool) -> list
 def validation_job(platform: Platform, version: ModelVersion, comparison: Comparison) -> Manifest:
     """The chain fetch → score-champion → score-candidate → judge; each step sees only what it needs.
 
-    Model code runs in the two score steps: they see features and their own predictions, never the truth.
+    Model code runs in the two score steps, which see features and their own predictions, never the truth; and in the
+    server that the judge asks, which sees what it is asked.
     """
     champion = comparison.fetch.champion_digest is not None
     volumes = _volumes(platform, comparison, champion)
@@ -182,11 +206,15 @@ def validation_job(platform: Platform, version: ModelVersion, comparison: Compar
     if champion:
         steps.append(_score(platform, comparison, "champion", tasks.CHAMPION, tasks.CHAMPION_PREDICTIONS))
     steps.append(_score(platform, comparison, "candidate", tasks.CANDIDATE, tasks.CANDIDATE_PREDICTIONS))
+    steps.append(_rehearsed(platform, version, comparison))
     read = {"truth": tasks.TRUTH, "candidate-predictions": tasks.CANDIDATE_PREDICTIONS}
+    read |= {"candidate": tasks.CANDIDATE, "features": tasks.FEATURES}
     if champion:
         read["champion-predictions"] = tasks.CHAMPION_PREDICTIONS
-    judge = container(platform, "judge", "judge", comparison.judge, {"tmp": "/tmp", **read}, tuple(read), sizes)
-    pod = placed(platform, comparison.pool, {"initContainers": steps, "containers": [judge], "volumes": volumes})
+    beside = _without_devices(comparison.pool.resources) or None
+    judge = container(platform, "judge", "judge", comparison.judge, {"tmp": "/tmp", **read}, tuple(read), beside)
+    spec = {"initContainers": steps, "containers": [judge], "volumes": volumes}
+    pod = placed(platform, comparison.pool, spec | {"terminationGracePeriodSeconds": ENDING_SECONDS})
     facts = {names.PURPOSE: "validate", names.POOL: comparison.pool.name}
     labels = naming.labels(version.spec.model, version.spec.version, **facts)
     meta = _owned(version.metadata, comparison.name)

@@ -13,7 +13,7 @@ from .naming import NOBODY, selector
 from .platform import IMAGE, Environment, Manifest, Platform, PoolSettings
 from .pods import container, placed, scratch, variables
 
-PORT = 8080
+PORT = tasks.SERVER_PORT
 FORGET_SECONDS = 5  # a pod keeps answering while the network forgets it
 CONNECTION_SECONDS = 15  # a keep-alive connection is asked to close at this age, so that clients follow the traffic
 PROGRESS_SECONDS = 600  # without progress for so long, a Deployment's rollout has failed
@@ -39,7 +39,7 @@ def pod_template(
     platform, packages = platform.on(environment.python), environment.packages
     serving = model.spec.serving
     extras = serving.pod
-    chosen = serving.resources.wire() if serving.resources else dict(pool.serving_resources)
+    chosen = sizes(model, pool)
     fetch_task = tasks.FetchTask(
         store=tasks.Store(url=platform.store.url),
         candidate_digest=digest,
@@ -48,17 +48,7 @@ def pod_template(
     )
     mounts = {"model": tasks.CANDIDATE, "tmp": "/tmp"} | ({"environment": tasks.ENVIRONMENT} if packages else {})
     fetch = container(platform, "fetch", "fetch", fetch_task, mounts, resources=chosen or None)
-    serve = container(platform, "serve", "serve", None, mounts, ("model", "environment"), chosen or None)
-    serve["env"] += [
-        *variables(model.variables),
-        {"name": "SLIPWAY_MODEL", "value": model.metadata.name},
-        {"name": "SLIPWAY_MODEL_VERSION", "value": str(version)},
-        {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
-        {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(CONNECTION_SECONDS)},
-    ]
-    if packages:
-        serve["env"].append({"name": "SLIPWAY_ENVIRONMENT", "value": packages})
-    serve["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
+    serve = server(platform, "serve", version, mounts, model, chosen, environment)
     ping = {"httpGet": {"path": "/ping", "port": "http"}}
     serve["startupProbe"] = {**ping, "periodSeconds": 1, "failureThreshold": 600, "timeoutSeconds": 5}
     serve["readinessProbe"] = {**ping, "periodSeconds": 5, "timeoutSeconds": 5}
@@ -79,6 +69,43 @@ def pod_template(
         "metadata": {"labels": pod_labels(model, version), "annotations": annotations},
         "spec": placed(platform, pool, spec),
     }
+
+
+def sizes(model: RegisteredModel, pool: PoolSettings) -> dict[str, Any]:
+    """What a serving pod reserves: the model's own choice, or that of its pool."""
+    resources = model.spec.serving.resources
+    return resources.wire() if resources else dict(pool.serving_resources)
+
+
+def server(
+    platform: Platform,
+    name: str,
+    version: int,
+    mounts: dict[str, str],
+    model: RegisteredModel,
+    resources: dict[str, Any],
+    environment: Environment = IMAGE,
+    in_validation: bool = False,
+) -> dict[str, Any]:
+    """The container that answers for a version: the same in a serving pod and in a rehearsal.
+
+    But for its volumes, of which it may write to `tmp` only; for the values of variables that unproven code gets; and
+    for its end, which nobody waits for in a rehearsal.
+    """
+    read = tuple(volume for volume, path in mounts.items() if path != "/tmp")
+    found = container(platform.on(environment.python), name, "serve", None, mounts, read, resources or None)
+    drain_seconds = 0 if in_validation else CONNECTION_SECONDS
+    found["env"] += [
+        *variables(model.variables, in_validation),
+        {"name": "SLIPWAY_MODEL", "value": model.metadata.name},
+        {"name": "SLIPWAY_MODEL_VERSION", "value": str(version)},
+        {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
+        {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(drain_seconds)},
+    ]
+    if environment.packages:
+        found["env"].append({"name": "SLIPWAY_ENVIRONMENT", "value": environment.packages})
+    found["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
+    return found
 
 
 def environment_of(template: Manifest) -> Environment:

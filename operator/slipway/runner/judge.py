@@ -1,4 +1,4 @@
-"""Compares predictions with the truth and reports the metrics. Never loads a model."""
+"""Rehearses the candidate's server, compares predictions with the truth, and reports. Never loads a model."""
 
 import hashlib
 import json
@@ -21,6 +21,7 @@ from .outcome import Refused, run, say
 from .outputs import Wanted
 from .pod import THIS_POD, Pod
 from .predictions import CANDIDATE_REASON, CHAMPION_REASON, Predictions
+from .rehearsal import rehearse
 
 _CLASSES_SHOWN = 12
 
@@ -39,6 +40,7 @@ def _report(task: JudgeTask, pod: Pod) -> Report:
     frame, facts = _truth(pod)
     truth = [_target(frame, place, task) for place in range(len(frame.columns))]
     found = predictions.read(pod.at(CANDIDATE_PREDICTIONS), len(frame), CANDIDATE_REASON)
+    rehearsed = rehearse(task, pod, found.rows)
     candidate, champion = _measured(task, truth, found, task.candidate_digest, CANDIDATE_REASON), None
     if task.champion_digest:
         found = predictions.read(pod.at(CHAMPION_PREDICTIONS), len(frame), CHAMPION_REASON)
@@ -50,6 +52,7 @@ def _report(task: JudgeTask, pod: Pod) -> Report:
         data_digest=str(facts["data_digest"]),
         rows=len(frame),
         python=_python(),
+        rehearsal=rehearsed,
     )
 
 
@@ -62,6 +65,7 @@ def _without_data(task: JudgeTask, pod: Pod) -> Report:
         revision=task.revision,
         candidate=Measured(digest=task.candidate_digest, metrics={}, seconds=found.seconds),
         python=_python(),
+        rehearsal=rehearse(task, pod, ()),
     )
 
 

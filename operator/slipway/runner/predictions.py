@@ -54,7 +54,7 @@ def _document(path: Path, max_bytes: int, refuse: Any) -> Any:
     if len(content) > max_bytes:
         refuse(f"is larger than {max_bytes} bytes")
     try:
-        return json.loads(content, parse_constant=_no_constant, object_pairs_hook=_no_duplicates)
+        return json.loads(content, parse_constant=_no_constant, object_pairs_hook=no_duplicates)
     except (ValueError, RecursionError) as error:
         refuse(f"is not JSON: {str(error)[:200]}")
 
@@ -63,7 +63,8 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, each of whose keys is given once."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key is given twice")

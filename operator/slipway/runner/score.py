@@ -52,13 +52,9 @@ def features_of(folder: str, schema: Any) -> Any:
     import pandas  # noqa: PLC0415
 
     text = Path(folder, "data.csv")
-    if not text.exists():
-        return typed.typed(pandas.read_parquet(Path(folder, "data.parquet")), schema)
-    names = list(pandas.read_csv(text, nrows=0).columns)
-    written = [name for name, kind in typed.columns(schema, names).items() if kind in typed.AS_TEXT]
-    # Pandas' own way to read a number is off by one in the last place now and then; JSON's is not.
-    frame = pandas.read_csv(text, dtype=dict.fromkeys(written, object), float_precision="round_trip")
-    return typed.typed(frame, schema)
+    if text.exists():
+        return typed.typed(typed.of_csv(text, schema), schema)
+    return typed.typed(pandas.read_parquet(Path(folder, "data.parquet")), schema)
 
 
 def predict_features(model: Any, features: Any) -> "tuple[list[Any], float]":

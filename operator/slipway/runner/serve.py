@@ -6,6 +6,7 @@ answer, a bound on what is worked on at a time, and clear refusals of what the a
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ from .serving.front import OPENED, Front, Settings
 from .serving.mlflows import MLflows
 from .serving.native import NotNative
 from .serving.openinference import Endpoint
+from .serving.replies import Reply
 
 GUEST_SECONDS = 65.0  # for an answer of a model in another process: its own MLflow's limit is 60
 GRACE_SECONDS = 35  # for requests in flight when the drain time is over; Kubernetes' own limit comes first
@@ -93,7 +95,9 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
         model = scoring_server.load_model_with_mlflow_config(str(folder))
     mlflows = MLflows(model, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
     endpoint = Endpoint(chosen.model, chosen.version, model.metadata.signature) if chosen.model else None
-    return _serve(Front(scoring_server.init(model), chosen, mlflows, _fast(mlflows, folder), endpoint), chosen)
+    way, why = _fast(mlflows, folder)
+    front = Front(scoring_server.init(model), chosen, mlflows, way, endpoint, _about(why))
+    return _serve(front, chosen)
 
 
 def _serve_guest(pod: Pod, chosen: Settings) -> None:
@@ -106,8 +110,14 @@ def _serve_guest(pod: Pod, chosen: Settings) -> None:
         say(str(gone))
         sys.exit(gone.code if gone.code > 0 else 128 - gone.code)
     endpoint = Endpoint(chosen.model, chosen.version, signature.read(folder)) if chosen.model else None
-    say("the fast way is off: the model runs in packages of its own")
-    _serve(Front(guest, chosen, guest, None, endpoint), chosen, guest)
+    why = "the model runs in packages of its own"
+    say(f"the fast way is off: {why}")
+    _serve(Front(guest, chosen, guest, None, endpoint, _about(why)), chosen, guest)
+
+
+def _about(why: str) -> Reply:
+    """What this server tells of itself; `why` the fast way is off, "" if it is on."""
+    return Reply(200, json.dumps({"fastWay": not why, "why": why}).encode())
 
 
 @contextlib.contextmanager
@@ -142,8 +152,8 @@ def _serve(front: Front, chosen: Settings, guest: guests.Guest | None = None) ->
         sys.exit(guest.code)
 
 
-def _fast(mlflows: MLflows, folder: Path) -> Turns | None:
-    """The fast way, where it was proven; the log says why it was not."""
+def _fast(mlflows: MLflows, folder: Path) -> tuple[Turns | None, str]:
+    """The fast way, where it was proven; otherwise why it was not, as the log says it."""
     example, began = folder / "serving_input_example.json", time.monotonic()
 
     def answer(body: bytes) -> bytes | None:
@@ -153,13 +163,14 @@ def _fast(mlflows: MLflows, folder: Path) -> Turns | None:
     try:
         way = fast_way(mlflows.model, answer, example.read_bytes() if example.is_file() else None)
     except NotNative as error:
-        say(f"the fast way is off: {error}")
-        return None
+        why = str(error)
     except Exception as error:  # noqa: BLE001 - MLflow's way needs none of it
-        say(f"the fast way is off: {type(error).__name__}: {error}")
-        return None
-    say(f"the fast way is on: it answers as MLflow's way does, {time.monotonic() - began:.1f} s")
-    return Turns(way.answer)
+        why = f"{type(error).__name__}: {error}"
+    else:
+        say(f"the fast way is on: it answers as MLflow's way does, {time.monotonic() - began:.1f} s")
+        return Turns(way.answer), ""
+    say(f"the fast way is off: {why}")
+    return None, why or "it failed"
 
 
 if __name__ == "__main__":

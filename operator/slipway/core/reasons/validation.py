@@ -106,6 +106,21 @@ WORDS = {
         "The champion could not be scored on this data, so nothing can be compared.",
         "Check that the data fits the champion too.",
     ),
+    "ServerNotReady": Words(
+        "Stuck",
+        "The model loads and predicts, but its server does not come up.",
+        "Read the message: a server that is slow to load the model may need more of spec.serving.resources.",
+    ),
+    "RehearsalFailed": Words(
+        "Stuck",
+        "The model's server does not answer its input example or rows of the data as a client needs it.",
+        "Ask `mlflow models serve` what the message names: the answer is to be JSON, within a minute, for one row too.",
+    ),
+    "AnswersDiffer": Words(
+        "Stuck",
+        "The model's server answers otherwise than the model predicted when it was scored.",
+        "Log a model whose predictions depend on the row alone: not on chance, other rows or earlier requests.",
+    ),
     "ReportMissing": Words(
         "Retrying",
         "The Job ended without a report that belongs to it.",

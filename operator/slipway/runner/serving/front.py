@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from slipway.api.tasks import ABOUT
+
 from .bodies import RETRY_SECONDS, Declined, Load, Message, Receive
 from .fast import Turns
 from .openinference import HEADER, Endpoint
@@ -55,6 +57,7 @@ class Front:
     mlflows: Answers
     fast: Turns | None = None
     endpoint: Endpoint | None = None
+    about: Reply | None = None  # what this server tells of itself
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every answer names the version, and ends a connection that is old."""
@@ -63,6 +66,7 @@ class Front:
         marked = self._marked(scope, send)
         if scope["method"] != "POST":
             found = self.endpoint.get(scope["path"]) if self.endpoint else None
+            found = self.about if scope["path"] == ABOUT else found
             return await (_answer(marked, found) if found else self.app(scope, receive, marked))
         headers = dict(reversed(scope["headers"]))  # the first of a name counts, as for MLflow's application
         if b"content-type" not in headers and scope["path"] == INVOCATIONS:  # MLflow's application answers 500

@@ -25,6 +25,7 @@ class Column:
 
     name: str | None
     type: Type
+    required: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class TensorColumn:
     name: str | None
     type: Type
     shape: tuple[int, ...]
+    required: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Schema:
     def input_names(self) -> list[str | int]:
         """Their names, or their numbers where they have none."""
         return [number if one.name is None else one.name for number, one in enumerate(self.inputs)]
+
+    def input_types(self) -> list[Type]:
+        """Their types."""
+        return [one.type for one in self.inputs]
+
+    def optional_input_names(self) -> list[str | int]:
+        """Those that may be left out."""
+        return [name for name, one in zip(self.input_names(), self.inputs, strict=True) if not one.required]
 
     def input_dict(self) -> dict[str | None, Column | TensorColumn]:
         """Each by its name."""
@@ -84,4 +94,4 @@ def _column(said: dict[str, Any]) -> Column | TensorColumn:
     if said["type"] == "tensor":
         spec = said["tensor-spec"]
         return TensorColumn(said.get("name"), Type(spec["dtype"]), tuple(spec["shape"]))
-    return Column(said.get("name"), Type(said["type"]))
+    return Column(said.get("name"), Type(said["type"]), said.get("required") is not False)
