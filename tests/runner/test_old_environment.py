@@ -21,14 +21,18 @@ from slipway.api.tasks import (
     EnvironmentTask,
     FetchTask,
     Index,
+    JudgeTask,
     ScoreTask,
+    Served,
 )
+from slipway.runner.rehearsal import rehearse
 
 from tests.pasts import OF_2022, OF_2023, Past, trained, wheels
 from tests.ports import free_port
 from tests.runner.indexes import serving as index_of
 from tests.runner.pods import Pod, StoreOnDisk, answers, running
 from tests.runner.test_fetch import pushed
+from tests.runner.test_rehearsal import EVERY
 from tests.runner.test_serve import START
 
 ROWS = pandas.DataFrame(numpy.random.default_rng(7).random((300, 3)), columns=["distance", "hour", "minutes"])
@@ -107,6 +111,15 @@ def test_it_is_served_by_its_own_mlflow(world: World, url: str) -> None:
     assert answer.json() == {"predictions": world.predictions[:100]}
     assert answer.headers["slipway-version"] == "3"
     assert requests.get(f"{url}/version", timeout=30).text == world.past.mlflow
+
+
+def test_its_rehearsal_asks_what_its_own_mlflow_reads(world: World, url: str) -> None:
+    ROWS[COLUMNS].to_parquet(world.pod.at(FEATURES) / "data.parquet")
+    served = Served(model="flights", version=3, port=int(url.rpartition(":")[2]))
+    task = JudgeTask(revision="r1", candidate_digest="sha256:aa", with_data=True, served=served)
+    found = rehearse(task, world.pod.inside, tuple(world.predictions))
+    assert found is not None
+    assert (found.formats, found.rows, found.fast_way) == (EVERY, 100, False)
 
 
 def test_an_old_mlflow_is_asked_in_its_own_words_too(world: World, url: str) -> None:

@@ -34,7 +34,8 @@ def parsed(body: bytes, strict: bool = False) -> Any:
 
 def words(body: bytes, limit: int = 300) -> str:
     """The beginning of an answer, for a person."""
-    text = " ".join(body[: 4 * limit].decode(errors="replace").split())
+    shown = (char if char.isprintable() else " " for char in body[: 4 * limit].decode(errors="replace"))
+    text = " ".join("".join(shown).split())
     return text if len(text) <= limit else text[:limit] + "…"
 
 

@@ -101,7 +101,7 @@ def of(features: pandas.DataFrame, schema: Schema | None, v2_path: str) -> Rows 
         return "the names of its columns are no text, or one is there twice"
     try:
         said = _in_json(features, schema)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         return f"JSON does not say its columns as they are: {error}"
     missing = said.map(_missing)
     types = _types(schema) if schema else {}

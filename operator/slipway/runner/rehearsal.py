@@ -60,9 +60,10 @@ def rehearse(task: JudgeTask, pod: Pod, predicted: tuple[Any, ...], bounds: Boun
     note = "It has no input example" if example is None else ""
     if task.with_data:
         rows = _rows(pod, _schema(model), _path(task.served))
-        note = f"Its data was not asked: {rows}" if isinstance(rows, str) else note
+        note = f"Its data was not asked: {words(rows.encode())}" if isinstance(rows, str) else note
         if not isinstance(rows, str):
             stage.asks(rows)
+            note = stage.note or note
     fast, why = stage.fast_way()
     found = Rehearsal(
         formats=tuple(stage.formats), rows=len(stage.asked), at_once=stage.at_once, exact=stage.compared.exact,
@@ -79,7 +80,7 @@ class _Stage:
         self._asker, self._bounds, self._predicted, self._is_quiet = asker, bounds, predicted, is_quiet
         self.formats: dict[str, None] = {}
         self.asked: set[int] = set()
-        self.at_once = 0
+        self.at_once, self.note = 1, ""
         self.compared = Compared(typical(predicted[:FIRST_ROWS]))
 
     def comes_up(self, example: bytes | None) -> float:
@@ -109,16 +110,20 @@ class _Stage:
 
     def asks(self, rows: questions.Rows) -> None:
         """Batches in every format, then rows at the same time."""
-        until, slowest = time.monotonic() + self._bounds.asking_seconds, 0.0
+        until, alone = time.monotonic() + self._bounds.asking_seconds, 0.001
         batches = [*(rows.whole[:size] for size in BATCHES), rows.gaps[: BATCHES[1]]]
         for batch in filter(None, dict.fromkeys(batches)):
             for question in rows.questions(batch):
-                if time.monotonic() < until:
-                    slowest = max(slowest, self._compare(question))
+                if time.monotonic() > until:
+                    self.note = f"It was not asked in every way: that took more than {self._bounds.asking_seconds:g} s"
+                    break
+                seconds = self._compare(question)
+                alone = max(alone, seconds) if len(question.rows) == 1 else alone
         first = (next(rows.questions((row,)), None) for row in islice(rows.whole or rows.gaps, TOGETHER))
-        if one_each := [one for one in first if one]:
-            # Those that wait for each other must not be late by that alone.
-            together = min(TOGETHER, max(2, int(self._bounds.answer_seconds / 2 / max(slowest, 0.001))))
+        one_each = [one for one in first if one]
+        # Those that wait for each other must not be late by that alone.
+        together = min(TOGETHER, int(self._bounds.answer_seconds / 2 / alone))
+        if one_each and together > 1:
             self._at_once(one_each, together, until)
 
     def _compare(self, question: Question) -> float:
