@@ -155,17 +155,16 @@ def _for_cpu(uv: Uv, asked: Asked, lock: str, warnings: tuple[str, ...]) -> tupl
 
 def _as_locked(lock: str, hashes: Hashes) -> str:
     """The lock with those files only that the model's own lock names, too."""
-    for pin, known in hashes.items():
-        block = re.search(rf"^{re.escape(pin)} \\\n((?:    --hash=.*\n?)+)", lock, re.MULTILINE)
-        if not block or not known:
-            continue
-        kept = [one for one in block[1].split() if one.removeprefix("--hash=") in known]
-        if not kept:
-            said = f"{pin}: an index has other files than the hashes of the model's uv.lock tell"
+
+    def kept(block: re.Match[str]) -> str:
+        known = hashes.get(block["pin"])
+        found = [one for one in block["files"].split() if known and one.removeprefix("--hash=") in known]
+        if known and not found:
+            said = f"{block['pin']}: an index has other files than the hashes of the model's uv.lock tell"
             raise Refused("IndexRejected", said)
-        lines = " \\\n    ".join([pin, *kept])
-        lock = lock[: block.start()] + lines + "\n" + lock[block.end() :]
-    return lock
+        return " \\\n    ".join([block["pin"], *found]) + "\n" if known else block[0]
+
+    return re.sub(r"^(?P<pin>\S+) \\\n(?P<files>(?:    --hash=.*\n)+)", kept, lock, flags=re.MULTILINE)
 
 
 def _pins(lock: str) -> list[str]:
