@@ -262,6 +262,7 @@ def test_a_version_that_was_yanked_is_taken_where_it_is_named_and_said(world: Wo
     ended = world.of("withdrawn==1.0\n")
     assert ended.code == 0, ended.stderr
     assert "withdrawn==1.0" in ended.termination["notes"] and "wrong on Tuesdays" in ended.termination["notes"]
+    assert world.of("withdrawn==1.0\n").termination == ended.termination, "it is said again of the next model"
     ended = world.of("withdrawn>=1\n")
     assert (ended.reason, "yanked" in ended.message) == ("EnvironmentNotReproducible", True), ended.stderr
 

@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 from slipway.api.tasks import ENVIRONMENT, IMPORT, EnvironmentResult, EnvironmentTask
 
 from . import environment, stated, tree, wheels
-from .outcome import Refused, bounded, run, say
+from .outcome import Refused, bounded, run, say, scrubbed
 from .pod import THIS_POD, Pod
 from .stated import Stated
 from .store import ENVIRONMENTS, MODELS, PYTHON, TITLE, StoreClient, blob_of, tag
@@ -31,6 +31,7 @@ from .uv import Asked, Uv
 from .uv_lock import Hashes
 
 _DIGEST, _PACKAGES, _SIZE = "dev.slipway.digest", "dev.slipway.packages", "dev.slipway.size"
+_SAID = "dev.slipway.notes"
 _NOTES = 900  # bytes
 _COMPILERS = 4  # at most: each holds a module, and the node may have many cores
 # Packages that a CPU does without, and those that load them nevertheless.
@@ -139,11 +140,11 @@ def _made(store: StoreClient, uv: Uv, wanted: Stated, scratch: Path, max_bytes: 
     done("unpacked them")
     _compile(folder)
     done("compiled their byte code")
-    found = _push(store, folder, count, max_bytes)
+    found = _push(store, folder, count, max_bytes, notes)
     store.name(ENVIRONMENTS, tag(found.digest or ""), locked)
     store.name(ENVIRONMENTS, locked, asked)
     done(f"pushed {found.digest}, {found.size_bytes / 1e6:.1f} MB")
-    return found.model_copy(update={"notes": notes})
+    return found
 
 
 def _lock(uv: Uv, asked: Asked) -> tuple[str, tuple[str, ...]]:
@@ -176,17 +177,16 @@ def _for_cpu(uv: Uv, asked: Asked, lock: str, warnings: tuple[str, ...]) -> tupl
 
 def _as_locked(lock: str, hashes: Hashes) -> str:
     """The lock with those files only that the model's own lock names, too."""
-    for pin, known in hashes.items():
-        block = re.search(rf"^{re.escape(pin)} \\\n((?:    --hash=.*\n?)+)", lock, re.MULTILINE)
-        if not block or not known:
-            continue
-        kept = [one for one in block[1].split() if one.removeprefix("--hash=") in known]
-        if not kept:
-            said = f"{pin}: an index has other files than the hashes of the model's uv.lock tell"
+
+    def kept(block: re.Match[str]) -> str:
+        known = hashes.get(block["pin"])
+        found = [one for one in block["files"].split() if known and one.removeprefix("--hash=") in known]
+        if known and not found:
+            said = f"{block['pin']}: an index has other files than the hashes of the model's uv.lock tell"
             raise Refused("IndexRejected", said)
-        lines = " \\\n    ".join([pin, *kept])
-        lock = lock[: block.start()] + lines + "\n" + lock[block.end() :]
-    return lock
+        return " \\\n    ".join([block["pin"], *found]) + "\n" if known else block[0]
+
+    return re.sub(r"^(?P<pin>\S+) \\\n(?P<files>(?:    --hash=.*\n)+)", kept, lock, flags=re.MULTILINE)
 
 
 def _pins(lock: str) -> list[str]:
@@ -216,19 +216,19 @@ def _compile(folder: Path) -> None:
     )
 
 
-def _push(store: StoreClient, folder: Path, packages: int, max_bytes: int) -> EnvironmentResult:
+def _push(store: StoreClient, folder: Path, packages: int, max_bytes: int, said: str) -> EnvironmentResult:
     files = tree.packages(folder)
     size = sum(file.size for file in files)
     if size > max_bytes:
         raise _too_large(packages, size, max_bytes)
     if len(files) > tree.PACKAGED_LIMIT:
-        said = f"its {packages} packages are {len(files)} files; at most {tree.PACKAGED_LIMIT} are allowed"
-        raise Refused("ArtifactTooLarge", said)
+        more = f"its {packages} packages are {len(files)} files; at most {tree.PACKAGED_LIMIT} are allowed"
+        raise Refused("ArtifactTooLarge", more)
     layer = blob_of(lambda: tree.pack(folder, files))
     notes = {TITLE: "environment.tar", _DIGEST: layer.digest, _PACKAGES: str(packages), _SIZE: str(size)}
-    notes[PYTHON] = environment.minor()
+    notes |= {PYTHON: environment.minor(), _SAID: bounded(scrubbed(said, ()), _NOTES)}
     store.push(ENVIRONMENTS, tag(layer.digest), layer, notes, image=True)
-    return EnvironmentResult(digest=layer.digest, packages=packages, size_bytes=size)
+    return EnvironmentResult(digest=layer.digest, packages=packages, size_bytes=size, notes=notes[_SAID])
 
 
 def _too_large(packages: int, size: int, max_bytes: int) -> Refused:
@@ -245,7 +245,12 @@ def _known(store: StoreClient, reference: str) -> EnvironmentResult | None:
         notes = manifest["annotations"]
         if (notes[_DIGEST], notes.get(PYTHON)) != (manifest["layers"][0]["digest"], environment.minor()):
             return None
-        return EnvironmentResult(digest=notes[_DIGEST], packages=int(notes[_PACKAGES]), size_bytes=int(notes[_SIZE]))
+        return EnvironmentResult(
+            digest=notes[_DIGEST],
+            packages=int(notes[_PACKAGES]),
+            size_bytes=int(notes[_SIZE]),
+            notes=notes.get(_SAID, ""),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise Refused("StoreRejected", f"{reference} in the store is no environment that Slipway pushed") from error
 

@@ -113,14 +113,16 @@ def _locked(found: Stated, lock: UvLock) -> Stated:
     of = _of(lock.versions, "")
     if of.unusable or of.wheels:
         raise Refused("EnvironmentNotReproducible", "uv.lock is no lock of a uv project")
-    versions = of.requirements
+    locked: dict[str, list[Requirement]] = {}
+    for pin in of.requirements:
+        locked.setdefault(canonicalize_name(pin.name), []).append(pin)
     for one in found.requirements:
-        pins = [pin for pin in versions if canonicalize_name(pin.name) == canonicalize_name(one.name)]
+        pins = locked.get(canonicalize_name(one.name), [])
         needed = one.marker is None or one.marker.evaluate()
         if needed and pins and not any(one.specifier.contains(each.version) for pin in pins for each in pin.specifier):
             said = f"uv.lock was left out: {one.name}{one.specifier} is needed, and it has {pins[0].specifier}"
             return replace(found, notes=(*found.notes, said))
-    return replace(found, constraints=(*found.constraints, *versions), hashes=lock.hashes)
+    return replace(found, constraints=(*found.constraints, *of.requirements), hashes=lock.hashes)
 
 
 def _requirement(line: str) -> Requirement:

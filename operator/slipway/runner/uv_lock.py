@@ -6,13 +6,14 @@ project itself is not installed: its code lies in the model, in `code_paths`.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .outcome import Refused
 
 Entry = dict[str, Any]
+Entries = dict[str, list[Entry]]  # by name
 _NO_PROJECT: Entry = {}
 Hashes = Mapping[str, frozenset[str]]  # of the files of `name==version`
 
@@ -33,11 +34,14 @@ def read(text: str) -> UvLock:
         document = tomllib.loads(text)
         entries = document["package"]
         root = next((one for one in entries if _is_project(one)), _NO_PROJECT)
-        reached = [one for one in _reached(root, entries) if not _is_project(one)]
+        reached = [one for one in _reached(root, _by_name(entries)) if not _is_project(one)]
         released = [one for one in reached if "registry" in one["source"]]
-        needed = [_line(one, released) for one in root.get("dependencies", ()) if _meant(one, released)]
+        there = _by_name(released)
+        needed = [_line(one, there) for one in root.get("dependencies", ()) if _meant(one, there)]
         # No index answers such a line.
-        needed += [f"{one['name']} of {next(iter(one['source']))}" for one in reached if one not in released]
+        needed += [
+            f"{one['name']} of {next(iter(one['source']))}" for one in reached if "registry" not in one["source"]
+        ]
         return UvLock(
             python=str(document.get("requires-python", "")),
             needed=tuple(needed) if root is not _NO_PROJECT else ("uv.lock of no project",),
@@ -48,12 +52,19 @@ def read(text: str) -> UvLock:
         raise Refused("EnvironmentNotReproducible", "uv.lock is no lock of a uv project") from error
 
 
+def _by_name(entries: Iterable[Entry]) -> Entries:
+    found: Entries = {}
+    for one in entries:
+        found.setdefault(one["name"], []).append(one)
+    return found
+
+
 def _is_project(entry: Entry) -> bool:
     source = entry["source"]
     return "." in (source.get("virtual"), source.get("editable"), source.get("directory"))
 
 
-def _reached(root: Entry, entries: list[Entry]) -> Iterator[Entry]:
+def _reached(root: Entry, entries: Entries) -> Iterator[Entry]:
     """Whatever the project needs, on any machine."""
     seen, ahead = set[tuple[str, str, str]](), list(root.get("dependencies", ()))
     while ahead:
@@ -70,13 +81,13 @@ def _reached(root: Entry, entries: list[Entry]) -> Iterator[Entry]:
                     yield entry
 
 
-def _meant(dependency: Entry, entries: list[Entry]) -> list[Entry]:
+def _meant(dependency: Entry, entries: Entries) -> list[Entry]:
     """The entries of a dependency: several, where its version depends on the machine."""
     wanted = dependency.get("version")
-    return [one for one in entries if one["name"] == dependency["name"] and wanted in (None, one.get("version"))]
+    return [one for one in entries.get(dependency["name"], ()) if wanted in (None, one.get("version"))]
 
 
-def _line(dependency: Entry, released: list[Entry]) -> str:
+def _line(dependency: Entry, released: Entries) -> str:
     """A dependency as a requirement; where several entries are meant, their versions are for the machine to choose."""
     found = _meant(dependency, released)
     extras = f"[{','.join(dependency['extra'])}]" if dependency.get("extra") else ""
