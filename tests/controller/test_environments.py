@@ -334,6 +334,18 @@ def test_an_image_of_another_python_that_is_renewed_moves_nothing(of_two: Simula
     assert {name for (kind, _, name) in of_two.cluster.objects if kind == "Job"} == jobs
 
 
+def test_the_runner_image_under_the_name_of_another_python_is_asked_under_that_name(of_two: Simulation) -> None:
+    changed(of_two, runtimes={"3.13": of_two.platform.runner_image})
+    of_two.cluster.put(version(1))
+    rests(of_two)
+    tasks_of = [
+        task(steps(one)["environment"]).get("python")
+        for (kind, _, name), one in of_two.cluster.objects.items()
+        if kind == "Job" and "-environment-" in name
+    ]
+    assert sorted(tasks_of, key=str) == ["3.13", None], "so its program says that it has another one"
+
+
 def begun(of: Simulation, number: int) -> Mapping[str, Any]:
     """The record of its environment; {} while there is none."""
     version = of.cluster.objects[("ModelVersion", "ml", f"flights-v{number}")]

@@ -32,7 +32,8 @@ def step(seen: VersionSeen) -> Step | None:
         return None
     name, namespace = seen.version.metadata.name, seen.platform.namespace
     python = _begun_on(seen, record, key)
-    in_image = naming.short_hash([key, seen.platform.image(python), *sorted(seen.platform.runtimes)])
+    place = [seen.platform.image(python), *([python] if python else []), *sorted(seen.platform.runtimes)]
+    in_image = naming.short_hash([key, *place])
     known = None if record is not None and record.outcome == "Passed" else record  # what passed is asked for anew
     progress = attempts.advance(
         known, key, lambda number: naming.job(name, PURPOSE, in_image, number), seen.jobs, seen.now, PENDING_SECONDS,
