@@ -26,7 +26,7 @@ def main() -> int:
         command = [UV, "pip", "compile", *options, "-o", f"{name}.txt", f"{name}.in"]
         subprocess.run(command, cwd=FOLDER, env=environment, check=True)
         print(f"slipway: requirements/{name}.txt")
-    return int(any([_differs(python, environment) for python in _OTHERS]))
+    return int(any(_differs(python, environment) for python in _OTHERS))
 
 
 def _differs(python: str, environment: dict[str, str]) -> bool:

@@ -362,3 +362,18 @@ def test_a_python_that_goes_while_its_packages_are_brought_is_refused_by_name(of
     rests(of_two)
     found = of_two.condition("ModelVersion", "flights-v1", "Validated")
     assert (found["reason"], "python 3.13" in found["message"]) == ("EnvironmentNotReproducible", True), found
+
+
+def test_when_the_runner_image_moves_to_another_python_a_retry_finds_the_image_of_the_old_one(of: Simulation) -> None:
+    of.cluster.put(version(1))
+    rests(of)
+    before = serving(of, 1)
+    of.pythons[1] = "3.11"
+    changed(of, runner_image="runner-3.13:2", runtimes={"3.11": "runner-3.11:2"})
+    rests(of)
+    assert serving(of, 1) == before, "an upgrade moves nothing"
+    of.edit("ModelVersion", "flights-v1", annotations={"retry": "its Python has a name now"})
+    of.edit("RegisteredModel", "flights", serving={"resources": {"limits": {"memory": "2Gi"}}})
+    rests(of)
+    assert served_on(of, 1) == ({"runner-3.11:2"}, "3.11")
+    assert serving(of, 1)["metadata"]["annotations"][names.ENVIRONMENT] == OLD
