@@ -350,6 +350,18 @@ def test_an_image_of_another_python_that_is_renewed_moves_nothing(of_two: Simula
     assert {name for (kind, _, name) in of_two.cluster.objects if kind == "Job"} == jobs
 
 
+def test_the_runner_image_under_the_name_of_another_python_is_asked_under_that_name(of_two: Simulation) -> None:
+    changed(of_two, runtimes={"3.13": of_two.platform.runner_image})
+    of_two.cluster.put(version(1))
+    rests(of_two)
+    tasks_of = [
+        task(steps(one)["environment"]).get("python")
+        for (kind, _, name), one in of_two.cluster.objects.items()
+        if kind == "Job" and "-environment-" in name
+    ]
+    assert sorted(tasks_of, key=str) == ["3.13", None], "so its program says that it has another one"
+
+
 def begun(of: Simulation, number: int) -> Mapping[str, Any]:
     """The record of its environment; {} while there is none."""
     version = of.cluster.objects[("ModelVersion", "ml", f"flights-v{number}")]
@@ -366,3 +378,18 @@ def test_a_python_that_goes_while_its_packages_are_brought_is_refused_by_name(of
     rests(of_two)
     found = of_two.condition("ModelVersion", "flights-v1", "Validated")
     assert (found["reason"], "python 3.13" in found["message"]) == ("EnvironmentNotReproducible", True), found
+
+
+def test_when_the_runner_image_moves_to_another_python_a_retry_finds_the_image_of_the_old_one(of: Simulation) -> None:
+    of.cluster.put(version(1))
+    rests(of)
+    before = serving(of, 1)
+    of.pythons[1] = "3.11"
+    changed(of, runner_image="runner-3.13:2", runtimes={"3.11": "runner-3.11:2"})
+    rests(of)
+    assert serving(of, 1) == before, "an upgrade moves nothing"
+    of.edit("ModelVersion", "flights-v1", annotations={"retry": "its Python has a name now"})
+    of.edit("RegisteredModel", "flights", serving={"resources": {"limits": {"memory": "2Gi"}}})
+    rests(of)
+    assert served_on(of, 1) == ({"runner-3.11:2"}, "3.11")
+    assert serving(of, 1)["metadata"]["annotations"][names.ENVIRONMENT] == OLD

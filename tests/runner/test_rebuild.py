@@ -253,6 +253,8 @@ def test_a_model_may_run_on_the_nearest_python_and_it_is_said(world: World) -> N
     assert (ended.code, ended.termination["packages"]) == (0, 2), ended.stderr
     assert ended.termination["notes"].startswith(f"python 3.9.7 wanted, {MINOR}")
     assert "python" not in ended.termination, "it is the runner image's own"
+    chosen = world.rebuild(digest, python=MINOR, pythons=(MINOR,), python_minor="Nearest")
+    assert (chosen.termination["python"], "nearest" in chosen.termination["notes"]) == (MINOR, True), chosen.stderr
     of_the_image = world.rebuild(world.model(requirements="pandas>=1\n", python=ANOTHER), python_minor="Nearest")
     assert "digest" not in of_the_image.termination and "nearest" in of_the_image.termination["notes"]
 

@@ -32,7 +32,8 @@ def step(seen: VersionSeen) -> Step | None:
         return None
     name, namespace = seen.version.metadata.name, seen.platform.namespace
     python = _begun_on(seen, record, key)
-    in_image = naming.short_hash([key, seen.platform.image(python), *sorted(seen.platform.runtimes)])
+    place = [seen.platform.image(python), *([python] if python else []), *sorted(seen.platform.runtimes)]
+    in_image = naming.short_hash([key, *place])
     known = None if record is not None and record.outcome == "Passed" else record  # what passed is asked for anew
     progress = attempts.advance(
         known, key, lambda number: naming.job(name, PURPOSE, in_image, number), seen.jobs, seen.now, PENDING_SECONDS,
@@ -80,9 +81,12 @@ def again(seen: VersionSeen, digest: str) -> Step | None:
 def of_version(seen: ModelSeen, release: Release | None, number: int, digest: str) -> Environment:
     """What these files of a version run in: as its pods say, or as it was proven."""
     version = seen.version(number)
+    known = environment_of(version) if version is not None and version.status.digest == digest else IMAGE
     if release is not None and release.digest == digest and (number, release.record) in seen.records:
-        return serving.environment_of(seen.records[(number, release.record)].template)
-    return environment_of(version) if version is not None and version.status.digest == digest else IMAGE
+        found = serving.environment_of(seen.records[(number, release.record)].template)
+        # The same packages are of the same Python, whose image may be another one by now.
+        return known if found.packages and found.packages == known.packages else found
+    return known
 
 
 def no_image(platform: Platform, python: str | None) -> str:
