@@ -8,6 +8,7 @@ from .base import ENDINGS, Duration, ItemName, LabelValue, Namespace, ResourceNa
 from .condition import ObjectStatus
 from .meta import Meta
 from .modelledger import HISTORY, Served
+from .scoring import Scoring
 from .validation import Pool, Validation
 
 _QUANTITY: dict[str, Any] = {
@@ -40,10 +41,6 @@ class Source(Value):
         str | None,
         Field(min_length=1, max_length=256, description="Its name in the registry; default: metadata.name."),
     ] = None
-
-
-class Scoring(Value):
-    """MLflow's own scoring server: `/invocations`, `/ping`, `/version`."""
 
 
 class Runtime(Value):

@@ -11,6 +11,7 @@ from pydantic import Field, IPvAnyNetwork
 from .base import Value
 
 VARIABLE = "SLIPWAY_TASK"
+SCORING = "SLIPWAY_SCORING"  # what `spec.serving.runtime.scoring` sets otherwise than its defaults
 
 # Where the programs of a validation or serving pod find each other's files.
 CANDIDATE = "/work/candidate"  # the model's files; also the model of a serving pod

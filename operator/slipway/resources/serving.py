@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api import names, tasks
-from ..api.base import API_VERSION
+from ..api.base import API_VERSION, seconds
 from ..api.modelledger import Adopted, ModelLedgerSpec
 from ..api.registeredmodel import RegisteredModel
+from ..api.scoring import Scoring
 from . import naming
 from .disruption import topology_spread
 from .naming import NOBODY, selector
@@ -14,6 +15,8 @@ from .platform import Manifest, Platform, PoolSettings
 from .pods import THREADS, container, placed, scratch
 
 PORT = 8080
+METRICS_PORT = 8081
+MARGIN_SECONDS = 5  # beyond what a pod needs to end by itself
 FORGET_SECONDS = 5  # a pod keeps answering while the network forgets it
 CONNECTION_SECONDS = 15  # a keep-alive connection is asked to close at this age, so that clients follow the traffic
 PROGRESS_SECONDS = 600  # without progress for so long, a Deployment's rollout has failed
@@ -41,6 +44,8 @@ def pod_template(
     """
     serving = model.spec.serving
     extras = serving.pod
+    scoring = serving.runtime.scoring or Scoring()
+    ending = FORGET_SECONDS + seconds(scoring.grace_period) + scoring.answering_seconds + MARGIN_SECONDS
     chosen = serving.resources.wire() if serving.resources else dict(pool.serving_resources)
     fetch_task = tasks.FetchTask(
         store=tasks.Store(url=platform.store.url),
@@ -56,11 +61,16 @@ def pod_template(
         {"name": "SLIPWAY_MODEL", "value": model.metadata.name},
         {"name": "SLIPWAY_MODEL_VERSION", "value": str(version)},
         {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
-        {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(CONNECTION_SECONDS)},
+        {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(seconds(scoring.grace_period))},
     ]
+    if bounds := scoring.model_dump_json(by_alias=True, exclude_defaults=True).strip("{}"):
+        serve["env"].append({"name": tasks.SCORING, "value": f"{{{bounds}}}"})
     if environment:
         serve["env"].append({"name": "SLIPWAY_ENVIRONMENT", "value": environment})
-    serve["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
+    serve["ports"] = [
+        {"name": name, "containerPort": port, "protocol": "TCP"}
+        for name, port in (("http", PORT), ("metrics", METRICS_PORT))
+    ]
     ping = {"httpGet": {"path": "/ping", "port": "http"}}
     serve["startupProbe"] = {**ping, "periodSeconds": 1, "failureThreshold": 600, "timeoutSeconds": 5}
     serve["readinessProbe"] = {**ping, "periodSeconds": 5, "timeoutSeconds": 5}
@@ -70,7 +80,7 @@ def pod_template(
         "initContainers": [fetch],
         "containers": [serve],
         "volumes": scratch(platform, *mounts),
-        "terminationGracePeriodSeconds": 60,
+        "terminationGracePeriodSeconds": ending,
         "topologySpreadConstraints": topology_spread(model, version),
     }
     if extras and extras.priority_class_name:
