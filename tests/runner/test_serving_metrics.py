@@ -2,20 +2,27 @@
 
 import asyncio
 import json
+import signal
+import sysconfig
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 from slipway.api.scoring import Scoring
+from slipway.api.tasks import ENVIRONMENT
 from slipway.runner.serving.bodies import Declined, Load
+from slipway.runner.serving.fast import Turns
+from slipway.runner.serving.front import Front, Settings
 from slipway.runner.serving.metrics import FAMILIES, Metrics
 from slipway.runner.serving.mlflows import LATE
 from slipway.runner.serving.predictions import BOUNDS, LABELS, OTHER, OUTPUTS, Predictions
+from slipway.runner.serving.replies import Reply
 from slipway.runner.serving.threads import in_thread
 
 from tests.runner.pods import wait_until
@@ -164,6 +171,93 @@ def test_what_has_timed_out_keeps_its_place_until_its_thread_is_free(tmp_path: P
         (root / "go").touch()
         wait_until(lambda: value(scraped(server), "requests_in_flight") == 0, "a free thread")
         assert ask().ok
+
+
+def test_a_model_in_packages_of_its_own_is_counted_and_bounded_by_the_same_front(tmp_path: Path) -> None:
+    root = tmp_path / "pod"
+    packages = root / ENVIRONMENT.lstrip("/")
+    packages.mkdir(parents=True)
+    (packages / "those-of-this-image.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    chosen = {"SLIPWAY_ENVIRONMENT": "sha256:aa", **settings(maxConcurrency=1, requestTimeout="1s")}
+    with serving(root, waiting_model(tmp_path / "model"), 7, **chosen) as server:
+
+        def ask() -> requests.Response:
+            return requests.post(f"{server.url}/invocations", json=ROW, timeout=60)
+
+        late = ask()
+        assert (late.status_code, late.content) == (504, LATE)
+        assert ask().status_code == 429, "the model is at work on the first one still"
+        (root / "go").touch()
+        wait_until(lambda: value(scraped(server), "requests_in_flight") == 0, "the model's answer")
+        assert ask().json() == {"predictions": [1.0]}
+        found = scraped(server)
+    for code in ("504", "200"):
+        assert value(found, "requests_total", protocol="mlflow", way="guest", code=code) == 1
+    assert value(found, "predicted_value_sum", output="") == 1
+    assert value(found, "info", environment="own") == 1
+    assert value(found, "fast_way", reason="the model runs in packages of its own") == 0
+
+
+def test_a_request_in_flight_is_answered_by_a_pod_that_ends(tmp_path: Path) -> None:
+    root = tmp_path / "pod"
+    root.mkdir()
+    chosen = {"SLIPWAY_DRAIN_SECONDS": "0", **settings(requestTimeout="50s")}
+    with (
+        serving(root, waiting_model(tmp_path / "model"), 7, **chosen) as server,
+        ThreadPoolExecutor(1) as clients,
+    ):
+        asked = clients.submit(requests.post, f"{server.url}/invocations", json=ROW, timeout=60)
+        wait_until((root / "began").exists, "the request in the model")
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: refuses(server.url), "the end of listening")
+        assert server.process.poll() is None
+        (root / "go").touch()
+        assert asked.result().ok
+        assert server.process.wait(30) == 0
+
+
+def refuses(url: str) -> bool:
+    """Whether nobody listens there any more."""
+    try:
+        requests.get(f"{url}/ping", timeout=5)
+    except requests.ConnectionError:
+        return True
+    return False
+
+
+async def test_the_fast_way_is_given_up_in_its_thread_as_mlflows_way_is(tmp_path: Path) -> None:
+    go_on, sent = threading.Event(), list[int]()
+
+    def slow(body: bytes) -> bytes:
+        time.sleep(0.1)
+        go_on.wait(30)
+        return answer([1.0])
+
+    class Nobody:
+        async def take(self, body: bytes, content_type: str = "") -> Reply:
+            raise AssertionError("the fast way has the answer")
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if "status" in message:
+            sent.append(message["status"])
+
+    async def app(*_: Any) -> None:
+        raise AssertionError
+
+    load, sender, fast = Load(timeout_seconds=0.3), Sender(), Turns(slow, _seconds=1.0)
+    front = Front(app, Settings(load=load), Nobody(), Metrics(load), fast)
+    scope = {"type": "http", "method": "POST", "path": "/invocations",
+             "headers": [(b"content-type", b"application/json")]}  # fmt: skip
+    sender.send(b"{}", more=False)
+    await front(scope, sender.receive, send)
+    assert (sent, load.working) == ([504], 1), "its thread is not free"
+    go_on.set()
+    while load.working:  # noqa: ASYNC110 - nobody waits for it, which is what is tested
+        await asyncio.sleep(0.001)
+    assert load.held_bytes == 0
+    assert (
+        value(parsed(front.metrics.text().decode()), "requests_total", protocol="mlflow", way="fast", code="504") == 1
+    )
 
 
 async def placed(load: Load, names: list[str], name: str, go_on: asyncio.Event) -> int:

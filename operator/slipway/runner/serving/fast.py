@@ -53,7 +53,7 @@ class Turns:
     """Answers on the event loop while that is short, and in a thread while it is long."""
 
     answer: Answer
-    _seconds: float = field(default=0.0, init=False)  # that an answer took lately
+    _seconds: float = 0.0  # that an answer took lately
     _a_byte: float = field(default=0.0, init=False)  # the same, of each byte of the body
 
     def is_short(self, body: bytes) -> bool:
