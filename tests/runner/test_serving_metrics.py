@@ -53,8 +53,9 @@ def value(found: Series, name: str, **labels: str) -> float:
 
 
 def settings(**chosen: object) -> dict[str, str]:
-    """The variable as the manifest gives it."""
-    return {"SLIPWAY_SCORING": Scoring.model_validate(chosen).model_dump_json(by_alias=True, exclude_defaults=True)}
+    """The variable as the manifest gives it, for a pod that ends at once."""
+    bounds = Scoring.model_validate(chosen).model_dump_json(by_alias=True, exclude_defaults=True)
+    return {"SLIPWAY_SCORING": bounds, "SLIPWAY_DRAIN_SECONDS": "0"}
 
 
 # ---------------------------------------------------------------------------------------------- what a pod tells
@@ -198,10 +199,11 @@ def test_a_model_in_packages_of_its_own_is_counted_and_bounded_by_the_same_front
     assert value(found, "fast_way", reason="the model runs in packages of its own") == 0
 
 
+@pytest.mark.long
 def test_a_request_in_flight_is_answered_by_a_pod_that_ends(tmp_path: Path) -> None:
     root = tmp_path / "pod"
     root.mkdir()
-    chosen = {"SLIPWAY_DRAIN_SECONDS": "0", **settings(requestTimeout="50s")}
+    chosen = settings(requestTimeout="50s")
     with (
         serving(root, waiting_model(tmp_path / "model"), 7, **chosen) as server,
         ThreadPoolExecutor(1) as clients,
