@@ -31,7 +31,7 @@ from dataclasses import replace
 from pathlib import Path
 from slipway.runner.pod import Pod
 from slipway.runner.serve import main, settings
-main(Pod(Path({root!r})), replace(settings(), host="127.0.0.1", port={port}, connection_seconds=600))
+main(Pod(Path({root!r})), replace(settings(), host="127.0.0.1", port={port}, metrics_port=0, connection_seconds=600))
 """
 NOTHING = """
 import numpy

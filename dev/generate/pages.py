@@ -10,6 +10,7 @@ from slipway.api import base
 from slipway.controller import gauges
 from slipway.controller.telemetry import Telemetry
 from slipway.core.reasons import Reason
+from slipway.runner.serving import metrics as serving
 
 from dev.generate.crds import KINDS, described, name_of
 from dev.generate.schema import Schema
@@ -28,7 +29,7 @@ def all_pages() -> Iterator[tuple[str, str]]:
     """Every page, as (file name, text)."""
     yield "resources.md", resources()
     yield "reasons.md", reasons(Reason)
-    yield "metrics.md", metrics(Telemetry(), gauges.FAMILIES.values())
+    yield "metrics.md", metrics(Telemetry(), gauges.FAMILIES.values(), serving.FAMILIES)
     yield "settings.md", settings(operator.VARIABLES, operator.ConfigFile)
 
 
@@ -54,8 +55,8 @@ def reasons(catalogue: Any) -> str:
     return text
 
 
-def metrics(telemetry: Telemetry, families: Iterable[gauges.Family]) -> str:
-    """What Prometheus is told: of models and versions, then of the operator's own work."""
+def metrics(telemetry: Telemetry, families: Iterable[gauges.Family], pods: Iterable[serving.Family]) -> str:
+    """What Prometheus is told: of models and versions, of the operator's own work, and by the pods that serve."""
     head = "| metric | type | labels | what |\n|---|---|---|---|\n"
     of_objects = "".join(_metric(one.name, "gauge", one.labels, one.about) for one in families)
     of_work = ""
@@ -71,7 +72,11 @@ def metrics(telemetry: Telemetry, families: Iterable[gauges.Family]) -> str:
         "a label too, as with the chart's ServiceMonitor.\n\n"
         "## Models, versions and registries\n\nCounted from the operator's view of the cluster when they are asked "
         f"for; a standby has none of them.\n\n{head}{of_objects}\n"
-        f"## The operator's work\n\n{head}{of_work}"
+        f"## The operator's work\n\n{head}{of_work}\n"
+        "## Serving pods\n\nPort 8081 (`metrics`) of each pod that serves a model, `/metrics`; each series has the "
+        "labels `model` and `version`, too. They are self-reported: what counts runs in the container of the "
+        "model's code ([why](../adr/0050-what-a-serving-pod-takes-and-tells.md)).\n\n"
+        f"{head}{''.join(_metric(one.name, one.kind, one.labels, one.about) for one in pods)}"
     )
 
 

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from slipway.controller.gauges import FAMILIES
 from slipway.controller.telemetry import Telemetry
 from slipway.resources.serving import PROGRESS_SECONDS
+from slipway.runner.serving.metrics import FAMILIES as OF_PODS
 
 from dev.demo.install import cache
 from tests.chart.helm import Manifest, of_kind, one, rendered
 from tests.pages import ROOT
 
+GOLDEN = ROOT / "tests" / "resources" / "golden"
 RUNBOOKS = "https://git.example.com/slipway/docs/runbooks.md"
 ENABLED = {
     "metrics": {
@@ -214,7 +217,7 @@ def queries() -> list[str]:
 
 def test_monitoring_is_off_by_default() -> None:
     found = rendered()
-    assert not of_kind(found, "ServiceMonitor", "PrometheusRule")
+    assert not of_kind(found, "ServiceMonitor", "PodMonitor", "PrometheusRule")
     assert "slipway-dashboard" not in {each["metadata"]["name"] for each in of_kind(found, "ConfigMap")}
 
 
@@ -227,6 +230,25 @@ def test_the_monitor_finds_the_operators_service_and_no_other() -> None:
     assert monitor["endpoints"][0]["port"] in [port["name"] for port in chosen[0]["spec"]["ports"]]
     assert monitor["namespaceSelector"] == {"matchNames": ["platform"]}
     assert one(found, "PrometheusRule", "slipway")["metadata"]["labels"]["release"] == "prom"
+
+
+@pytest.mark.parametrize(("namespaces", "where"), [([], {"any": True}), (["ml", "ads"], {"matchNames": ["ml", "ads"]})])
+def test_the_monitor_of_pods_finds_those_that_serve_and_no_other(namespaces: list[str], where: Manifest) -> None:
+    values = {"watch": {"namespaces": namespaces}, "metrics": {"podMonitor": {"enabled": True, "labels": {"a": "b"}}}}
+    monitor = one(rendered(values), "PodMonitor", "slipway-serving")
+    assert monitor["metadata"]["labels"]["a"] == "b"
+    chosen = monitor["spec"]["selector"]
+    assert monitor["spec"]["namespaceSelector"] == where
+    pods = {name: yaml.safe_load((GOLDEN / f"{name}.yaml").read_text()) for name in ("deployment", "import_job")}
+    found = {
+        name: chosen["matchLabels"].items() <= labels.items()
+        and all(each["key"] in labels for each in chosen["matchExpressions"])
+        for name, labels in ((name, pod["spec"]["template"]["metadata"]["labels"]) for name, pod in pods.items())
+    }
+    assert found == {"deployment": True, "import_job": False}
+    (port,) = [each["port"] for each in monitor["spec"]["podMetricsEndpoints"]]
+    (container,) = pods["deployment"]["spec"]["template"]["spec"]["containers"]
+    assert port in [each["name"] for each in container["ports"]]
 
 
 def test_every_series_in_an_alert_or_on_the_dashboard_is_exposed_with_these_labels() -> None:
@@ -273,7 +295,7 @@ def test_texts_of_alerts_name_metrics_that_exist() -> None:
 
 def test_every_metric_is_in_the_reference() -> None:
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text()
-    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in declared()}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in declared()} | {one.name for one in OF_PODS}
     assert [name for name in families if f"| `{name}` |" not in page] == []
 
 

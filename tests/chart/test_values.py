@@ -223,6 +223,8 @@ REFUSED = [
             "metrics.serviceMonitor and metrics.rules scrape the Service: set metrics.service.enabled to true"),
     Refused("interval of no unit", "Prometheus wants one", {"metrics": {"serviceMonitor": {"interval": "30"}}},
             "/metrics/serviceMonitor/interval'"),
+    Refused("interval of no unit for pods", "Prometheus wants one", {"metrics": {"podMonitor": {"interval": "30"}}},
+            "/metrics/podMonitor/interval'"),
     Refused("a receiver nobody finds", "what would MLflow ask?",
             {"webhooks": {"enabled": True, "ingress": {"enabled": True}}}, "webhooks.ingress needs a host"),
     Refused("a route of no Gateway", "who would forward?",

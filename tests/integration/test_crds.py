@@ -63,6 +63,10 @@ def variables(*env: Manifest) -> Manifest:
 KEY = {"name": "openai", "key": "api-key"}
 
 
+def scoring(**bounds: Any) -> Manifest:
+    return model(serving={"runtime": {"scoring": bounds}})
+
+
 def gate(**metric: Any) -> Manifest:
     wanted = {"name": "error", "metric": {"name": "f1_score", "greaterIsBetter": True, **metric}}
     return validation(data=DATA, modelType="regressor", gates=[wanted])
@@ -94,6 +98,7 @@ ENDINGS = [
     ("flights-v2-eu", ACCEPTED),
     ("staging", ACCEPTED),
 ]
+SCORING = {"maxConcurrency": 128, "maxQueue": 0, "requestTimeout": "60s", "maxBodySize": "64Mi", "gracePeriod": "15s"}
 QUANTITY = {"limits": {"memory": "2 GB"}}
 
 VERSIONS = [
@@ -188,6 +193,16 @@ MODELS = [
          'spec.rollout.keepWarm: Invalid value: "30"'),
     Case("no replicas", "a served model has a pod", model(serving={"scaling": {"fixed": {"replicas": 0}}}),
          "replicas in body should be greater than or equal to 1"),
+    Case("bounds of a pod", "each may be set", scoring(maxConcurrency=4, maxQueue=16, requestTimeout="5s",
+         maxBodySize="1Gi", gracePeriod="30s"), ACCEPTED),
+    Case("no place", "a pod works on something", scoring(maxConcurrency=0),
+         "maxConcurrency in body should be greater than or equal to 1"),
+    Case("a request for ever", "a pod has to end", scoring(requestTimeout="2h"),
+         "spec.serving.runtime.scoring: Invalid value: requestTimeout must be between 1s and 1h"),
+    Case("no grace", "clients learn to go elsewhere in it", scoring(gracePeriod="0s"),
+         "spec.serving.runtime.scoring: Invalid value: gracePeriod must be between 1s and 10m"),
+    Case("a body of terabytes", "bodies are in memory", scoring(maxBodySize="1Ti"),
+         "spec.serving.runtime.scoring.maxBodySize in body should match '^([1-9][0-9]{0,2}Mi|1Gi)$'"),
     Case("bad quantity", "as in a container", model(serving={"resources": QUANTITY}),
          'spec.serving.resources.limits.memory: Invalid value: "2 GB"'),
     Case("quantity as a number", "as in a container", model(serving={"resources": {"limits": {"cpu": 2}}}), ACCEPTED),
@@ -431,7 +446,7 @@ def test_defaults(kubectl: Kubectl) -> None:
         "suspend": False,
         "source": {},
         "validation": {"timeout": "30m", "pendingTimeout": "10m"},
-        "serving": {"runtime": {"scoring": {}}, "scaling": {"fixed": {"replicas": 1}}},
+        "serving": {"runtime": {"scoring": SCORING}, "scaling": {"fixed": {"replicas": 1}}},
         "rollout": {"strategy": {"rolling": {}}, "keepWarm": "1h", "historyLimit": 5},
         "promotion": {"source": "Cluster", "onRefusal": "Revert", "onDrift": "Report"},
     }

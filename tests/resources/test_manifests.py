@@ -1,5 +1,6 @@
 """Golden manifests: what is asked of Kubernetes, word for word. `make golden` writes them anew; the diff is reviewed."""
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import yaml
 from slipway.api import tasks
 from slipway.api.connection import CABundle, ConfigMapKeyRef
 from slipway.api.modelledger import Adopted, Hold, ModelLedger, RolledBack
+from slipway.api.scoring import Scoring
 from slipway.api.validation import Data
 from slipway.resources import jobs, serving
 from slipway.resources.platform import (
@@ -211,6 +213,37 @@ def test_a_ledger_is_read_as_it_was_written() -> None:
     assert "resourceVersion" not in serving.ledger(model(), serves(1), "")["metadata"]
 
 
+def with_bounds(**bounds: Any) -> Any:
+    return model({"serving": {"runtime": {"scoring": bounds}}})
+
+
+def pods_with_bounds(**bounds: Any) -> Any:
+    return serving.pod_template(PLATFORM, with_bounds(**bounds), 1, digest("a"), PLATFORM.pools[0])["spec"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "ending"),
+    [
+        ({}, 60),
+        ({"maxQueue": 64}, 60),
+        ({"requestTimeout": "5s"}, 30),
+        ({"requestTimeout": "10m"}, 625),
+        ({"gracePeriod": "30s"}, 100),
+    ],
+    ids=str,
+)
+def test_a_pod_that_ends_has_time_for_its_clients_to_go_and_for_a_request_in_flight(
+    bounds: dict[str, Any], ending: int
+) -> None:
+    pod = pods_with_bounds(**bounds)
+    variables = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    assert pod["terminationGracePeriodSeconds"] == ending
+    assert json.loads(variables.get(tasks.SCORING, "{}")) == bounds
+    chosen = Scoring.model_validate(bounds)
+    drain = int(variables["SLIPWAY_DRAIN_SECONDS"] or 0)
+    assert serving.FORGET_SECONDS + drain + chosen.answering_seconds < ending
+
+
 @pytest.mark.parametrize("build", [import_job, validation_on_a_gpu, deployment], ids=lambda build: build.__name__)
 def test_every_empty_volume_has_a_limit_that_follows_the_platforms(
     build: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
@@ -272,6 +305,8 @@ def test_neither_image_nor_default_is_part_of_what_a_version_runs_from() -> None
     inputs = serving.inputs(model(), digest("a"))
     spelled_out = model({"serving": {"scaling": {"fixed": {"replicas": 5}}, "runtime": {"scoring": {}}}})
     assert serving.inputs(spelled_out, digest("a")) == inputs
+    assert serving.inputs(with_bounds(maxQueue=0, requestTimeout="60s"), digest("a")) == inputs
+    assert serving.inputs(with_bounds(maxQueue=1), digest("a")) != inputs
     assert serving.inputs(model(refresh="1"), digest("a")) != inputs
     assert PLATFORM.runner_image not in inputs
 

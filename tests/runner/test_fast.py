@@ -1,8 +1,6 @@
 """The fast way answers as MLflow's scoring application does, byte for byte, or leaves the answer to it."""
 
-import asyncio
 import json
-import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -230,30 +228,24 @@ def test_whole_numbers_beside_broken_ones_stay_whole_for_the_model(tmp_path: Pat
     )
 
 
-async def test_a_large_body_is_answered_in_a_thread_although_small_ones_were_fast() -> None:
-    threads = set()
-
+def test_a_large_body_is_long_although_small_ones_were_fast() -> None:
     def answer(body: bytes) -> bytes:
-        threads.add((len(body), threading.current_thread() is threading.main_thread()))
         time.sleep(len(body) * 1e-5)
         return body
 
     turns = Turns(answer)
-    for size in (20, 20, 20, 9_000):
-        await turns.take(b"x" * size)
-    assert threads == {(20, True), (9_000, False)}
+    for _ in range(3):
+        assert turns.is_short(b"x" * 20)
+        turns.take(b"x" * 20)
+    assert not turns.is_short(b"x" * 9_000)
 
 
-async def test_a_long_prediction_leaves_the_event_loop_free() -> None:
+def test_what_was_long_is_taken_in_a_thread_from_then_on() -> None:
     def slow(_: bytes) -> bytes:
         time.sleep(0.05)
         return b"{}"
 
     turns = Turns(slow)
-    assert await turns.take(b"{}") == b"{}"
-    ticks = 0
-    asked = asyncio.create_task(turns.take(b"{}"))
-    while not asked.done():
-        await asyncio.sleep(0.005)
-        ticks += 1
-    assert ticks > 2, "it runs in a thread from now on"
+    assert turns.is_short(b"{}")
+    assert turns.take(b"{}") == b"{}"
+    assert not turns.is_short(b"{}")

@@ -1,7 +1,6 @@
 """MLflow's way answers as MLflow's own application does: status, type and body, whatever is asked."""
 
 import io
-import time
 from typing import Any
 
 import httpx
@@ -11,7 +10,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.pyfunc import scoring_server
-from slipway.runner.serving.mlflows import LATE, MLflows
+from slipway.runner.serving.mlflows import MLflows
 
 FRAME = pandas.DataFrame({"distance": [1.0, 2.0], "airport": ["JFK", "LGA"]})
 JSON = "application/json"
@@ -31,8 +30,6 @@ class Team(mlflow.pyfunc.PythonModel):
                 return object()
             case "table":
                 return model_input
-            case "sleeps":
-                time.sleep(1)
         return model_input["distance"].to_numpy()
 
 
@@ -88,7 +85,7 @@ def parquet() -> bytes:
 )
 async def test_it_answers_as_the_application_does(model: Any, content_type: str, body: bytes) -> None:
     theirs = await by_application(model, content_type, body)
-    ours = MLflows(model, 60).answer(body, content_type)
+    ours = MLflows(model).answer(body, content_type)
     assert (ours.status, ours.media_type) == (theirs.status_code, theirs.headers["content-type"])
     assert _plain(ours.body) == _plain(theirs.content)
 
@@ -96,8 +93,3 @@ async def test_it_answers_as_the_application_does(model: Any, content_type: str,
 def _plain(body: bytes) -> bytes:
     """Without the lines of a traceback that name who called."""
     return body.partition(b'"stack_trace"')[0]
-
-
-async def test_what_takes_too_long_is_given_up_in_the_applications_words(model: Any) -> None:
-    reply = await MLflows(model, 0.05).take(row("sleeps"))
-    assert (reply.status, reply.body, reply.media_type) == (504, LATE, JSON)

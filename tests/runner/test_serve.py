@@ -35,16 +35,17 @@ JSON = {"Content-Type": "application/json"}
 START = """
 from dataclasses import replace
 from pathlib import Path
-from slipway.runner.serving.bodies import Load
 from slipway.runner.pod import Pod
 from slipway.runner.serve import main, settings
-main(Pod(Path({root!r})), replace(settings(), host="127.0.0.1", port={port}, load=Load({bounds})))
+chosen = settings()
+main(Pod(Path({root!r})), replace(chosen, host="127.0.0.1", port={port}, metrics_port={metrics}, load=replace(chosen.load{bounds})))
 """
 
 
 @dataclass(frozen=True)
 class Serving:
     port: int
+    metrics_port: int
     process: "subprocess.Popen[bytes]"
     log: Path
 
@@ -55,13 +56,17 @@ class Serving:
 
 @contextlib.contextmanager
 def serving(root: Path, model: Path, version: int, bounds: str = "", **settings: str) -> Iterator[Serving]:
-    pod, port = Pod(root), free_port()
+    pod, port, metrics = Pod(root), free_port(), free_port()
     shutil.copytree(model, pod.at(CANDIDATE), dirs_exist_ok=True)
     environment = pod.environment(SLIPWAY_MODEL="flights", SLIPWAY_MODEL_VERSION=str(version), **settings)
-    command = [sys.executable, "-c", START.format(root=str(root), port=port, bounds=bounds)]
+    command = [
+        sys.executable,
+        "-c",
+        START.format(root=str(root), port=port, metrics=metrics, bounds=bounds and f", {bounds}"),
+    ]
     ready = f"http://127.0.0.1:{port}/ping"
     with running(command, root / "log", lambda: answers(ready), environment, root) as process:
-        yield Serving(port, process, root / "log")
+        yield Serving(port, metrics, process, root / "log")
 
 
 @pytest.fixture(scope="module")
@@ -237,9 +242,13 @@ def rows(count: int) -> dict[str, dict[str, list[object]]]:
 
 
 @pytest.mark.parametrize(
-    ("bounds", "count"), [("max_working=1", 1), ("max_bytes=2**20", 60_000)], ids=["many", "large"]
+    ("bounds", "count", "status"),
+    [("max_working=1", 1, 429), ("max_bytes=2**20", 60_000, 503)],
+    ids=["many", "large"],
 )
-def test_more_than_a_pod_takes_is_sent_away_and_probes_are_not(tmp_path: Path, bounds: str, count: int) -> None:
+def test_more_than_a_pod_takes_is_sent_away_and_probes_are_not(
+    tmp_path: Path, bounds: str, count: int, status: int
+) -> None:
     root = tmp_path / "pod"
     root.mkdir()
     with (
@@ -250,7 +259,7 @@ def test_more_than_a_pod_takes_is_sent_away_and_probes_are_not(tmp_path: Path, b
         first = client.submit(ask)
         wait_until((root / "began").exists, "the first request in the model")
         refused = ask()
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert (refused.status_code, refused.headers["retry-after"]) == (status, "1")
         assert refused.headers["connection"] == "close", "the next connection may lead to a pod with room"
         assert "ask again in 1 s" in refused.text
         assert requests.get(f"{server.url}/ping", timeout=30).ok, "a pod at its bound is not a broken one"
@@ -281,8 +290,8 @@ class Sender:
 async def taken(load: Load, sender: Sender, declared: int = 0) -> int:
     """The size of the body, or the status of the refusal."""
     try:
-        async with load.body(declared, sender.receive) as body:
-            return len(body)
+        async with load.turn(declared, sender.receive) as turn:
+            return len(turn.body)
     except Declined as declined:
         return declined.status
 
@@ -300,7 +309,7 @@ async def test_a_body_counts_while_it_comes_but_keeps_no_place_before_it_is_whol
     liar.send(b"x" * 11)
     assert await taken(load, liar) == 503
     slow.leave()
-    await half
+    assert await half == 400, "a body that is not whole is none"
     assert (load.held_bytes, load.working) == (0, 0)
 
 

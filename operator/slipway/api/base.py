@@ -37,6 +37,12 @@ def exactly_one(*members: str) -> tuple[str, str]:
     return f"[{present}].filter(given, given).size() == 1", f"give exactly one of {named}"
 
 
+def between(field: str, least: str, most: str) -> tuple[str, str]:
+    """The CEL rule of a duration with bounds."""
+    inside = f"duration(self.{field}) >= duration('{least}') && duration(self.{field}) <= duration('{most}')"
+    return f"!has(self.{field}) || ({inside})", f"{field} must be between {least} and {most}"
+
+
 def keyed_by(key: str) -> dict[str, Any]:
     """Schema of a list whose entries are merged by a key (`x-kubernetes-list-type: map`)."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Duration, ResourceName, Value, exactly_one, keyed_by, rules
+from .base import Duration, ResourceName, Value, between, exactly_one, keyed_by, rules
 from .locations import AZURE, CONTAINER
 
 
@@ -69,15 +69,10 @@ class ClientCertificate(Value):
     ]
 
 
-def _between(field: str, least: str, most: str) -> tuple[str, str]:
-    inside = f"duration(self.{field}) >= duration('{least}') && duration(self.{field}) <= duration('{most}')"
-    return f"!has(self.{field}) || ({inside})", f"{field} must be between {least} and {most}"
-
-
 class Timeouts(Value):
     """How long the server may take; for imports as for all else."""
 
-    model_config = rules(_between("connect", "1s", "1m"), _between("answer", "1s", "10m"))
+    model_config = rules(between("connect", "1s", "1m"), between("answer", "1s", "10m"))
 
     connect: Annotated[Duration, Field(description="Until a connection is there, such as 3s.")] = "3s"
     answer: Annotated[

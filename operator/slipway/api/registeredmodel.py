@@ -20,6 +20,7 @@ from .base import (
 from .condition import ObjectStatus
 from .meta import Meta
 from .modelledger import HISTORY, Served
+from .scoring import Scoring
 from .validation import Pool, Validation
 from .variables import Variable
 
@@ -53,10 +54,6 @@ class Source(Value):
         str | None,
         Field(min_length=1, max_length=256, description="Its name in the registry; default: metadata.name."),
     ] = None
-
-
-class Scoring(Value):
-    """MLflow's own scoring server: `/invocations`, `/ping`, `/version`."""
 
 
 class Runtime(Value):

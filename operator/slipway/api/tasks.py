@@ -12,6 +12,7 @@ from .base import Value
 from .validation import Outputs
 
 VARIABLE = "SLIPWAY_TASK"
+SCORING = "SLIPWAY_SCORING"  # what `spec.serving.runtime.scoring` sets otherwise than its defaults
 
 # Where the programs of a validation or serving pod find each other's files.
 CANDIDATE = "/work/candidate"  # the model's files; also the model of a serving pod
@@ -179,6 +180,7 @@ class Served(Value):
     model: str
     version: int
     port: int = SERVER_PORT
+    answer_seconds: float | None = None  # within which it must answer; None: the judge's own bound
     is_quiet: bool | None = None  # what it says is in no message: it has Secrets
 
 

@@ -8,9 +8,11 @@ from typing import Any
 from ..api import report, tasks
 from ..api.base import seconds
 from ..api.modelversion import GateResult, ValidationRecord
+from ..api.registeredmodel import RegisteredModel
+from ..api.scoring import Scoring
 from ..api.validation import Data, Gate
 from ..resources import jobs as builders
-from ..resources import naming
+from ..resources import naming, serving
 from ..resources.platform import IMAGE, Environment, PoolSettings
 from . import adoption, attempts, changes, environments, gates, imports, jobs, page
 from .adoption import Opponent
@@ -27,6 +29,7 @@ from .step import Step
 
 PURPOSE = "validate"
 CHAMPION_SECONDS = 5.0  # between two looks whether there is something to compare with
+ANSWER_SECONDS = 5.0  # beyond the time of a request, for a server to say that it is over
 LOG_PATIENCE = timedelta(seconds=60)  # a log that cannot be read for so long is lost, with the node maybe
 
 
@@ -164,7 +167,6 @@ def _comparison(
         data=_data(seen, policy.data) if policy.data else None,
         check_environment=own == IMAGE and not environments.is_known(seen),
     )
-    is_quiet = any(one.validation and one.validation.secret_key_ref for one in model.variables)
     judge = tasks.JudgeTask(
         revision=facts["revision"],
         candidate_digest=status.digest,
@@ -174,11 +176,19 @@ def _comparison(
         outputs=policy.outputs,
         with_data=policy.data is not None,
         metrics=gates.metrics(asked),
-        served=tasks.Served(
-            model=seen.version.spec.model, version=seen.version.spec.version, is_quiet=is_quiet or None
-        ),
+        served=_served(seen, model),
     )
     return builders.Comparison(progress.job_name, model, fetch, judge, policy.data, pool, seconds(policy.timeout))
+
+
+def _served(seen: VersionSeen, model: RegisteredModel) -> tasks.Served:
+    """How its server is asked; it answers itself once a request has taken its time."""
+    is_quiet = any(one.validation and one.validation.secret_key_ref for one in model.variables)
+    timeout = serving.scoring_of(model).request_timeout
+    return tasks.Served(
+        model=seen.version.spec.model, version=seen.version.spec.version, is_quiet=is_quiet or None,
+        answer_seconds=None if timeout == Scoring().request_timeout else seconds(timeout) + ANSWER_SECONDS,
+    )  # fmt: skip
 
 
 def _of_champion(seen: VersionSeen, facts: dict[str, Any]) -> Environment:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api import names, tasks
-from ..api.base import API_VERSION
+from ..api.base import API_VERSION, seconds
 from ..api.modelledger import Adopted, ModelLedgerSpec
 from ..api.registeredmodel import RegisteredModel
+from ..api.scoring import Scoring
 from . import naming
 from .disruption import topology_spread
 from .naming import NOBODY, selector
@@ -14,6 +15,8 @@ from .platform import IMAGE, Environment, Manifest, Platform, PoolSettings
 from .pods import container, placed, scratch, variables
 
 PORT = tasks.SERVER_PORT
+METRICS_PORT = 8081
+MARGIN_SECONDS = 5  # beyond what a pod needs to end by itself
 FORGET_SECONDS = 5  # a pod keeps answering while the network forgets it
 CONNECTION_SECONDS = 15  # a keep-alive connection is asked to close at this age, so that clients follow the traffic
 PROGRESS_SECONDS = 600  # without progress for so long, a Deployment's rollout has failed
@@ -39,6 +42,8 @@ def pod_template(
     platform, packages = platform.on(environment.python), environment.packages
     serving = model.spec.serving
     extras = serving.pod
+    scoring = scoring_of(model)
+    ending = FORGET_SECONDS + seconds(scoring.grace_period) + scoring.answering_seconds + MARGIN_SECONDS
     chosen = sizes(model, pool)
     fetch_task = tasks.FetchTask(
         store=tasks.Store(url=platform.store.url),
@@ -58,7 +63,7 @@ def pod_template(
         "initContainers": [fetch],
         "containers": [serve],
         "volumes": scratch(platform, *mounts),
-        "terminationGracePeriodSeconds": 60,
+        "terminationGracePeriodSeconds": ending,
         "topologySpreadConstraints": topology_spread(model, version),
     }
     if extras and extras.priority_class_name:
@@ -69,6 +74,11 @@ def pod_template(
         "metadata": {"labels": pod_labels(model, version), "annotations": annotations},
         "spec": placed(platform, pool, spec),
     }
+
+
+def scoring_of(model: RegisteredModel) -> Scoring:
+    """The bounds of its server."""
+    return model.spec.serving.runtime.scoring or Scoring()
 
 
 def sizes(model: RegisteredModel, pool: PoolSettings) -> dict[str, Any]:
@@ -94,7 +104,8 @@ def server(
     """
     read = tuple(volume for volume, path in mounts.items() if path != "/tmp")
     found = container(platform.on(environment.python), name, "serve", None, mounts, read, resources or None)
-    drain_seconds = 0 if in_validation else CONNECTION_SECONDS
+    scoring = scoring_of(model)
+    drain_seconds = 0 if in_validation else seconds(scoring.grace_period)
     found["env"] += [
         *variables(model.variables, in_validation),
         {"name": "SLIPWAY_MODEL", "value": model.metadata.name},
@@ -102,9 +113,14 @@ def server(
         {"name": "SLIPWAY_CONNECTION_SECONDS", "value": str(CONNECTION_SECONDS)},
         {"name": "SLIPWAY_DRAIN_SECONDS", "value": str(drain_seconds)},
     ]
+    if bounds := scoring.model_dump_json(by_alias=True, exclude_defaults=True).strip("{}"):
+        found["env"].append({"name": tasks.SCORING, "value": f"{{{bounds}}}"})
     if environment.packages:
         found["env"].append({"name": "SLIPWAY_ENVIRONMENT", "value": environment.packages})
-    found["ports"] = [{"name": "http", "containerPort": PORT, "protocol": "TCP"}]
+    found["ports"] = [
+        {"name": name, "containerPort": port, "protocol": "TCP"}
+        for name, port in (("http", PORT), ("metrics", METRICS_PORT))
+    ]
     return found
 
 

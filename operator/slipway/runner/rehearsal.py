@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NoReturn
@@ -54,6 +54,7 @@ def rehearse(task: JudgeTask, pod: Pod, predicted: tuple[Any, ...], bounds: Boun
     if task.served is None:
         return None
     model = pod.at(CANDIDATE)
+    bounds = replace(bounds, answer_seconds=task.served.answer_seconds or bounds.answer_seconds)
     stage = _Stage(Asker(task.served.port, bounds.answer_seconds), bounds, predicted, bool(task.served.is_quiet))
     example = _bounded(model / "serving_input_example.json")
     ready = stage.comes_up(example)

@@ -6,9 +6,9 @@ answer, a bound on what is worked on at a time, and clear refusals of what the a
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -20,27 +20,40 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from slipway.api import tasks
+from slipway.api.base import seconds, size_bytes
+from slipway.api.scoring import Scoring
 from slipway.api.tasks import CANDIDATE, ENVIRONMENT
 
 from . import score
 from .outcome import say
 from .pod import THIS_POD, Pod
 from .serving import guests, signature
+from .serving.bodies import Load
 from .serving.fast import Turns, fast_way
 from .serving.front import OPENED, Front, Settings
+from .serving.metrics import Exposed, Metrics
 from .serving.mlflows import MLflows
 from .serving.native import NotNative
 from .serving.openinference import Endpoint
-from .serving.replies import Reply
 
-GUEST_SECONDS = 65.0  # for an answer of a model in another process: its own MLflow's limit is 60
-GRACE_SECONDS = 35  # for requests in flight when the drain time is over; Kubernetes' own limit comes first
+GUEST_SECONDS = 5.0  # longer than requests may take: the limit of a model's own process must not come before ours
 
 
 def settings() -> Settings:
     """Settings from the environment, as the manifest gives them."""
     found = os.environ.get
+    scoring = Scoring.model_validate_json(found(tasks.SCORING, "{}"))
+    most = size_bytes(scoring.max_body_size)
     return Settings(
+        load=Load(
+            scoring.max_concurrency,
+            2 * most,
+            scoring.max_queue,
+            most,
+            seconds(scoring.request_timeout),
+        ),
+        answering_seconds=scoring.answering_seconds,
         connection_seconds=float(found("SLIPWAY_CONNECTION_SECONDS", "15")),
         drain_seconds=float(found("SLIPWAY_DRAIN_SECONDS", "5")),
         model=found("SLIPWAY_MODEL", ""),
@@ -58,11 +71,25 @@ class Connection(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn's own type
 
 
 class Server(uvicorn.Server):  # type: ignore[misc]
-    """A server that drains before it ends, and then ends with exit code 0."""
+    """A server that drains before it ends, and then ends with exit code 0; metrics have a port of their own."""
 
-    def __init__(self, config: uvicorn.Config, chosen: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, chosen: Settings, metrics: Metrics) -> None:
         super().__init__(config)
         self._chosen = chosen
+        self._metrics = uvicorn.Config(
+            Exposed(metrics), lifespan="off", access_log=False, log_level="warning", server_header=False
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on both ports."""
+        await super().startup(sockets)
+        self._metrics.load()
+
+        def accepted() -> HttpToolsProtocol:
+            return HttpToolsProtocol(self._metrics, self.server_state, {})
+
+        loop, chosen = asyncio.get_running_loop(), self._chosen
+        self.servers.append(await loop.create_server(accepted, chosen.host, chosen.metrics_port))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Keep answering, so that clients learn by `Connection: close` to go elsewhere; then end."""
@@ -88,36 +115,31 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
     if os.environ.get("SLIPWAY_ENVIRONMENT"):
         return _serve_guest(pod, chosen)
     folder = pod.at(CANDIDATE)
-    from mlflow.environment_variables import MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT  # noqa: PLC0415
     from mlflow.pyfunc import scoring_server  # noqa: PLC0415 - what it imports takes seconds
 
     with _naming_variables(folder):
         model = scoring_server.load_model_with_mlflow_config(str(folder))
-    mlflows = MLflows(model, MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get())
+    mlflows = MLflows(model)
     endpoint = Endpoint(chosen.model, chosen.version, model.metadata.signature) if chosen.model else None
-    way, why = _fast(mlflows, folder)
-    front = Front(scoring_server.init(model), chosen, mlflows, way, endpoint, _about(why))
-    return _serve(front, chosen)
+    fast, why_not = _fast(mlflows, folder)
+    metrics = Metrics(chosen.load, chosen.model, chosen.version, why_not)
+    return _serve(Front(scoring_server.init(model), chosen, mlflows, metrics, fast, endpoint))
 
 
 def _serve_guest(pod: Pod, chosen: Settings) -> None:
     """Serve a model that has packages of its own: it runs in another process, and ends with this one."""
     folder = pod.at(CANDIDATE)
     try:
+        patience = chosen.load.timeout_seconds + GUEST_SECONDS
         with _naming_variables(folder):
-            guest = guests.started(folder, pod.at(ENVIRONMENT), Path(tempfile.mkdtemp()) / "model", GUEST_SECONDS)
+            guest = guests.started(folder, pod.at(ENVIRONMENT), Path(tempfile.mkdtemp()) / "model", patience)
     except guests.Gone as gone:
         say(str(gone))
         sys.exit(gone.code if gone.code > 0 else 128 - gone.code)
     endpoint = Endpoint(chosen.model, chosen.version, signature.read(folder)) if chosen.model else None
-    why = "the model runs in packages of its own"
-    say(f"the fast way is off: {why}")
-    _serve(Front(guest, chosen, guest, None, endpoint, _about(why)), chosen, guest)
-
-
-def _about(why: str) -> Reply:
-    """What this server tells of itself; `why` the fast way is off, "" if it is on."""
-    return Reply(200, json.dumps({"fastWay": not why, "why": why}).encode())
+    metrics = Metrics(chosen.load, chosen.model, chosen.version, "the model runs in packages of its own", guest=True)
+    say(f"the fast way is off: {metrics.why_not}")
+    _serve(Front(guest, chosen, guest, metrics, endpoint=endpoint), guest)
 
 
 @contextlib.contextmanager
@@ -131,7 +153,8 @@ def _naming_variables(folder: Path) -> Iterator[None]:
         raise
 
 
-def _serve(front: Front, chosen: Settings, guest: guests.Guest | None = None) -> None:
+def _serve(front: Front, guest: guests.Guest | None = None) -> None:
+    chosen = front.chosen
     config = uvicorn.Config(
         front,
         host=chosen.host,
@@ -141,11 +164,11 @@ def _serve(front: Front, chosen: Settings, guest: guests.Guest | None = None) ->
         access_log=False,
         log_level="warning",
         timeout_keep_alive=max(60, int(chosen.connection_seconds)),
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=chosen.answering_seconds,
         server_header=False,
     )
     say(f"serving on port {chosen.port}")
-    server = Server(config, chosen)
+    server = Server(config, chosen, front.metrics)
     with guest.watched(server.end) if guest else contextlib.nullcontext():
         server.run()
     if guest and guest.code:  # it ended by itself, and the kubelet starts both anew
@@ -153,7 +176,7 @@ def _serve(front: Front, chosen: Settings, guest: guests.Guest | None = None) ->
 
 
 def _fast(mlflows: MLflows, folder: Path) -> tuple[Turns | None, str]:
-    """The fast way, where it was proven; otherwise why it was not, as the log says it."""
+    """The fast way, where it was proven; why it was not, which the log says, too."""
     example, began = folder / "serving_input_example.json", time.monotonic()
 
     def answer(body: bytes) -> bytes | None:
@@ -162,15 +185,12 @@ def _fast(mlflows: MLflows, folder: Path) -> tuple[Turns | None, str]:
 
     try:
         way = fast_way(mlflows.model, answer, example.read_bytes() if example.is_file() else None)
-    except NotNative as error:
-        why = str(error)
     except Exception as error:  # noqa: BLE001 - MLflow's way needs none of it
-        why = f"{type(error).__name__}: {error}"
-    else:
-        say(f"the fast way is on: it answers as MLflow's way does, {time.monotonic() - began:.1f} s")
-        return Turns(way.answer), ""
-    say(f"the fast way is off: {why}")
-    return None, why or "it failed"
+        why_not = str(error) if isinstance(error, NotNative) else f"{type(error).__name__}: {error}"
+        say(f"the fast way is off: {why_not}")
+        return None, why_not
+    say(f"the fast way is on: it answers as MLflow's way does, {time.monotonic() - began:.1f} s")
+    return Turns(way.answer), ""
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Whether it does is found out for each model, before the first request: both ways
 turns the fast way off. What the fast way does not take, and every error, is answered MLflow's way.
 """
 
-import asyncio
 import functools
 import json
 import time
@@ -57,16 +56,15 @@ class Turns:
     """Answers on the event loop while that is short, and in a thread while it is long."""
 
     answer: Answer
-    _seconds: float = field(default=0.0, init=False)  # that an answer took lately
+    _seconds: float = 0.0  # that an answer took lately
     _a_byte: float = field(default=0.0, init=False)  # the same, of each byte of the body
 
-    async def take(self, body: bytes) -> bytes | None:
-        """The answer of the fast way; None if it has none."""
-        if max(self._seconds, self._a_byte * len(body)) > INLINE_SECONDS:
-            return await asyncio.to_thread(self._timed, body)
-        return self._timed(body)
+    def is_short(self, body: bytes) -> bool:
+        """Whether the answer may be taken on the event loop."""
+        return max(self._seconds, self._a_byte * len(body)) <= INLINE_SECONDS
 
-    def _timed(self, body: bytes) -> bytes | None:
+    def take(self, body: bytes) -> bytes | None:
+        """The answer of the fast way; None if it has none."""
         began = time.perf_counter()
         found = self.answer(body)
         took = time.perf_counter() - began

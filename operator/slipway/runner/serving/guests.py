@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import json
+import math
+import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,20 +77,24 @@ class Guest:
         await send({"type": "http.response.body", "body": content})
 
     async def _ask(self, asked: dict[str, Any], body: bytes) -> Answer:
-        """The answer; 504 if it takes too long. The model works on, and keeps its place until it has answered."""
+        """The answer; 504 if it takes too long. Where the model works on, its place is taken until it has answered."""
         work = asyncio.ensure_future(self._in_turn({**asked, "size": len(body)}, body))
         self._at_work.add(work)
         work.add_done_callback(self._at_work.discard)
         try:
             return await asyncio.wait_for(asyncio.shield(work), self.timeout_seconds)
         except TimeoutError:
-            work.add_done_callback(asyncio.Future.exception)  # whatever becomes of it, nobody waits for it
+            work.cancel()
             return 504, [["content-type", JSON]], LATE
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait({work})  # whoever counts what is at work counts it until then
+            raise
 
     async def _in_turn(self, head: dict[str, Any], body: bytes) -> Answer:
         async with self._turns if head["method"] == "POST" else self._probes:
             try:
-                return await self._exchange(head, body)
+                return await _to_its_end(self._exchange(head, body))
             except (OSError, asyncio.IncompleteReadError):
                 return _broken(b"The model's process has ended, or closed the connection")
             except (asyncio.LimitOverrunError, ValueError, KeyError, TypeError):
@@ -134,6 +140,18 @@ class Guest:
             watcher.join()
 
 
+async def _to_its_end(exchange: Coroutine[Any, Any, Answer]) -> Answer:
+    """The answer. Cancelled, it ends with the exchange: the model answers, whether somebody waits for it or not."""
+    work = asyncio.ensure_future(exchange)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait({work})
+        if not work.cancelled():
+            work.exception()
+        raise
+
+
 def _broken(why: bytes) -> Answer:
     return 502, [["content-type", TEXT]], why
 
@@ -141,7 +159,10 @@ def _broken(why: bytes) -> Answer:
 def started(folder: Path, environment: Path, socket: Path, timeout_seconds: float) -> Guest:
     """The model's process, once it answers; `Gone` if it ends before."""
     socket.unlink(missing_ok=True)
-    process = subprocess.Popen([sys.executable, "-m", MODULE, str(environment), "guest.py", str(folder), str(socket)])
+    command = [sys.executable, "-m", MODULE, str(environment), "guest.py", str(folder), str(socket)]
+    # Its MLflow has a limit of its own, which must not come before ours.
+    patience = {"MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": str(math.ceil(timeout_seconds))}
+    process = subprocess.Popen(command, env={**os.environ, **patience})
     while not socket.is_socket():
         if process.poll() is not None:
             raise Gone(process.returncode)

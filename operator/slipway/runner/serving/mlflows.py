@@ -1,15 +1,16 @@
 """MLflow's way to answer `/invocations`: its own parsing, schema enforcement, prediction and texts, in a thread.
 
 MLflow's application (`mlflow.pyfunc.scoring_server.init`) wraps the same function into layers that cost a millisecond a
-request; what they answer is repeated here: the exceptions of MLflow as JSON, 504 when it takes too long, 500 otherwise.
+request; what they answer is repeated here: the exceptions of MLflow as JSON, 500 otherwise; and by whoever asks, 504 in
+MLflow's words when it takes too long.
 """
 
-import asyncio
 import traceback
 from dataclasses import dataclass
 from typing import Any
 
 from .replies import JSON, TEXT, Reply
+from .threads import in_thread
 
 LATE = b"Request processing time exceeded limit"
 
@@ -19,7 +20,6 @@ class MLflows:
     """A model as MLflow's scoring application asks it."""
 
     model: Any
-    timeout_seconds: float
 
     def answer(self, body: bytes, content_type: str = JSON) -> Reply:
         """MLflow's answer; of an unknown exception, the traceback is in the log and nowhere else."""
@@ -37,8 +37,4 @@ class MLflows:
 
     async def take(self, body: bytes, content_type: str = JSON) -> Reply:
         """The answer, while the event loop goes on."""
-        asked = asyncio.to_thread(self.answer, body, content_type)
-        try:
-            return await asyncio.wait_for(asked, self.timeout_seconds)
-        except TimeoutError:
-            return Reply(504, LATE)
+        return await in_thread(self.answer, body, content_type)
