@@ -224,8 +224,8 @@ def pods_with_bounds(**bounds: Any) -> Any:
 @pytest.mark.parametrize(
     ("bounds", "ending"),
     [
-        ({}, 60),
-        ({"maxQueue": 64}, 60),
+        ({}, 85),
+        ({"maxQueue": 64}, 85),
         ({"requestTimeout": "5s"}, 30),
         ({"requestTimeout": "10m"}, 625),
         ({"gracePeriod": "30s"}, 100),
