@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.api.tasks import CANDIDATE
+from slipway.api.tasks import CANDIDATE, SCORING
 
 from bench.figures import Figure, Found, figure
 from dev.demo.console import Console
@@ -24,7 +24,7 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS, TRAINED = 10, 2000
-CONNECTIONS = (1, 8)
+CONNECTIONS, MANY = (1, 8), 32
 START_SECONDS = 120
 SLIPWAY = """
 from dataclasses import replace
@@ -61,12 +61,14 @@ class Goal:
     rate: float | None = None
     p50: float | None = None
     times_at_one: float | None = None
+    together: float | None = None  # against MLflow's at many connections, with batching
 
 
 MODELS: Mapping[str, Goal] = {
     "XGBoost, 50 trees": Goal(times=15, rate=3000, p50=0.5),
     "scikit-learn, a scaled line": Goal(times=8),
     "a pyfunc that costs nothing": Goal(times_at_one=1.2),
+    "a forest of 100 trees": Goal(together=8),
 }
 
 
@@ -78,7 +80,7 @@ def measure(amounts: Amounts) -> Found:
             folder = Path(name, str(number))
             with console.step(f"{model}, {amounts.rounds} times by Slipway and by MLflow, in turns"):
                 body = _saved(model, folder / str(CANDIDATE).lstrip("/"))
-                rounds = [_round(folder, body, amounts.seconds) for _ in range(amounts.rounds)]
+                rounds = [_round(folder, body, amounts.seconds, goal) for _ in range(amounts.rounds)]
             found.details[model] = rounds
             found.figures += _figures(model, goal, rounds)
     return found
@@ -88,6 +90,8 @@ def _figures(model: str, goal: Goal, rounds: list[dict[str, Any]]) -> list[Figur
     def times(connections: int) -> list[float]:
         return [one["slipway"][connections]["rate"] / one["mlflow"][connections]["rate"] for one in rounds]
 
+    if goal.together:
+        return [figure(f"{model}, batching: against MLflow's, {MANY} connections", times(MANY), at_least=goal.together)]
     ours = {connections: [one["slipway"][connections] for one in rounds] for connections in CONNECTIONS}
     return [
         figure(f"{model}: answers a second, against MLflow's, 8 connections", times(8), at_least=goal.times),
@@ -97,15 +101,16 @@ def _figures(model: str, goal: Goal, rounds: list[dict[str, Any]]) -> list[Figur
     ]
 
 
-def _round(folder: Path, body: bytes, seconds: float) -> dict[str, Any]:
+def _round(folder: Path, body: bytes, seconds: float, goal: Goal) -> dict[str, Any]:
     """Both servers, one after the other: by number of connections, what the clients saw."""
     found: dict[str, Any] = {}
     answers = set()
     for who, server in (("mlflow", _mlflow), ("slipway", _slipway)):
         port = free_port()
-        with _running(server(folder, port), folder / f"{who}.log", port, folder):
+        with _running(server(folder, port), folder / f"{who}.log", port, folder, bool(goal.together)):
             answers.add(_post(port, body))
-            found[who] = {connections: _asked(port, connections, seconds, body) for connections in CONNECTIONS}
+            numbers = (MANY,) if goal.together else CONNECTIONS
+            found[who] = {connections: _asked(port, connections, seconds, body) for connections in numbers}
     assert len(answers) == 1, f"the two answer otherwise: {answers}"
     return found
 
@@ -132,8 +137,9 @@ def _slipway(folder: Path, port: int) -> list[str]:
 
 
 @contextmanager
-def _running(command: list[str], log: Path, port: int, folder: Path) -> Iterator[None]:
+def _running(command: list[str], log: Path, port: int, folder: Path, batching: bool) -> Iterator[None]:
     environment = {
+        **({SCORING: json.dumps({"batching": {}})} if batching else {}),
         **os.environ, "PYTHONPATH": str(ROOT / "operator"), "OMP_NUM_THREADS": "1",
         "__pyfunc_model_path__": str(folder / str(CANDIDATE).lstrip("/")),
     }  # fmt: skip
@@ -201,6 +207,14 @@ def _nothing(_frame: Any, _target: Any, folder: Path, options: dict[str, Any]) -
     mlflow.pyfunc.save_model(folder, loader_module="theirs", code_paths=[str(folder.parent / "theirs.py")], **options)
 
 
+def _forest(frame: Any, target: Any, folder: Path, options: dict[str, Any]) -> None:
+    import mlflow.sklearn  # noqa: PLC0415
+    from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415
+
+    model = RandomForestRegressor(100, n_jobs=1, random_state=1).fit(frame, target)
+    mlflow.sklearn.save_model(model, folder, serialization_format="cloudpickle", **options)
+
+
 _SAVE: Mapping[str, Callable[[Any, Any, Path, dict[str, Any]], None]] = dict(
-    zip(MODELS, (_xgboost, _line, _nothing), strict=True)
+    zip(MODELS, (_xgboost, _line, _nothing, _forest), strict=True)
 )

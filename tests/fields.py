@@ -157,6 +157,7 @@ OF_MODEL: dict[str, Any] = {
     "serving.scaling.fixed.replicas": 3,
     "serving.resources.requests": {"cpu": "2"},
     "serving.resources.limits": {"memory": "8Gi"},
+    "serving.runtime.scoring.batching.maxRows": 64,
     "serving.pod.labels": {"team": "sea"},
     "serving.pod.env.name": variable(name="OTHER", value="x"),
     "serving.pod.env.value": variable(value="x"),

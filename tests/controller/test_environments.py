@@ -257,7 +257,8 @@ def test_a_version_of_another_python_is_brought_scored_and_served_on_its_image(o
     ]
     assert sorted(images(one)["environment"] for one in asked) == ["runner-3.13:1", "runner:1"]
     chain = images(job(of_two, 1, "validate"))
-    assert chain == {"fetch": "runner:1", "score-candidate": "runner-3.13:1", "judge": "runner:1"}
+    of_the_model = dict.fromkeys(("score-candidate", "serve-candidate"), "runner-3.13:1")
+    assert chain == {"fetch": "runner:1", **of_the_model, "judge": "runner:1"}
     assert task(steps(job(of_two, 1, "validate"))["fetch"])["candidatePython"] == "3.13"
     assert served_on(of_two, 1) == ({"runner-3.13:1"}, "3.13")
     record = status(of_two, 1)

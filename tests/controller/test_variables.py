@@ -46,7 +46,8 @@ def test_it_is_proven_with_one_key_and_serves_with_the_other(of: Simulation) -> 
     of.cluster.put(version(2))
     rests(of)
     chain = {name: key_of(step) for name, step in steps(job(of, 2, "validate")).items()}
-    assert chain == {"fetch": None, "score-champion": "test", "score-candidate": "test", "judge": None}
+    unproven = dict.fromkeys(("score-champion", "score-candidate", "serve-candidate"), "test")
+    assert chain == {"fetch": None, **unproven, "judge": None}
     assert serves_with(of, 2) == "production"
 
 

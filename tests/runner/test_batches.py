@@ -3,17 +3,20 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy
 import pytest
+import requests
 from sklearn.ensemble import RandomForestRegressor
 from slipway.runner.serving.batches import Batches, prove, together
 from slipway.runner.serving.fast import FastWay, columns_of, fast_way, probes
 from slipway.runner.serving.native import NotNative
 from slipway.runner.serving.rows import Columns, Table
 
+from tests.runner.test_serve import serving
 from tests.runner.ways import DOUBLES, NAMES, TARGET, by_mlflow, linear, saved
 
 COLUMNS = Columns(("float64",) * 3, NAMES)
@@ -109,3 +112,23 @@ def test_forests_may_be_asked_together_and_linear_algebra_may_not(tmp_path: Path
             with pytest.raises(NotNative, match="among others it answers otherwise than alone"):
                 prove(way, bodies)
         assert same == (name == "forest")
+
+
+def test_a_pod_answers_together_where_that_is_asked_for_and_proven(tmp_path: Path) -> None:
+    (tmp_path / "pod").mkdir()
+    saved(RandomForestRegressor(20, random_state=1).fit(DOUBLES, TARGET), DOUBLES, tmp_path / "forest")
+    with (
+        serving(tmp_path / "pod", tmp_path / "forest", 3, SLIPWAY_SCORING='{"batching": {}}') as server,
+        ThreadPoolExecutor(16) as clients,
+    ):
+        assert "batching is on: 256 rows at a time" in server.log.read_text()
+        rows = DOUBLES.to_numpy().tolist()
+
+        def ask(row: list[float]) -> str:
+            asked = {"dataframe_split": {"columns": list(NAMES), "data": [row]}}
+            return requests.post(f"{server.url}/invocations", json=asked, timeout=60).text
+
+        alone = [ask(row) for row in rows]
+        assert list(clients.map(ask, rows * 4)) == alone * 4
+        empty = requests.post(f"{server.url}/invocations", json={"dataframe_split": {"columns": []}}, timeout=60)
+        assert empty.status_code == 400, "errors are MLflow's own"

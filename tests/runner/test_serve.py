@@ -93,7 +93,7 @@ def test_the_log_of_a_model_that_does_not_load_names_the_variables_that_are_not_
     model_of(pod.at(CANDIDATE), load="import os; os.environ['SEARCH_API_KEY']")
     (pod.at(CANDIDATE) / VARIABLES).write_text("# of MLflow\nSEARCH_API_KEY\n")
     (pod.at(ENVIRONMENT) / "those-of-this-image.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    command = [sys.executable, "-c", START.format(root=str(pod.root), port=free_port(), bounds="")]
+    command = [sys.executable, "-c", START.format(root=str(pod.root), port=free_port(), metrics=free_port(), bounds="")]
     environment = pod.environment(SLIPWAY_ENVIRONMENT=packages)
     ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode != 0

@@ -7,6 +7,14 @@ from pydantic import Field
 from .base import Duration, Value, between, rules, seconds
 
 
+class Batching(Value):
+    """Requests that come while others are answered are answered together, each as it would be alone, to the byte."""
+
+    max_rows: Annotated[
+        int, Field(ge=2, le=100_000, description="Rows of one prediction; a request with more is one by itself.")
+    ] = 256
+
+
 class Scoring(Value):
     """MLflow's own scoring server: `/invocations`, `/ping`, `/version`."""
 
@@ -48,6 +56,14 @@ class Scoring(Value):
             "elsewhere. Then it answers those that it has."
         ),
     ] = "15s"
+
+    batching: Annotated[
+        Batching | None,
+        Field(
+            description="Answer together what comes together: for models, such as forests, whose predictions of many "
+            "rows cost little more than those of one. Off where a row's answer depends on its company. Default: off."
+        ),
+    ] = None
 
     @property
     def answering_seconds(self) -> int:

@@ -22,20 +22,22 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slipway.api import tasks
 from slipway.api.base import seconds, size_bytes
-from slipway.api.scoring import Scoring
+from slipway.api.scoring import Batching, Scoring
 from slipway.api.tasks import CANDIDATE, ENVIRONMENT
 
 from . import score
 from .outcome import say
 from .pod import THIS_POD, Pod
 from .serving import guests, signature
+from .serving.batches import Batches, prove
 from .serving.bodies import Load
-from .serving.fast import Turns, fast_way
+from .serving.fast import FastWay, Turns, fast_way, probes
 from .serving.front import OPENED, Front, Settings
 from .serving.metrics import Exposed, Metrics
 from .serving.mlflows import MLflows
 from .serving.native import NotNative
 from .serving.openinference import Endpoint
+from .serving.threads import in_thread
 
 GUEST_SECONDS = 5.0  # longer than requests may take: the limit of a model's own process must not come before ours
 
@@ -54,6 +56,7 @@ def settings() -> Settings:
             seconds(scoring.request_timeout),
         ),
         answering_seconds=scoring.answering_seconds,
+        batching=scoring.batching,
         connection_seconds=float(found("SLIPWAY_CONNECTION_SECONDS", "15")),
         drain_seconds=float(found("SLIPWAY_DRAIN_SECONDS", "5")),
         model=found("SLIPWAY_MODEL", ""),
@@ -121,7 +124,7 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
         model = scoring_server.load_model_with_mlflow_config(str(folder))
     mlflows = MLflows(model)
     endpoint = Endpoint(chosen.model, chosen.version, model.metadata.signature) if chosen.model else None
-    fast, why_not = _fast(mlflows, folder)
+    fast, why_not = _fast(mlflows, folder, chosen.batching)
     metrics = Metrics(chosen.load, chosen.model, chosen.version, why_not)
     return _serve(Front(scoring_server.init(model), chosen, mlflows, metrics, fast, endpoint))
 
@@ -175,22 +178,36 @@ def _serve(front: Front, guest: guests.Guest | None = None) -> None:
         sys.exit(guest.code)
 
 
-def _fast(mlflows: MLflows, folder: Path) -> tuple[Turns | None, str]:
+def _fast(mlflows: MLflows, folder: Path, batching: Batching | None = None) -> tuple[Turns | Batches | None, str]:
     """The fast way, where it was proven; why it was not, which the log says, too."""
-    example, began = folder / "serving_input_example.json", time.monotonic()
+    file, began = folder / "serving_input_example.json", time.monotonic()
+    example = file.read_bytes() if file.is_file() else None
 
     def answer(body: bytes) -> bytes | None:
         reply = mlflows.answer(body)
         return reply.body if reply.status == 200 else None
 
     try:
-        way = fast_way(mlflows.model, answer, example.read_bytes() if example.is_file() else None)
+        way = fast_way(mlflows.model, answer, example)
     except Exception as error:  # noqa: BLE001 - MLflow's way needs none of it
         why_not = str(error) if isinstance(error, NotNative) else f"{type(error).__name__}: {error}"
         say(f"the fast way is off: {why_not}")
         return None, why_not
     say(f"the fast way is on: it answers as MLflow's way does, {time.monotonic() - began:.1f} s")
-    return Turns(way.answer), ""
+    return _together(way, batching, example) or Turns(way.answer), ""
+
+
+def _together(way: FastWay, chosen: Batching | None, example: bytes | None) -> Batches | None:
+    """Batches, where they were asked for and proven; the log says why they were not."""
+    if chosen is None:
+        return None
+    try:
+        prove(way, [*([example] if example else []), *probes(way.columns)])
+    except NotNative as error:
+        say(f"batching is off: {error}")
+        return None
+    say(f"batching is on: {chosen.max_rows} rows at a time")
+    return Batches(way, chosen.max_rows, in_thread)
 
 
 if __name__ == "__main__":

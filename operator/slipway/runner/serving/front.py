@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from slipway.api.scoring import Scoring
+from slipway.api.scoring import Batching, Scoring
 from slipway.api.tasks import ABOUT
 
+from .batches import Batches
 from .bodies import RETRY_SECONDS, Declined, Load, Message, Receive, Turn
 from .fast import Turns
 from .metrics import NO_WAY, Metrics
@@ -54,6 +55,7 @@ class Settings:
     port: int = 8080
     metrics_port: int = 8081
     answering_seconds: int = Scoring().answering_seconds  # for requests in flight when the drain time is over
+    batching: Batching | None = None
     load: Load = field(default_factory=Load)
     draining: bool = field(default=False, init=False)
 
@@ -80,7 +82,7 @@ class Front:
     chosen: Settings
     mlflows: Answers
     metrics: Metrics
-    fast: Turns | None = None
+    fast: Turns | Batches | None = None
     endpoint: Endpoint | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,6 +136,8 @@ class Front:
         if not self.fast:
             return await self._take(asked, body)
         asked.way = "fast"
+        if isinstance(self.fast, Batches):
+            return await self._take(asked, body, together=self.fast)
         if not self.fast.is_short(body):
             return await self._take(asked, body, threaded=self.fast)
         if (predicted := self.fast.take(body)) is None:
@@ -141,17 +145,28 @@ class Front:
         asked.predicted = predicted
         return Reply(200, predicted)
 
-    async def _take(self, asked: Asked, body: bytes, kind: str = JSON, threaded: Turns | None = None) -> Reply:
+    async def _take(
+        self,
+        asked: Asked,
+        body: bytes,
+        kind: str = JSON,
+        threaded: Turns | None = None,
+        together: Batches | None = None,
+    ) -> Reply:
         """The answer of what may take long: within the time of the request."""
         try:
-            reply = await asked.turn.within(self._slowly(asked, body, kind, threaded))
+            reply = await asked.turn.within(self._slowly(asked, body, kind, threaded, together))
         except TimeoutError:
             return Reply(504, LATE)
         if reply.status == 200:
             asked.predicted = reply.body
         return reply
 
-    async def _slowly(self, asked: Asked, body: bytes, kind: str, threaded: Turns | None) -> Reply:
+    async def _slowly(
+        self, asked: Asked, body: bytes, kind: str, threaded: Turns | None, together: Batches | None
+    ) -> Reply:
+        if together and (predicted := await together.take(body)) is not None:
+            return Reply(200, predicted)
         if threaded and (predicted := await in_thread(threaded.take, body)) is not None:
             return Reply(200, predicted)
         asked.way = self.metrics.slow_way
