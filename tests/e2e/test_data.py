@@ -200,4 +200,4 @@ def test_a_version_of_the_gpu_pool_is_judged_on_a_gpu_node_and_reserves_one_devi
     (judge,) = pod["spec"]["containers"]
     steps = pod["spec"]["initContainers"]
     assert {step["resources"]["limits"]["nvidia.com/gpu"] for step in steps} == {"1"}
-    assert "resources" not in judge, "it runs beside the server, which has the device"
+    assert not judge.get("resources"), "it runs beside the server, which has the device"

@@ -215,9 +215,18 @@ def test_a_csv_stays_as_it_was_written_but_for_the_targets(pod: Pod, store: Stor
     pod.at(FEATURES), pod.at(TRUTH)
     source = DataSource(uri="pvc://claim/d.csv", targets=("north", "east"), access=HERE)
     data.bring(source, StoreClient(store.store), pod.inside)
-    assert (pod.at(FEATURES) / "data.csv").read_bytes() == b'zip,note\n00123,"a, b"\n,NA\n'
+    assert (pod.at(FEATURES) / "data.csv").read_bytes() == b'"zip","note"\n"00123","a, b"\n"","NA"\n'
     targets = pandas.read_parquet(pod.at(TRUTH) / "target.parquet")
     assert targets.to_dict("list") == {"north": [1, 0], "east": [0.1, 2000.0]}
+
+
+def test_a_cell_with_a_line_end_is_one_cell_and_a_class_may_be_called_none(pod: Pod, store: StoreOnDisk) -> None:
+    (pod.at(CLAIM) / "d.csv").write_bytes(b'x,y\n"a\rb",None\nc,Mild\n')
+    pod.at(FEATURES), pod.at(TRUTH)
+    source = DataSource(uri="pvc://claim/d.csv", targets=("y",), access=HERE)
+    data.bring(source, StoreClient(store.store), pod.inside)
+    assert pandas.read_csv(pod.at(FEATURES) / "data.csv")["x"].tolist() == ["a\rb", "c"]
+    assert pandas.read_parquet(pod.at(TRUTH) / "target.parquet")["y"].tolist() == ["None", "Mild"]
 
 
 @pytest.mark.parametrize(

@@ -87,3 +87,13 @@ def test_probabilities(classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyP
     theirs.pop("score")  # of scikit-learn's own method
     ours.pop("brier_score_loss")  # not among MLflow's
     assert ours == pytest.approx(theirs)
+
+
+def test_rounded_probabilities_are_judged_and_what_adds_up_to_nothing_has_no_area() -> None:
+    truth, labels = [0.0, 1.0, 2.0], (0.0, 1.0, 2.0)
+    third = numpy.full(3, 0.333)
+    found = of_classifier(truth, truth, Classes(labels), dict.fromkeys(labels, third))
+    assert found["roc_auc"] == pytest.approx(0.5)
+    assert found["log_loss"] == pytest.approx(numpy.log(3))
+    found = of_classifier(truth, truth, Classes(labels), dict.fromkeys(labels, third * 2))
+    assert "roc_auc" not in found and found["accuracy_score"] == 1.0

@@ -153,9 +153,8 @@ def test_what_json_does_not_say_is_not_asked(schema: Schema | None, frame: Any, 
     assert why in found
 
 
-def test_a_body_that_no_server_takes_is_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_that_no_server_takes_is_not_sent(tmp_path: Path) -> None:
     found = rows_of(columns(a="string"), pandas.DataFrame({"a": ["x" * 900]}), tmp_path)
     assert isinstance(found, Rows)
     assert [one.form for one in found.questions((0,))] == EVERY
-    monkeypatch.setattr(questions, "BODY_BYTES", 900)
-    assert [*found.questions((0,))] == []
+    assert [*replace(found, longest=900).questions((0,))] == []

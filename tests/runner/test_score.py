@@ -13,6 +13,7 @@ import pytest
 import scipy.sparse
 import yaml
 from mlflow.models.model import ENV_VAR_FILE_HEADER, ENV_VAR_FILE_NAME
+from mlflow.types import ColSpec, Schema
 from slipway.api.tasks import CANDIDATE_PREDICTIONS, FEATURES, ScoreTask
 from slipway.runner import score
 
@@ -204,7 +205,7 @@ def test_it_needs_nothing_of_slipway() -> None:
         ([numpy.float32(1), True], [1.0, True]),
         (numpy.array([math.nan, math.inf]), [None, None]),
         ([Decimal("0.5"), pandas.NA], [0.5, None]),
-        (pandas.to_datetime(pandas.Series(["2026-01-02", None])), ["2026-01-02T00:00:00", None]),
+        (pandas.to_datetime(pandas.Series(["2026-01-02", None])), ["2026-01-02T00:00:00", "NaT"]),
         ([b"a", b"b"], ["YQ==\n", "Yg==\n"]),
         (numpy.array([[1.0, 2.0], [3.0, math.nan]]), [[1.0, 2.0], [3.0, None]]),
         ([[1], [2]], [1, 2]),
@@ -273,3 +274,25 @@ def test_what_does_not_fit_the_signature_is_refused_by_column_with_a_value(
     assert said == (
         "slipway-error: DoesNotFit: column 'x' cannot be long, as the signature states it: 1.5 in row 1 is not whole"
     )
+
+
+def test_no_spelling_of_a_secret_is_told() -> None:
+    secrets = ["team", "team-2024-xyz", "sk-abc123\r\n", "tab\there"]
+    said = "login for team-2024-xyz, team; bad key sk-abc123; header 'sk-abc123\\r\\n'; 'tab\\there'"
+    for spelt in score.spellings(secrets):
+        said = said.replace(spelt, "***")
+    assert said == "login for ***, ***; bad key ***; header '***'; '***'"
+
+
+@pytest.mark.parametrize(("kind", "wanted"), [("string", ["NA", "DE", "None", None]), (None, [None, "DE", None, None])])
+def test_text_of_a_csv_is_missing_only_where_there_is_none(tmp_path: Path, kind: str | None, wanted: list[Any]) -> None:
+    (tmp_path / "data.csv").write_text('c,v\nNA,1\nDE,2\nNone,3\n"",4\n')
+    schema = Schema([ColSpec(kind, "c")]) if kind else None
+    found = score.features_of(str(tmp_path), schema)["c"].tolist()
+    assert [None if pandas.isna(one) else one for one in found] == wanted
+
+
+def test_numbers_as_names_of_columns_are_found_in_a_csv(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("0,1\n1.5,2.5\n")
+    schema = Schema([ColSpec("double", 0), ColSpec("double", 1)])
+    assert list(score.features_of(str(tmp_path), schema).columns) == [0, 1]

@@ -180,7 +180,8 @@ class Served(Value):
     model: str
     version: int
     port: int = SERVER_PORT
-    answer_seconds: float | None = None  # within which it must answer; None: the judge's own bound
+    request_seconds: float | None = None  # that it has for an answer; None: as many as by default
+    max_body_bytes: int | None = None  # of a request; None: as many as by default
     is_quiet: bool | None = None  # what it says is in no message: it has Secrets
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..api import report, tasks
-from ..api.base import seconds
+from ..api.base import seconds, size_bytes
 from ..api.modelversion import GateResult, ValidationRecord
 from ..api.registeredmodel import RegisteredModel
 from ..api.scoring import Scoring
@@ -29,7 +29,6 @@ from .step import Step
 
 PURPOSE = "validate"
 CHAMPION_SECONDS = 5.0  # between two looks whether there is something to compare with
-ANSWER_SECONDS = 5.0  # beyond the time of a request, for a server to say that it is over
 LOG_PATIENCE = timedelta(seconds=60)  # a log that cannot be read for so long is lost, with the node maybe
 
 
@@ -184,11 +183,15 @@ def _comparison(
 def _served(seen: VersionSeen, model: RegisteredModel) -> tasks.Served:
     """How its server is asked; it answers itself once a request has taken its time."""
     is_quiet = any(one.validation and one.validation.secret_key_ref for one in model.variables)
-    timeout = serving.scoring_of(model).request_timeout
+    scoring, usual = serving.scoring_of(model), Scoring()
+    is_usual = (scoring.request_timeout, scoring.max_body_size) == (usual.request_timeout, usual.max_body_size)
     return tasks.Served(
-        model=seen.version.spec.model, version=seen.version.spec.version, is_quiet=is_quiet or None,
-        answer_seconds=None if timeout == Scoring().request_timeout else seconds(timeout) + ANSWER_SECONDS,
-    )  # fmt: skip
+        model=seen.version.spec.model,
+        version=seen.version.spec.version,
+        request_seconds=None if is_usual else seconds(scoring.request_timeout),
+        max_body_bytes=None if is_usual else size_bytes(scoring.max_body_size),
+        is_quiet=is_quiet or None,
+    )
 
 
 def _of_champion(seen: VersionSeen, facts: dict[str, Any]) -> Environment:

@@ -1,5 +1,6 @@
 """Checks the evaluation data, and parts the targets from the features."""
 
+import csv
 import decimal
 import json
 import warnings
@@ -29,7 +30,7 @@ def bring(source: DataSource, store: StoreClient, pod: Pod, max_bytes: int = DAT
         raise Refused("DigestMismatch", f"the data has the digest {digest}, but {source.digest} was expected")
     features, targets = _parted(file, extension.lower(), source)
     if extension.lower() == ".csv":  # as text: what it means is for each model's signature to say
-        features.to_csv(pod.at(FEATURES) / "data.csv", index=False)
+        features.to_csv(pod.at(FEATURES) / "data.csv", index=False, quoting=csv.QUOTE_ALL)
     else:
         features.to_parquet(pod.at(FEATURES) / "data.parquet")
     targets.to_parquet(truth / "target.parquet")
@@ -70,7 +71,11 @@ def _csv(file: Path, source: DataSource) -> tuple[pandas.DataFrame, pandas.DataF
         warnings.simplefilter("error", pandas.errors.ParserWarning)  # of rows that are longer than the header
         frame = pandas.read_csv(file, dtype=str, na_filter=False, index_col=False)
         there = [name for name in source.targets if name in frame.columns]
-        return frame, pandas.read_csv(file, usecols=there, index_col=False, float_precision="round_trip")
+        targets = pandas.read_csv(file, usecols=there, index_col=False, float_precision="round_trip")
+    for name in there:
+        if not pandas.api.types.is_numeric_dtype(targets[name].dtype):  # a class may be called None
+            targets[name] = frame[name].where(frame[name] != "", None)
+    return frame, targets
 
 
 def _target(values: "pandas.Series[Any]", name: str) -> "pandas.Series[Any]":

@@ -129,6 +129,8 @@ def _positive(labels: tuple[Any, ...], task: JudgeTask) -> Any:
 
 def _measured(task: JudgeTask, truth: list[Target], found: Predictions, digest: str, reason: str) -> Measured:
     def refuse(why: str) -> Refused:
+        if task.served and task.served.is_quiet:
+            why = "they do not fit the target or spec.validation.outputs; none is shown, since the model has Secrets"
         return Refused(reason, why)
 
     computed: dict[str, float] = {}

@@ -4,6 +4,7 @@ MLflow's own evaluator needs a store for its run and draws pictures, which takes
 test compares the two on many kinds of data. Besides, `brier_score_loss` tells how well probabilities are calibrated.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import numpy
 from sklearn import metrics
 
 Scalar = float | str | bool
+ROUNDED = 0.02  # what the probabilities of a row may lack of one, where a model rounds them
 
 # What they say depends on which of two classes is the positive one.
 OF_A_POSITIVE = frozenset(
@@ -94,13 +96,18 @@ def _of_probabilities(
     if probabilities is None:
         return {}
     table = numpy.column_stack([probabilities[label] for label in labels])
+    sums = table.sum(axis=1, keepdims=True)
+    if len(labels) > 2 and (abs(sums - 1) <= ROUNDED).all():
+        table = table / sums
     found = {
         "log_loss": metrics.log_loss(true, table, labels=list(labels)),
         "brier_score_loss": float(numpy.mean(numpy.sum((table - _indicators(true, labels)) ** 2, axis=1))),
     }
     if len(labels) > 2:
         chosen: Any = {"average": "weighted", "multi_class": "ovr", "labels": list(labels)}
-        return found | {"roc_auc": metrics.roc_auc_score(true, table, **chosen)}
+        with contextlib.suppress(ValueError):  # of what does not add up to one
+            found["roc_auc"] = metrics.roc_auc_score(true, table, **chosen)
+        return found
     positive = labels[-1] if positive is None else positive
     of_positive, hits = probabilities[positive], true == positive
     return found | {

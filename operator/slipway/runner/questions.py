@@ -55,10 +55,11 @@ class Rows:
     v2_path: str
     whole: tuple[int, ...]  # rows without a missing value
     gaps: tuple[int, ...]  # rows with one, where JSON can say that
+    longest: int = BODY_BYTES  # body that the server takes
 
     def questions(self, rows: tuple[int, ...]) -> Iterator[Question]:
         """The rows in each format; none that is too long."""
-        return (one for one in self._questions(rows) if len(one.body) <= BODY_BYTES)
+        return (one for one in self._questions(rows) if len(one.body) <= self.longest)
 
     def _questions(self, rows: tuple[int, ...]) -> Iterator[Question]:
         frame = self.frame.loc[list(rows)]
@@ -94,7 +95,7 @@ def _invocation(form: str, rows: tuple[int, ...], data: Any) -> Question:
     return Question(form, rows, json.dumps({form: data}).encode())
 
 
-def of(features: pandas.DataFrame, schema: Schema | None, v2_path: str) -> Rows | str:
+def of(features: pandas.DataFrame, schema: Schema | None, v2_path: str, longest: int = BODY_BYTES) -> Rows | str:
     """The rows as a client says them; in words, why nothing is certain to say them."""
     features = features.reset_index(drop=True)
     if not all(isinstance(name, str) for name in features.columns) or features.columns.has_duplicates:
@@ -108,7 +109,7 @@ def of(features: pandas.DataFrame, schema: Schema | None, v2_path: str) -> Rows 
     needed = [name for name in said.columns if types.get(name, "string") not in _MAY_BE_MISSING]
     whole, sayable = ~missing.any(axis=1), ~missing[needed].any(axis=1)
     gaps = sayable & ~whole
-    return Rows(said, schema, v2_path, _numbers(whole), _numbers(gaps))
+    return Rows(said, schema, v2_path, _numbers(whole), _numbers(gaps), min(longest, BODY_BYTES))
 
 
 def _numbers(chosen: "pandas.Series[bool]") -> tuple[int, ...]:

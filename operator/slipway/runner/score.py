@@ -131,7 +131,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, decimal.Decimal):
         return _plain(float(value))
     if type(value).__name__ in ("NAType", "NaTType"):  # pandas'
-        return None
+        return None if type(value).__name__ == "NAType" else "NaT"
     if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, (bytes, bytearray)):
@@ -169,6 +169,13 @@ def unset(folder: str) -> str:
     return f"the model was logged with {named}: {remedy}"
 
 
+def spellings(secrets: "list[str]") -> "list[str]":
+    """How secrets may be spelt in a message, the longest first: one may begin another."""
+    lines = [line.strip() for secret in secrets for line in secret.splitlines()]
+    found = {spelt for line in [*secrets, *lines] for spelt in (line, repr(line)[1:-1]) if len(spelt) > 3}
+    return sorted(found, key=len, reverse=True)
+
+
 def fail(code: int, error: BaseException, folder: str, hidden: "list[str]") -> NoReturn:
     """End with a traceback and one last line for a person, in which no secret variable is told."""
 
@@ -188,7 +195,7 @@ def main() -> None:
     task = json.loads(os.environ["SLIPWAY_TASK"])
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     secrets = [os.environ.get(name, "") for name in task.get("secrets") or ()]
-    hidden = [line for secret in secrets for line in secret.split("\n") if len(line) > 3]
+    hidden = spellings(secrets)
     began = time.perf_counter()
     try:
         model = load(task["model"])

@@ -15,6 +15,9 @@ from typing import Any
 
 # MLflow's names of types; tensors have numpy's.
 NUMPY = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "boolean": "bool"}
+# What pandas takes for a missing value in a CSV, where a column is no text.
+MISSING = ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+           "NA", "NULL", "NaN", "None", "n/a", "nan", "null"]  # fmt: skip
 AS_TEXT = ("string", "binary", "datetime")  # columns of a CSV that are read as they are written
 
 
@@ -41,8 +44,12 @@ def of_csv(file: Any, schema: Any, rows: "int | None" = None) -> Any:
 
     names = list(pandas.read_csv(file, nrows=0).columns)
     written = [name for name, kind in columns(schema, names).items() if kind in AS_TEXT]
+    missing = {name: [""] if name in written else MISSING for name in names}  # of text, only nothing at all
     # Pandas' own way to read a number is off by one in the last place now and then; JSON's is not.
-    return pandas.read_csv(file, dtype=dict.fromkeys(written, object), nrows=rows, float_precision="round_trip")
+    return pandas.read_csv(
+        file, dtype=dict.fromkeys(written, object), na_values=missing, keep_default_na=False, nrows=rows,
+        float_precision="round_trip",
+    )  # fmt: skip
 
 
 def typed(frame: Any, schema: Any) -> Any:
@@ -50,6 +57,8 @@ def typed(frame: Any, schema: Any) -> Any:
     import pandas  # noqa: PLC0415
 
     if schema is not None and schema.has_input_names() and not schema.is_tensor_spec():
+        by_text = {str(name): name for name in schema.input_names() if name not in frame.columns}
+        frame = frame.rename(columns=by_text)  # 0 in the signature of an array is "0" in a file
         optional = set(getattr(schema, "optional_input_names", list)())  # which MLflow 1 does not know
         missing = [name for name in schema.input_names() if name not in frame.columns and name not in optional]
         if missing:

@@ -23,7 +23,7 @@ from .mlflows import LATE
 from .openinference import HEADER, INLINE_BYTES, Endpoint
 from .predictions import Predictions
 from .replies import JSON, TEXT, Reply
-from .threads import in_thread
+from .threads import apart, in_thread
 
 OPENED = "slipway.opened"  # in a scope's state: when its connection was made
 INVOCATIONS = "/invocations"
@@ -183,7 +183,7 @@ class Front:
                 self.metrics.predicted(asked.predicted)
             else:
                 found = Predictions()
-                self.metrics.predicted_in(found, await in_thread(found.add, asked.predicted))
+                self.metrics.predicted_in(found, await apart(found.add, asked.predicted))
 
     def _marked(self, scope: Scope, send: Send) -> Send:
         opened = scope.get("state", {}).get(OPENED, math.inf)

@@ -3,7 +3,6 @@
 So both protocols give the same predictions, by whichever way, and the same refusals.
 """
 
-import asyncio
 import json
 import math
 from collections.abc import Awaitable, Callable
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 from .replies import BINARY, JSON, Reply
 from .tensors import BadTensor, Tensor, datatype_of, of_values, parameters, read
+from .threads import apart
 
 HEADER = b"inference-header-content-length"  # of Triton's binary extension: where the JSON ends
 INPUT, OUTPUT = "input-{}", "output-{}"  # names where the signature gives none, as MLServer has them
@@ -149,7 +149,7 @@ def _fits(one: Tensor, column: Any) -> None:
 
 async def _apart(body: bytes, work: Callable[[], Done]) -> Done:
     """What is long is worked on in a thread, while others are answered."""
-    return work() if len(body) <= INLINE_BYTES else await asyncio.to_thread(work)
+    return work() if len(body) <= INLINE_BYTES else await apart(work)
 
 
 def _parsed(body: bytes, header: bytes | None) -> tuple[dict[str, Any], list[Tensor]]:

@@ -5,9 +5,16 @@ A thread cannot be stopped. Whoever counts what is at work must count it until i
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 Done = TypeVar("Done")
+_APART = ThreadPoolExecutor(2, "apart")  # ours alone: the other threads may all be the model's
+
+
+async def apart(work: Callable[..., Done], *arguments: Any) -> Done:
+    """What short work of our own gives, that would hold the event loop up."""
+    return await asyncio.get_running_loop().run_in_executor(_APART, work, *arguments)
 
 
 async def in_thread(work: Callable[..., Done], *arguments: Any) -> Done:
