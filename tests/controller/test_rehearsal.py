@@ -22,7 +22,7 @@ def test_a_version_whose_server_dies_is_refused_soon_with_the_end_of_its_log() -
     of.cluster.put(version(1))
     of.settle()
     assert job(of, 1, "validate"), "a judge that was being answered ends by itself, and its Job is looked at"
-    of.advance(15)
+    of.advance(35)
     found = of.condition("ModelVersion", "flights-v1", "Validated")
     assert (found["status"], found["reason"]) == ("False", "ModelCrashed")
     assert "Step 'serve-candidate' ended with code 139" in found["message"]

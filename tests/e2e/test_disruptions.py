@@ -100,6 +100,7 @@ def _replaced(place: Place, before: dict[str, str]) -> bool:
     return bool(ready) and not {pod["metadata"]["uid"] for pod in ready} & set(before.values())
 
 
+@pytest.mark.long  # the simulation has it in each run
 def test_of_two_versions_that_want_production_at_once_the_higher_serves_and_the_lower_says_why_not(
     places: Places, world: World
 ) -> None:
@@ -114,6 +115,7 @@ def test_of_two_versions_that_want_production_at_once_the_higher_serves_and_the_
     assert not place.get("deployment", f"{MODEL}-v1"), "it had no pods at any time"
 
 
+@pytest.mark.long  # the simulation has it in each run
 def test_a_version_that_was_proven_against_an_earlier_champion_is_judged_again_before_it_is_released(
     served: Served,
 ) -> None:
@@ -139,6 +141,7 @@ def test_a_version_that_was_proven_against_an_earlier_champion_is_judged_again_b
     assert stale.strip(), "a person is told that the evidence was stale"
 
 
+@pytest.mark.long
 def test_what_serves_outlives_helm_uninstall_its_namespace_can_go_and_a_new_installation_takes_over(
     served: Served, places: Places
 ) -> None:

@@ -58,6 +58,7 @@ def kept(world: World) -> Iterator[Kept]:
         yield Kept(world, place)
 
 
+@pytest.mark.long  # three minutes; the simulation loses statuses in each run
 def test_every_status_is_lost_at_once_and_said_anew_while_nothing_that_serves_is_touched(kept: Kept) -> None:
     place, kube = kept.place, kept.world.kube
     before, serving, jobs = told(place), served(place), every_job(place)

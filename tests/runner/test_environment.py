@@ -86,7 +86,8 @@ def test_a_model_without_requirements_fits_unless_the_platform_refuses_it(tmp_pa
 
 @pytest.mark.parametrize("file", stated.FILES)
 def test_one_file_states_something(tmp_path: Path, file: str) -> None:
-    (tmp_path / file).write_text("")
+    lock = 'version = 1\n[[package]]\nname = "flights"\nversion = "1"\nsource = { virtual = "." }\n'
+    (tmp_path / file).write_text(lock if file == "uv.lock" else "")
     environment.check(tmp_path, refuse_unstated=True)
 
 

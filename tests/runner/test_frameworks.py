@@ -147,7 +147,7 @@ def test_it_is_served_as_it_was_trained(world: World) -> None:
     environment = pod.environment(
         SLIPWAY_MODEL="flights", SLIPWAY_MODEL_VERSION="3", SLIPWAY_ENVIRONMENT="sha256:aa", SLIPWAY_DRAIN_SECONDS="0"
     )
-    command = [sys.executable, "-c", START.format(root=str(pod.root), port=port, bounds="")]
+    command = [sys.executable, "-c", START.format(root=str(pod.root), port=port, metrics=free_port(), bounds="")]
     url = f"http://127.0.0.1:{port}"
     with running(command, pod.root / "log", lambda: answers(f"{url}/ping"), environment, pod.root):
         body = {"dataframe_split": world.rows[:100].to_dict(orient="split", index=False)}

@@ -26,7 +26,7 @@ def mlflows(
 ) -> Any:
     monkeypatch.chdir(tmp_path)
     frame = pandas.DataFrame({"truth": truth, "prediction": predicted})
-    with mlflow.start_run():
+    with mlflow.start_run(experiment_id="0"):
         return mlflow.models.evaluate(
             data=frame, predictions="prediction", targets="truth", model_type=kind, evaluators="default",
             evaluator_config={"log_model_explainability": False, "log_explainer": False, **config},
@@ -73,7 +73,7 @@ def test_probabilities(classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyP
     truth = random.integers(0, classes, ROWS).astype(float)
     model = LogisticRegression().fit(columns, truth)
     monkeypatch.chdir(tmp_path)
-    with mlflow.start_run():
+    with mlflow.start_run(experiment_id="0"):
         logged = mlflow.sklearn.log_model(model, name="model", serialization_format="cloudpickle")
         theirs = mlflow.models.evaluate(
             logged.model_uri, columns.assign(y=truth), targets="y", model_type="classifier", evaluators="default",

@@ -96,7 +96,7 @@ def url(world: World) -> Iterator[str]:
     environment = pod.environment(
         SLIPWAY_MODEL="flights", SLIPWAY_MODEL_VERSION="3", SLIPWAY_ENVIRONMENT="sha256:aa", SLIPWAY_DRAIN_SECONDS="0"
     )
-    command = [sys.executable, "-c", START.format(root=str(pod.root), port=port, bounds="")]
+    command = [sys.executable, "-c", START.format(root=str(pod.root), port=port, metrics=free_port(), bounds="")]
     ready = f"http://127.0.0.1:{port}/ping"
     with running(command, pod.root / "log", lambda: answers(ready), environment, pod.root):
         yield f"http://127.0.0.1:{port}"
@@ -161,7 +161,7 @@ def test_a_pod_whose_model_dies_ends_and_says_so(world: World) -> None:
 
     pod, port = world.pod, free_port()
     environment = pod.environment(SLIPWAY_MODEL_VERSION="3", SLIPWAY_ENVIRONMENT="sha256:aa", SLIPWAY_DRAIN_SECONDS="0")
-    command = [sys.executable, "-c", START.format(root=str(pod.root), port=port, bounds="")]
+    command = [sys.executable, "-c", START.format(root=str(pod.root), port=port, metrics=free_port(), bounds="")]
     ready = f"http://127.0.0.1:{port}/ping"
     with running(command, pod.root / "log2", lambda: answers(ready), environment, pod.root) as process:
         (child,) = psutil.Process(process.pid).children()

@@ -70,7 +70,8 @@ def fetch(pod: Pod, store: StoreOnDisk, flights: Path) -> Fetch:
 def test_data_comes(fetch: Fetch, pod: Pod, s3: str, uri: str, given: dict[str, str] | None) -> None:
     ended = fetch(uri, s3, given)
     assert (ended.code, ended.termination) == (0, {}), ended.stderr
-    features = pandas.read_parquet(pod.at(FEATURES) / "data.parquet")
+    (file,) = pod.at(FEATURES).iterdir()
+    features = pandas.read_parquet(file) if file.suffix == ".parquet" else pandas.read_csv(file)
     pandas.testing.assert_frame_equal(features, FRAME[["distance", "hour"]])
     assert pandas.read_parquet(pod.at(TRUTH) / "target.parquet")["air_time"].tolist() == [10.0, 20.0, 30.0]
 

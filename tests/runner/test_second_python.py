@@ -134,7 +134,7 @@ def served(pod: Pod, **settings: str) -> Iterator[str]:
     port = free_port()
     environment = pod.environment(SLIPWAY_MODEL="flights", SLIPWAY_MODEL_VERSION="3", **settings)
     environment["SLIPWAY_DRAIN_SECONDS"] = "0"
-    command = [str(pod.python), "-c", START.format(root=str(pod.root), port=port, bounds="")]
+    command = [str(pod.python), "-c", START.format(root=str(pod.root), port=port, metrics=free_port(), bounds="")]
     url = f"http://127.0.0.1:{port}"
     with running(command, pod.root / "log", lambda: answers(f"{url}/ping"), environment, pod.root):
         yield url

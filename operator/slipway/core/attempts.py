@@ -19,7 +19,7 @@ from .observed import VersionSeen
 from .pods import Trouble
 from .reasons import Reason, reason_named
 
-JUDGE_ENDS = timedelta(seconds=10)  # where it was being answered, it ends by itself, and its Job stays to be looked at
+JUDGE_ENDS = timedelta(seconds=30)  # where it was being answered, it ends by itself, and its Job stays to be looked at
 POD_COMES = timedelta(seconds=15)  # watches of different kinds are not told in one order
 
 
