@@ -132,3 +132,12 @@ def test_a_pod_answers_together_where_that_is_asked_for_and_proven(tmp_path: Pat
         assert list(clients.map(ask, rows * 4)) == alone * 4
         empty = requests.post(f"{server.url}/invocations", json={"dataframe_split": {"columns": []}}, timeout=60)
         assert empty.status_code == 400, "errors are MLflow's own"
+
+
+def test_a_pod_that_cannot_answer_together_says_so_where_a_rehearsal_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "pod").mkdir()
+    saved(linear(DOUBLES), DOUBLES, tmp_path / "line")
+    with serving(tmp_path / "pod", tmp_path / "line", 3, SLIPWAY_SCORING='{"batching": {}}') as server:
+        told = requests.get(f"{server.url}/slipway", timeout=60).json()
+    assert told["fastWay"] is True
+    assert told["why"].startswith("batching is off: among others it answers otherwise than alone")

@@ -27,7 +27,7 @@ class Rehearsal(Value):
     exact: bool = True  # whether each number was the predicted one to the last digit
     ready_seconds: float = 0.0  # from the judge's start until the example was answered
     fast_way: bool | None = None  # as the server says; None: it does not
-    fast_way_reason: Annotated[str, Field(max_length=300)] = ""
+    fast_way_reason: Annotated[str, Field(max_length=300)] = ""  # why it is off, or batching that was asked for
     note: Annotated[str, Field(max_length=400)] = ""  # what was not asked, and why
 
 

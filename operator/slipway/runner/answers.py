@@ -17,13 +17,11 @@ class NoAnswer(Exception):
     """An answer that is none, in words that go on from what was asked."""
 
 
-def parsed(body: bytes, strict: bool = False) -> Any:
+def parsed(body: bytes) -> Any:
     """JSON; what is no finite number is None, as it is where predictions are written, or nothing that is taken."""
 
     def number(text: str) -> float | None:
         found = float(text)
-        if strict and not math.isfinite(found):
-            raise ValueError(f"{text} is not a number of JSON")
         return found if math.isfinite(found) else None
 
     try:

@@ -33,6 +33,7 @@ FIRST_ROWS = 1000  # of the data, among which those without a missing value are 
 TOGETHER, ROUNDS = 16, 4
 ANSWER_BYTES, A_ROW_BYTES = 1024 * 1024, 64 * 1024
 FILE_BYTES = 64 * 1024 * 1024  # of the input example: a serving pod takes no larger body
+START_SECONDS = 60.0  # for as many threads to begin, on a busy node
 BUSY = (429, 503)  # a server with too much to do says so, and is asked again
 
 
@@ -166,7 +167,7 @@ class _Stage:
         barrier, mixed = threading.Barrier(together), f"{together} rows at the same time"
 
         def ask(question: Question) -> str:
-            barrier.wait(self._bounds.request_seconds)
+            barrier.wait(START_SECONDS)
             answer = self._ask(mixed, question)
             return self._other(question, per_row(question.form, answer.body, 1))
 

@@ -124,8 +124,9 @@ def main(pod: Pod = THIS_POD, chosen: Settings | None = None) -> None:
         model = scoring_server.load_model_with_mlflow_config(str(folder))
     mlflows = MLflows(model)
     endpoint = Endpoint(chosen.model, chosen.version, model.metadata.signature) if chosen.model else None
-    fast, why_not = _fast(mlflows, folder, chosen.batching)
-    metrics = Metrics(chosen.load, chosen.model, chosen.version, why_not)
+    way, why_not = _fast(mlflows, folder)
+    fast, note = _together(way, chosen.batching) if way else (None, "")
+    metrics = Metrics(chosen.load, chosen.model, chosen.version, why_not, note=note)
     return _serve(Front(scoring_server.init(model), chosen, mlflows, metrics, fast, endpoint))
 
 
@@ -178,36 +179,36 @@ def _serve(front: Front, guest: guests.Guest | None = None) -> None:
         sys.exit(guest.code)
 
 
-def _fast(mlflows: MLflows, folder: Path, batching: Batching | None = None) -> tuple[Turns | Batches | None, str]:
+def _fast(mlflows: MLflows, folder: Path) -> tuple[FastWay | None, str]:
     """The fast way, where it was proven; why it was not, which the log says, too."""
-    file, began = folder / "serving_input_example.json", time.monotonic()
-    example = file.read_bytes() if file.is_file() else None
+    example, began = folder / "serving_input_example.json", time.monotonic()
 
     def answer(body: bytes) -> bytes | None:
         reply = mlflows.answer(body)
         return reply.body if reply.status == 200 else None
 
     try:
-        way = fast_way(mlflows.model, answer, example)
+        way = fast_way(mlflows.model, answer, example.read_bytes() if example.is_file() else None)
     except Exception as error:  # noqa: BLE001 - MLflow's way needs none of it
         why_not = str(error) if isinstance(error, NotNative) else f"{type(error).__name__}: {error}"
         say(f"the fast way is off: {why_not}")
         return None, why_not
     say(f"the fast way is on: it answers as MLflow's way does, {time.monotonic() - began:.1f} s")
-    return _together(way, batching, example) or Turns(way.answer), ""
+    return way, ""
 
 
-def _together(way: FastWay, chosen: Batching | None, example: bytes | None) -> Batches | None:
-    """Batches, where they were asked for and proven; the log says why they were not."""
+def _together(way: FastWay, chosen: Batching | None) -> tuple[Turns | Batches, str]:
+    """In batches, where they were asked for and proven; why they were not, which the log says, too."""
     if chosen is None:
-        return None
+        return Turns(way.answer), ""
     try:
-        prove(way, [*([example] if example else []), *probes(way.columns)])
-    except NotNative as error:
-        say(f"batching is off: {error}")
-        return None
+        prove(way, probes(way.columns))
+    except Exception as error:  # noqa: BLE001 - each request can be answered alone
+        note = f"batching is off: {error}"
+        say(note)
+        return Turns(way.answer), note
     say(f"batching is on: {chosen.max_rows} rows at a time")
-    return Batches(way, chosen.max_rows, in_thread)
+    return Batches(way, chosen.max_rows, in_thread), ""
 
 
 if __name__ == "__main__":

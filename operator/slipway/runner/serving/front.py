@@ -114,7 +114,7 @@ class Front:
     def _about(self) -> Reply:
         """What this server tells of itself."""
         why_not = self.metrics.why_not
-        return Reply(200, json.dumps({"fastWay": not why_not, "why": why_not}).encode())
+        return Reply(200, json.dumps({"fastWay": not why_not, "why": why_not or self.metrics.note}).encode())
 
     def _protocol(self, path: str) -> str:
         if path == INVOCATIONS:

@@ -76,6 +76,7 @@ class Metrics:
     model: str = ""
     version: str = ""
     why_not: str = ""  # why the fast way is off; "": it is on
+    note: str = ""  # on a fast way that is on: why batching, which was asked for, is off
     guest: bool = False
     started: float = field(default_factory=time.time)
     refused: Counter[str] = field(default_factory=Counter, init=False)
